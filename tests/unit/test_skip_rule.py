@@ -1,0 +1,83 @@
+"""The rule of tests/conftest.py, from outside: a skip is named, and fails with FLBA_REQUIRE=all."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.conftest import parse_allowed_skips
+
+CONFTEST = Path(__file__).parents[1] / "conftest.py"
+
+
+@pytest.fixture
+def suite(tmp_path: Path) -> Path:
+    tests = tmp_path / "project" / "tests"
+    tests.mkdir(parents=True)
+    shutil.copy(CONFTEST, tests / "conftest.py")
+    (tests / "allowed_skips.txt").write_text("# none\n")
+    (tests / "test_one.py").write_text(
+        "import pytest\n\n\ndef test_passes():\n    pass\n\n\n"
+        "def test_needs_something():\n    pytest.skip('no something here')\n"
+    )
+    return tests.parent
+
+
+def run(suite: Path, require: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "FLBA_REQUIRE": require}
+    command = [sys.executable, "-m", "pytest", "-c", os.devnull, "--rootdir", str(suite)]
+    return subprocess.run(
+        [*command, "-p", "no:cacheprovider", "tests"],
+        cwd=suite,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def test_an_ordinary_run_names_a_skip_with_its_reason_and_passes(suite: Path) -> None:
+    done = run(suite, "")
+    assert done.returncode == 0, done.stdout
+    assert "skipped: 1" in done.stdout
+    assert "test_one.py::test_needs_something: no something here" in done.stdout
+
+
+def test_a_skip_fails_where_everything_is_required(suite: Path) -> None:
+    done = run(suite, "all")
+    assert done.returncode == 1, done.stdout
+    assert "1 failed, 1 passed" in done.stdout
+    assert "no something here" in done.stdout
+
+
+def test_a_skipped_module_fails_where_everything_is_required(suite: Path) -> None:
+    (suite / "tests" / "test_two.py").write_text(
+        "import pytest\n\npytest.skip('no vectors', allow_module_level=True)\n"
+    )
+    (suite / "tests" / "test_one.py").unlink()
+    assert run(suite, "all").returncode not in (0, 5)
+
+
+def test_a_skip_named_with_a_true_proof_passes(suite: Path) -> None:
+    (suite / "tests" / "allowed_skips.txt").write_text(
+        "tests/test_one.py::test_needs* absent ../something it is not here\n"
+    )
+    done = run(suite, "all")
+    assert done.returncode == 0, done.stdout
+    assert "no something here" in done.stdout
+
+
+def test_a_skip_whose_proof_is_false_fails(suite: Path) -> None:
+    (suite.parent / "something").mkdir()
+    (suite / "tests" / "allowed_skips.txt").write_text(
+        "tests/test_one.py::test_needs* absent ../something it is not here\n"
+    )
+    assert run(suite, "all").returncode == 1
+
+
+def test_a_line_without_a_proof_is_refused_with_its_number(tmp_path: Path) -> None:
+    with pytest.raises(pytest.UsageError, match="line 2: expected NODE-ID-PATTERN absent PATH WHY"):
+        parse_allowed_skips("# a comment\ntests/test_one.py because\n", tmp_path)
