@@ -1,5 +1,8 @@
 # The project's commands. Each installs what it needs into .venv first.
-PYTHON ?= python3
+# The first interpreter that is new enough; PYTHON=… names another one.
+PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.13; do \
+  if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo $$python; exit; fi; \
+done; echo python3)
 VENV := .venv
 BIN := $(VENV)/bin
 
@@ -14,10 +17,11 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 	touch $@
 
 demo: $(VENV)/.installed
-	$(BIN)/python demo/main_job.py
+	$(BIN)/python -m demo.main_job
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest
+	$(BIN)/coverage run -m pytest
+	$(BIN)/python -m tests.support.coverage_gate
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff format --check .
@@ -26,7 +30,7 @@ lint: $(VENV)/.installed
 	$(BIN)/lint-imports
 
 bench: $(VENV)/.installed
-	$(BIN)/python benchmarks/run.py
+	$(BIN)/python -m benchmarks.run
 
 # Rewrites the lock; uv is used only here and is not part of the project's environment.
 lock:

@@ -13,11 +13,17 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 import pytest
+from hypothesis import settings
 
 TESTS: Final = Path(__file__).parent
 ROOT: Final = TESTS.parent
 ALLOWED_SKIPS: Final = TESTS / "allowed_skips.txt"
 _skips = pytest.StashKey[list[tuple[str, str]]]()
+# A deadline is a timed assertion, which a busy machine breaks; a failing example is printed in a
+# form that replays it.
+settings.register_profile("suite", deadline=None, print_blob=True)
+settings.load_profile("suite")
+
 _Report = TypeVar("_Report", pytest.TestReport, pytest.CollectReport)
 
 
