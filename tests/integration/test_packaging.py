@@ -1,0 +1,172 @@
+"""The wheel as a user gets it: in a fresh environment, with the sources out of sight."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import venv
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SDK_NEEDS = {"msgspec", "orjson", "pynacl", "cffi", "pycparser"}
+PACKAGES = ("agent", "cli", "client", "keyfile", "protocol", "server", "signals", "wal")
+SECONDS_MAX = 180
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Installed:
+    """A virtual environment holding the wheel, and an empty folder to work in."""
+
+    binaries: Path
+    workdir: Path
+
+    def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run a command of this environment, with nothing of the project in reach."""
+        hidden = ("PYTHONPATH", "VIRTUAL_ENV", "COVERAGE_PROCESS_START")
+        environment = {key: value for key, value in os.environ.items() if key not in hidden}
+        done = subprocess.run(
+            [str(self.binaries / command[0]), *command[1:]],
+            cwd=self.workdir,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=SECONDS_MAX,
+        )
+        if check:
+            assert done.returncode == 0, f"{command}: {done.stdout}\n{done.stderr}"
+        return done
+
+    def pip_install(self, *what: str) -> None:
+        self.run("python", "-m", "pip", "install", "--quiet", "--no-compile", *what)
+
+    def distributions(self) -> dict[str, str]:
+        listed = json.loads(self.run("python", "-m", "pip", "list", "--format=json").stdout)
+        return {re.sub(r"[-_.]+", "-", entry["name"].lower()): entry["version"] for entry in listed}
+
+
+def locked_versions() -> str:
+    """Return the lock as constraints: versions and markers, without the hashes."""
+    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    lines = [line.removesuffix("\\").strip() for line in lock.splitlines() if "==" in line]
+    return "\n".join(lines) + "\n"
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    # Without isolation: the build backend is the locked one, and nothing is downloaded.
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True, timeout=SECONDS_MAX)
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SdkAlone:
+    """What the environment was like when it held the SDK and no extra."""
+
+    distributions: set[str]
+    protocol_file: Path
+    imports: dict[str, str]
+
+
+IMPORT_EACH = """
+import importlib, json, sys
+found = {}
+for name in sys.argv[1:]:
+    try:
+        importlib.import_module(f"fractal_lba.{name}")
+        found[name] = "imported"
+    except ModuleNotFoundError as error:
+        found[name] = f"missing {error.name}"
+import fractal_lba.protocol
+print(json.dumps({"file": fractal_lba.protocol.__file__, "imports": found}))
+"""
+
+
+@pytest.fixture(scope="module")
+def environments(
+    wheel: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[SdkAlone, Installed]:
+    folder = tmp_path_factory.mktemp("installed")
+    venv.create(folder / "venv", with_pip=True)
+    workdir = folder / "elsewhere"
+    workdir.mkdir()
+    installed = Installed(binaries=folder / "venv" / "bin", workdir=workdir)
+    before = set(installed.distributions())
+    constraints = folder / "constraints.txt"
+    constraints.write_text(locked_versions(), encoding="utf-8")
+
+    installed.pip_install("--constraint", str(constraints), str(wheel))
+    seen = json.loads(installed.run("python", "-c", IMPORT_EACH, *PACKAGES).stdout)
+    sdk = SdkAlone(
+        distributions=set(installed.distributions()) - before - {"fractal-lba"},
+        protocol_file=Path(seen["file"]),
+        imports=seen["imports"],
+    )
+    installed.pip_install("--constraint", str(constraints), f"{wheel}[agent,cli,server]")
+    return sdk, installed
+
+
+@pytest.fixture(scope="module")
+def sdk_alone(environments: tuple[SdkAlone, Installed]) -> SdkAlone:
+    return environments[0]
+
+
+@pytest.fixture(scope="module")
+def installed(environments: tuple[SdkAlone, Installed]) -> Installed:
+    return environments[1]
+
+
+def test_the_wheel_is_one_namespace_without_an_init_and_ships_its_types(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    assert "fractal_lba/__init__.py" not in names
+    code = {name.split("/")[1] for name in names if name.startswith("fractal_lba/")}
+    assert code == set(PACKAGES)
+    for package in PACKAGES:
+        assert f"fractal_lba/{package}/__init__.py" in names
+        assert f"fractal_lba/{package}/py.typed" in names
+    others = {name.split("/")[0] for name in names} - {"fractal_lba"}
+    assert {name.rpartition(".")[2] for name in others} == {"dist-info"}
+
+
+def test_the_sdk_alone_brings_no_more_than_its_three_dependencies(sdk_alone: SdkAlone) -> None:
+    assert sdk_alone.distributions <= SDK_NEEDS
+    assert {"msgspec", "orjson", "pynacl"} <= sdk_alone.distributions
+
+
+def test_the_sdk_alone_imports_from_the_wheel(sdk_alone: SdkAlone, installed: Installed) -> None:
+    assert sdk_alone.protocol_file.is_relative_to(installed.binaries.parent)
+    assert sdk_alone.imports["protocol"] == "imported"
+    assert sdk_alone.imports["keyfile"] == "imported"
+    # What needs an extra says which module is missing; nothing else is wrong with it.
+    foreign = {"click", "aiohttp", "numpy", "crc32c", "lmdb", "uvloop", "tenacity", "rich"}
+    missing = {note.removeprefix("missing ") for note in sdk_alone.imports.values()} - {"imported"}
+    assert missing <= foreign
+
+
+def test_the_extras_install_the_locked_versions(installed: Installed) -> None:
+    locked = dict(
+        line.split(";")[0].strip().split("==")
+        for line in locked_versions().splitlines()
+        if not line.startswith("numpy")
+    )
+    versions = installed.distributions()
+    for name in ("aiohttp", "click", "crc32c", "lmdb", "msgspec", "orjson", "pynacl", "uvloop"):
+        assert versions[name] == locked[name]
+
+
+@pytest.mark.parametrize("program", ["fractal-lba", "fractal-agent", "fractal-server"])
+def test_each_program_explains_itself_and_its_exit_codes(
+    installed: Installed, program: str
+) -> None:
+    shown = installed.run(program, "--help").stdout
+    assert shown.startswith("Usage:")
+    assert "xit" in shown
+    assert "0.1.0" in installed.run(program, "--version").stdout
