@@ -165,7 +165,7 @@ def _summary(
     n, d = window.shape
     n_j = {scale: occupied_cells(cube, scale) for scale in scales}
     share, (v0, v1, v2) = coherence(cube, seed)
-    slope = rounded(d_hat(n_j))
+    slope = d_hat(n_j)
     coh_star = rounded(share)
     r = rounded(compressed_share(to_pack))
     return Summary(
@@ -180,7 +180,7 @@ def _summary(
         v_star=(rounded(v0), rounded(v1), rounded(v2)),
         r=r,
         regime=regime(slope, coh_star),
-        budget=rounded(budget(slope, coh_star, r)),
+        budget=budget(slope, coh_star, r),
         merkle_root=merkle_root(window.leaves).hex(),
     )
 
