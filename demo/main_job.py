@@ -201,7 +201,7 @@ def run(folder: Path, live_seconds: float) -> Tally:
         agents.append(Agent("live", folder, [*points, "--duration", str(live_seconds), *common]))
         agents.append(Agent("texts", folder, [*text, *common]))
         say(
-            f"3. agents over {live_seconds:g} s of this machine's counters (points/1) and (bytes/1):"
+            f"3. agents: {live_seconds:g} s of this machine's counters (points/1); texts (bytes/1):"
         )
         for path in texts:
             say(f"     {path} ({path.stat().st_size:,} bytes)")

@@ -1,0 +1,173 @@
+"""``submit`` over HTTP at 64 connections, against an empty handler that reads the same bodies.
+
+Three processes: the server under measurement, the load generator, and this one, which waits. The
+real server runs as a user would run it: fsync on, dedup on, Ed25519 signatures, every record
+distinct. Its rate limit for one address is lifted, because the whole load comes from one.
+"""
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import psutil
+from benchmarks.corpus import signed_bodies
+from benchmarks.figures import Figure, ratios
+
+from fractal_lba.keyfile import load_keyring
+
+CONNECTIONS: Final = 64
+RECORDS: Final = 4000
+ROUNDS: Final = 5
+SECONDS_MAX: Final = 120
+ANSWER_BYTES: Final = 300
+LIMITS_LIFTED: Final = {"FLBA_ADDRESS_RATE_PER_S": "0", "FLBA_LOG_LEVEL": "warning"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One load: all bodies sent once and answered."""
+
+    per_second: float
+    server_cpu_us: float
+    client_cpu_us: float
+    p50_ms: float
+    p99_ms: float
+
+
+@contextmanager
+def serving(command: list[str], log: Path) -> Iterator[tuple[int, int]]:
+    """Start a server, yield its process id and port, stop it.
+
+    Raises:
+        RuntimeError: It did not become ready, or did not stop with exit code 0.
+    """
+    with log.open("ab") as stream:
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=stream, env={**os.environ, **LIMITS_LIFTED}
+        )
+    try:
+        assert process.stdout is not None  # noqa: S101 - asked for as a pipe
+        waiting, _, _ = select.select([process.stdout], [], [], SECONDS_MAX)
+        line = process.stdout.readline() if waiting else b""
+        if not line:
+            raise RuntimeError(f"{command}: no ready line; see {log}: {log.read_text()[-2000:]}")
+        yield process.pid, int(urlsplit(json.loads(line)["url"]).port or 0)
+        process.send_signal(signal.SIGTERM)
+        if process.wait(SECONDS_MAX) != 0:
+            raise RuntimeError(f"{command}: expected exit code 0, got {process.returncode}")
+    finally:
+        process.kill()
+        process.wait()
+
+
+def load(pid: int, port: int, bodies: Path) -> Run:
+    """Send every body of a file to a server and return what both sides spent.
+
+    Raises:
+        RuntimeError: An answer was not ``200``: a refusal is quicker than the work it refuses.
+    """
+    server = psutil.Process(pid)
+    before = server.cpu_times()
+    command = [sys.executable, "-m", "benchmarks.load", "--port", str(port)]
+    done = subprocess.run(
+        [*command, "--connections", str(CONNECTIONS), str(bodies)],
+        check=True,
+        stdout=subprocess.PIPE,
+        timeout=SECONDS_MAX,
+    )
+    after = server.cpu_times()
+    result: dict[str, Any] = json.loads(done.stdout)
+    if result["statuses"] != {"200": RECORDS}:
+        raise RuntimeError(f"submit: expected {RECORDS} × 200, got {result['statuses']}")
+    server_cpu = after.user + after.system - before.user - before.system
+    return Run(
+        per_second=RECORDS / result["seconds"],
+        server_cpu_us=server_cpu / RECORDS * 1e6,
+        client_cpu_us=result["cpu_seconds"] / RECORDS * 1e6,
+        p50_ms=result["p50_ms"],
+        p99_ms=result["p99_ms"],
+    )
+
+
+def prepare(folder: Path) -> list[Path]:
+    """Return one file of distinct signed bodies for each round, the first one to warm up with."""
+    command = [str(Path(sys.executable).parent / "fractal-server"), "init", str(folder / "server")]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    keyring = load_keyring(folder / "server" / "agent-keyring.json")
+    (key,) = keyring.keys.values()
+    bodies = signed_bodies(key, RECORDS * (ROUNDS + 1))
+    files = []
+    for index in range(ROUNDS + 1):
+        path = folder / f"bodies-{index}"
+        path.write_bytes(b"".join(body + b"\n" for body in islice(bodies, RECORDS)))
+        files.append(path)
+    return files
+
+
+def measure(folder: Path) -> list[Figure]:
+    """Return the figures of this module."""
+    files = prepare(folder)
+    binary = str(Path(sys.executable).parent / "fractal-server")
+    config = str(folder / "server" / "server.toml")
+    real_command = [binary, "run", "--config", config, "--listen", "127.0.0.1:0"]
+    bare_command = [sys.executable, "-m", "benchmarks.bare_server"]
+    bare_command += ["--answer-bytes", str(ANSWER_BYTES)]
+    with (
+        serving(real_command, folder / "server.log") as real,
+        serving(bare_command, folder / "bare.log") as bare,
+    ):
+        runs = [(load(*real, path), load(*bare, path)) for path in files]
+    ours, theirs = ([pair[side] for pair in runs[1:]] for side in (0, 1))
+    name = f"`submit`, {CONNECTIONS} connections"
+    return [
+        Figure(
+            name=f"empty aiohttp handler ÷ {name} (rate, same bodies)",
+            unit="×",
+            samples=ratios([run.per_second for run in theirs], [run.per_second for run in ours]),
+        ),
+        Figure(
+            name=f"{name}, distinct records",
+            unit="records/s",
+            samples=tuple(run.per_second for run in ours),
+        ),
+        Figure(
+            name="empty aiohttp handler, same load",
+            unit="requests/s",
+            samples=tuple(run.per_second for run in theirs),
+        ),
+        Figure(
+            name=f"{name}: server CPU for each record",
+            unit="µs",
+            samples=tuple(run.server_cpu_us for run in ours),
+        ),
+        Figure(
+            name="empty aiohttp handler: CPU for each request",
+            unit="µs",
+            samples=tuple(run.server_cpu_us for run in theirs),
+        ),
+        Figure(
+            name=f"{name}: answer time, median",
+            unit="ms",
+            samples=tuple(run.p50_ms for run in ours),
+        ),
+        Figure(
+            name=f"{name}: answer time, 99th percentile",
+            unit="ms",
+            samples=tuple(run.p99_ms for run in ours),
+        ),
+        Figure(
+            name="load generator: CPU for each request (its own process)",
+            unit="µs",
+            samples=tuple(run.client_cpu_us for run in ours),
+        ),
+    ]
