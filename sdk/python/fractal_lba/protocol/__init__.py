@@ -1,0 +1,132 @@
+"""What a record is, and what two programs must agree on about it: bytes in, values out.
+
+Pure: no I/O, no clock, no randomness; times and secrets are arguments. ``specs/pcs.md`` is the
+normative text.
+"""
+
+from fractal_lba.protocol.authenticate import Authenticated, authenticate, sign_record
+from fractal_lba.protocol.canonical import SAFE_INTEGER_MAX, JsonValue, canonical
+from fractal_lba.protocol.derive import Regime, budget, d_hat, regime, rounded, theil_sen_slope
+from fractal_lba.protocol.errors import (
+    ContractError,
+    CorruptionError,
+    DurabilityError,
+    FencedError,
+    FractalError,
+    KeyringError,
+    LockedError,
+    Refusal,
+    RefusalCode,
+    UnavailableError,
+)
+from fractal_lba.protocol.identity import content_digest, pcs_id, record_digest, signing_input
+from fractal_lba.protocol.judge import (
+    CURRENT_PARAMS,
+    PARAMS,
+    Outcome,
+    Params,
+    Reason,
+    decision_body,
+    judge,
+)
+from fractal_lba.protocol.keyring import Alg, Key, Keyring, Scope, Token, parse_keyring
+from fractal_lba.protocol.merkle import (
+    inclusion_proof,
+    leaf_hash,
+    merkle_root,
+    verify_consistency,
+    verify_inclusion,
+)
+from fractal_lba.protocol.record import (
+    RECORD_BYTES_MAX,
+    SCHEMA,
+    VERSION,
+    Delivery,
+    FaultTolerance,
+    Profile,
+    Record,
+    parse_record,
+    record_from_members,
+    sent_bytes,
+    stored_bytes,
+)
+from fractal_lba.protocol.signing import (
+    ed25519_public,
+    sign_ed25519,
+    sign_hmac,
+    verify_ed25519,
+    verify_hmac,
+)
+from fractal_lba.protocol.strict_base64 import decode_base64, encode_base64
+from fractal_lba.protocol.strict_json import JCS_DEPTH_MAX, RECORD_DEPTH_MAX, parse_json
+from fractal_lba.protocol.timestamps import format_timestamp, parse_timestamp
+
+__all__ = [
+    "CURRENT_PARAMS",
+    "JCS_DEPTH_MAX",
+    "PARAMS",
+    "RECORD_BYTES_MAX",
+    "RECORD_DEPTH_MAX",
+    "SAFE_INTEGER_MAX",
+    "SCHEMA",
+    "VERSION",
+    "Alg",
+    "Authenticated",
+    "ContractError",
+    "CorruptionError",
+    "Delivery",
+    "DurabilityError",
+    "FaultTolerance",
+    "FencedError",
+    "FractalError",
+    "JsonValue",
+    "Key",
+    "Keyring",
+    "KeyringError",
+    "LockedError",
+    "Outcome",
+    "Params",
+    "Profile",
+    "Reason",
+    "Record",
+    "Refusal",
+    "RefusalCode",
+    "Regime",
+    "Scope",
+    "Token",
+    "UnavailableError",
+    "authenticate",
+    "budget",
+    "canonical",
+    "content_digest",
+    "d_hat",
+    "decision_body",
+    "decode_base64",
+    "ed25519_public",
+    "encode_base64",
+    "format_timestamp",
+    "inclusion_proof",
+    "judge",
+    "leaf_hash",
+    "merkle_root",
+    "parse_json",
+    "parse_keyring",
+    "parse_record",
+    "parse_timestamp",
+    "pcs_id",
+    "record_digest",
+    "record_from_members",
+    "regime",
+    "rounded",
+    "sent_bytes",
+    "sign_ed25519",
+    "sign_hmac",
+    "sign_record",
+    "signing_input",
+    "stored_bytes",
+    "theil_sen_slope",
+    "verify_consistency",
+    "verify_ed25519",
+    "verify_hmac",
+    "verify_inclusion",
+]

@@ -1,0 +1,52 @@
+"""Points in time on the wire: ``YYYY-MM-DDTHH:MM:SS.mmmZ``, and as milliseconds since 1970.
+
+One spelling, so that equal times are equal bytes: UTC, three decimals, no leap second.
+"""
+
+import re
+from datetime import UTC, date, datetime, timedelta
+from typing import Final
+
+from fractal_lba.protocol.errors import ContractError
+
+TIMESTAMP_MS_MAX: Final = 253_402_300_799_999
+"""9999-12-31T23:59:59.999Z."""
+
+_TEXT: Final = re.compile(
+    r"([0-9]{4})-([0-9]{2})-([0-9]{2})T([01][0-9]|2[0-3]):([0-5][0-9]):([0-5][0-9])\.([0-9]{3})Z"
+)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH_DAY: Final = _EPOCH.toordinal()
+
+
+def parse_timestamp(text: str) -> int:
+    """Return the milliseconds since 1970-01-01T00:00:00.000Z.
+
+    Raises:
+        ContractError: Another spelling, no Gregorian date, or before 1970.
+    """
+    match = _TEXT.fullmatch(text)
+    if match is None:
+        raise ContractError("timestamp: expected YYYY-MM-DDTHH:MM:SS.mmmZ, got another spelling")
+    year, month, day, hour, minute, second, millisecond = map(int, match.groups())
+    try:
+        days = date(year, month, day).toordinal() - _EPOCH_DAY
+    except ValueError as error:
+        raise ContractError(
+            "timestamp: expected a Gregorian date, got a day that is none"
+        ) from error
+    if days < 0:
+        raise ContractError("timestamp: expected a year from 1970 on, got an earlier one")
+    return (((days * 24 + hour) * 60 + minute) * 60 + second) * 1000 + millisecond
+
+
+def format_timestamp(ms: int) -> str:
+    """Return the text of a time given in milliseconds since 1970.
+
+    Raises:
+        ContractError: ``ms`` is outside 1970 … 9999.
+    """
+    if not 0 <= ms <= TIMESTAMP_MS_MAX:
+        raise ContractError("timestamp: expected a time in 1970 … 9999, got one outside")
+    time = _EPOCH + timedelta(milliseconds=ms)
+    return f"{time:%Y-%m-%dT%H:%M:%S}.{ms % 1000:03d}Z"
