@@ -1,0 +1,168 @@
+"""The HTTP adapter: one session to one server.
+
+It translates: HTTP in and out on one side, ``Answer`` and ``UnavailableError`` on the other. It
+keeps three rules: a redirect is not followed, an answer's size is bounded, and no error holds a
+body or the token.
+"""
+
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+import aiohttp
+from yarl import URL
+
+from fractal_lba.client.answer import Answer, parse_retry_after, problem_code
+from fractal_lba.protocol import ContractError, UnavailableError
+
+# A read answer is the largest: a record of at most 64 KiB, its outcome and at most 8 conflicts of
+# 64 KiB.
+ANSWER_BYTES_MAX = 1024 * 1024
+
+# More sockets than requests in flight are never used; the command line's bound is far below.
+CONNECTIONS_MAX = 64
+
+# Longer than a server takes for a group commit on a struggling disk; a lost answer is fetched by a
+# repeat.
+TIMEOUT_S = 30.0
+
+_JSON = "application/json"
+_PROBLEM_STATUS_MIN = 400
+
+
+class Client:
+    """Speaks to one server; used as ``async with Client(url) as client``."""
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        token: str | None = None,
+        timeout_s: float = TIMEOUT_S,
+        connections_max: int = CONNECTIONS_MAX,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        """Prepare a session; nothing is connected yet.
+
+        Args:
+            base_url: ``http://HOST:PORT`` or ``https://…``, with a path prefix if the server has
+                one.
+            token: Bearer token that names the caller; submitting works without one.
+            timeout_s: Bound for one call, connecting and reading its answer included.
+            connections_max: Sockets open at once.
+            now: Seconds since 1970; used only for a ``Retry-After`` date that came without
+                ``Date``.
+
+        Raises:
+            ContractError: The URL is not one of a server, or holds a user or password.
+        """
+        self._base_url = _checked_url(base_url)
+        self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        self._timeout_s = timeout_s
+        self._connections_max = connections_max
+        self._now = now
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        """Open the session."""
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=self._connections_max),
+            timeout=aiohttp.ClientTimeout(total=self._timeout_s),
+            headers=self._headers,
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the session and its sockets."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def submit(self, body: bytes) -> Answer:
+        """Send one record and return the server's answer, whatever its status.
+
+        Args:
+            body: The record's bytes, as ``protocol.sent_bytes`` gives them.
+
+        Raises:
+            UnavailableError: No whole answer came (refused, cut, too slow, too large). Whether the
+                server has the record is unknown; send the same bytes again.
+        """
+        return await self._call(
+            "POST", self._base_url / "v1" / "pcs" / "submit", body=body, content_type=_JSON
+        )
+
+    async def get(self, pcs_id: str, *, version: str = "1.0") -> Answer:
+        """Read back one record and its outcome; this needs a token with the scope ``read``.
+
+        Raises:
+            UnavailableError: No whole answer came; try again later.
+        """
+        url = (self._base_url / "v1" / "pcs" / pcs_id).with_query(version=version)
+        return await self._call("GET", url, body=None, content_type=None)
+
+    async def _call(
+        self, method: str, url: URL, *, body: bytes | None, content_type: str | None
+    ) -> Answer:
+        assert self._session is not None, "the client is used inside `async with`"  # noqa: S101 - a bug
+        headers = {} if content_type is None else {"Content-Type": content_type}
+        try:
+            async with self._session.request(
+                method, url, data=body, headers=headers, allow_redirects=False
+            ) as response:
+                data = await _read_bounded(response)
+                return self._answer(response, data)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            # The class says enough; aiohttp's own texts may quote what the other side sent.
+            what = "no answer in time" if isinstance(error, TimeoutError) else type(error).__name__
+            raise UnavailableError(f"{method} {url}: expected an answer, got {what}") from error
+
+    def _answer(self, response: aiohttp.ClientResponse, body: bytes) -> Answer:
+        headers = response.headers
+        return Answer(
+            status=response.status,
+            body=body,
+            replayed=headers.get("Idempotent-Replayed", "").strip().lower() == "true",
+            received_at=headers.get("X-Received-At"),
+            retry_after_s=parse_retry_after(
+                headers.get("Retry-After"), date=headers.get("Date"), now_s=self._now()
+            ),
+            code=problem_code(body) if response.status >= _PROBLEM_STATUS_MIN else None,
+        )
+
+
+async def _read_bounded(response: aiohttp.ClientResponse) -> bytes:
+    """Return the whole body, or raise when it is longer than any answer of ours."""
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in response.content.iter_any():
+        size += len(chunk)
+        if size > ANSWER_BYTES_MAX:
+            raise UnavailableError(
+                f"{response.method} {response.url}: expected an answer of at most"
+                f" {ANSWER_BYTES_MAX} bytes, got more"
+            )
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _checked_url(text: str) -> URL:
+    try:
+        url = URL(text)
+    except ValueError as error:
+        raise ContractError("server URL: expected http://HOST:PORT, got something else") from error
+    # Said without repeating the text: a URL with a user may hold a password.
+    if url.user is not None or url.password is not None:
+        raise ContractError("server URL: expected no user or password in it, got one")
+    if url.scheme not in ("http", "https") or not url.host:
+        raise ContractError(f"server URL: expected http://HOST:PORT, got {text!r}")
+    if url.query_string or url.fragment:
+        raise ContractError("server URL: expected no query and no fragment, got one")
+    return url

@@ -1,0 +1,104 @@
+"""The retry policy: exponential backoff with full jitter, and the server's word above it.
+
+The rule: an attempt is repeated for as long as no final answer came, never sooner than the server
+asked, and never in step with other clients. Time and chance are arguments, so that a simulator can
+drive the same code on its own clock.
+"""
+
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, retry_if_result
+from tenacity.stop import stop_never
+from tenacity.wait import wait_exponential
+
+from fractal_lba.client.answer import Answer
+from fractal_lba.protocol import UnavailableError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """How long to wait between two attempts.
+
+    Attributes:
+        wait_first_s: Upper bound of the first wait; each further one doubles it. A tenth of a
+            second is what a server needs to bind its port again after a restart.
+        wait_max_s: Where the doubling ends. Ten seconds keep a fleet's load on a server that is
+            down low, and its delay after the server is back short.
+        retry_after_max_s: A longer ``Retry-After`` counts as this. A mistaken date must not silence
+            an agent for a year.
+    """
+
+    wait_first_s: float = 0.1
+    wait_max_s: float = 10.0
+    retry_after_max_s: float = 300.0
+
+    async def until_final(
+        self,
+        attempt: Callable[[int], Awaitable[Answer]],
+        *,
+        rng: random.Random,
+        sleep: Callable[[float], Awaitable[None]],
+        on_retry: Callable[[], None],
+    ) -> Answer:
+        """Call ``attempt`` until its answer is final and return that answer.
+
+        Args:
+            attempt: Gets the number of the attempt, 1 and up. An ``UnavailableError`` or an answer
+                that is not final leads to the next one; any other exception is raised as it is.
+            rng: Where the jitter comes from.
+            sleep: Waits so many seconds.
+            on_retry: Called once before each wait.
+        """
+        number = 0
+
+        async def next_attempt() -> Answer:
+            nonlocal number
+            number += 1
+            return await attempt(number)
+
+        async def before_sleep(_state: RetryCallState) -> None:
+            on_retry()
+
+        retrying = AsyncRetrying(
+            sleep=sleep,
+            stop=stop_never,
+            wait=_full_jitter(self, rng),
+            retry=retry_if_exception_type(UnavailableError) | retry_if_result(_is_open),
+            before_sleep=before_sleep,
+        )
+        return await retrying(next_attempt)
+
+
+def _full_jitter(policy: RetryPolicy, rng: random.Random) -> Callable[[RetryCallState], float]:
+    """Return tenacity's ``wait_random_exponential`` with its generator given, on ``Retry-After``.
+
+    Source: Brooker (2015), "Exponential backoff and jitter", the variant called full jitter.
+    """
+    ceiling = wait_exponential(multiplier=policy.wait_first_s, max=policy.wait_max_s)
+
+    def wait_s(state: RetryCallState) -> float:
+        # The jitter is added, not replaced: a server that tells everyone "in one second" would
+        # otherwise be met by everyone in the same instant.
+        asked_s = min(_asked_wait_s(state), policy.retry_after_max_s)
+        return asked_s + rng.uniform(0.0, ceiling(state))
+
+    return wait_s
+
+
+def _is_open(answer: Answer) -> bool:
+    """Return whether an answer leaves the record's fate open."""
+    return not answer.is_final
+
+
+def _asked_wait_s(retry_state: RetryCallState) -> float:
+    """Return the seconds the server asked for last, 0 where it did not."""
+    outcome = retry_state.outcome
+    if outcome is None:
+        return 0.0
+    failure = outcome.exception()
+    if isinstance(failure, UnavailableError):
+        return failure.retry_after_s or 0.0
+    answer = outcome.result()
+    return answer.retry_after_s or 0.0 if isinstance(answer, Answer) else 0.0
