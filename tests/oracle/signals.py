@@ -155,9 +155,13 @@ def marsaglia(seed: int, i: int) -> list[float]:
             return [2 * u * q, 2 * v * q, 1 - 2 * s]
 
 
-def fullest_bin(cube: Rows, direction: list[float]) -> int:
+def project(cube: Rows, direction: list[float]) -> list[float]:
     v0, v1, v2 = direction
-    projections = [(x * v0 + y * v1) + z * v2 for x, y, z in cube]
+    return [(x * v0 + y * v1) + z * v2 for x, y, z in cube]
+
+
+def fullest_bin(cube: Rows, direction: list[float]) -> int:
+    projections = project(cube, direction)
     lo = min(projections)
     hi = max(projections)
     if hi - lo < 1e-9:

@@ -167,11 +167,19 @@ def test_a_summary_does_not_depend_on_what_was_summarised_before() -> None:
 
 def test_deflate_is_called_with_the_stated_settings() -> None:
     assert zlib.DEF_MEM_LEVEL == 8
-    data = PROSE * 40
-    deflater = zlib.compressobj(6, zlib.DEFLATED, 15, 8, zlib.Z_DEFAULT_STRATEGY)
-    packed = deflater.compress(data) + deflater.flush()
-    assert compressed_share(data) == len(packed) / len(data)
-    assert zlib.decompress(packed) == data
+    rng = np.random.default_rng(2)
+    few = rng.integers(0, 4, 30_000, dtype=np.uint8).tobytes()
+    many = rng.integers(0, 200, 20_000, dtype=np.uint8).tobytes()
+    data = few + many + many  # long chains, a match far back, a change of statistics
+
+    def packed_length(level: int, window_bits: int, memory_level: int) -> int:
+        deflater = zlib.compressobj(level, zlib.DEFLATED, window_bits, memory_level)
+        return len(deflater.compress(data) + deflater.flush())
+
+    stated = packed_length(6, 15, 8)
+    others = [(5, 15, 8), (7, 15, 8), (9, 15, 8), (6, 14, 8), (6, -15, 8), (6, 15, 9)]
+    assert stated not in [packed_length(*other) for other in others]
+    assert compressed_share(data) == stated / len(data)
 
 
 def test_r_is_at_most_one_where_compression_grows_the_input() -> None:

@@ -8,7 +8,7 @@ from tests.oracle import signals as oracle
 from tests.support.windows import POINTS, byte_windows, point_windows
 
 from fractal_lba.signals import DEFAULT_SCALES, DEFAULT_SEED, summarise_bytes, summarise_points
-from fractal_lba.signals.coherence import DIRECTIONS, directions
+from fractal_lba.signals.coherence import DIRECTIONS, directions, projections
 from fractal_lba.signals.projection import projection_signs, three_columns, unit_cube
 
 POINT_WINDOWS = point_windows()
@@ -69,6 +69,12 @@ def test_the_unit_cube_agrees_to_the_last_bit(name: str) -> None:
     expected = np.array(oracle.to_unit_cube(oracle.to_three_columns(rows_of(window), DEFAULT_SEED)))
     # Which zero is the smaller one is left open; adding 0.0 makes both positive.
     assert (cube + 0.0).tobytes() == (expected + 0.0).tobytes()
+
+
+def test_projections_on_directions_agree_to_the_last_bit() -> None:
+    cube = np.random.default_rng(6).random((200, 3))
+    expected = [oracle.project(cube.tolist(), oracle.marsaglia(42, i)) for i in range(DIRECTIONS)]
+    assert projections(cube.T, directions(42)).tobytes() == np.array(expected).tobytes()
 
 
 @pytest.mark.parametrize("seed", [0, 1, 42, 2**32, 2**53 - 1])

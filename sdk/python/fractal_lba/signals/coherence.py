@@ -86,13 +86,19 @@ def coherence(cube: NDArray[np.float64], seed: int) -> tuple[float, tuple[float,
     return int(fullest[best]) / total, (v0, v1, v2)
 
 
-def _fullest_bins(cube: NDArray[np.float64], some: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Return, for each of the ``(k, 3)`` directions, the number of points in its fullest bin."""
+def projections(cube: NDArray[np.float64], some: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return, for each of the ``(k, 3)`` directions, where the ``(3, P)`` points lie along it."""
     x, y, z = cube
-    # (x*v0 + y*v1) + z*v2, each operation rounded by itself.
-    values = x * some[:, 0:1]
+    # (x*v0 + y*v1) + z*v2, each operation rounded by itself; a matrix product would fuse them.
+    values: NDArray[np.float64] = x * some[:, 0:1]
     values += y * some[:, 1:2]
     values += z * some[:, 2:3]
+    return values
+
+
+def _fullest_bins(cube: NDArray[np.float64], some: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return, for each of the ``(k, 3)`` directions, the number of points in its fullest bin."""
+    values = projections(cube, some)
     lows = values.min(axis=1, keepdims=True)
     spans = values.max(axis=1, keepdims=True) - lows
     is_narrow = spans < SPAN_MIN
