@@ -37,40 +37,42 @@ def append_bare(descriptor: int, data: bytes) -> float:
     return (time.perf_counter() - started) / APPENDS
 
 
+def measure_batch(stream: Stream, descriptor: int, count: int) -> list[Figure]:
+    """Return the figures of one batch size."""
+    frames = [NewFrame(received_ns=1, meta=META, payload=PAYLOAD)] * count
+    data = (META + PAYLOAD) * count
+    framed, bare = in_turn(
+        ROUNDS, lambda _: append_frames(stream, frames), lambda _: append_bare(descriptor, data)
+    )
+    what = "one frame" if count == 1 else f"a batch of {count} frames"
+    return [
+        Figure(
+            name=f"`Stream.append` of {what} ({len(PAYLOAD):,} bytes each) "
+            "÷ bare append + `fdatasync` of the same bytes",
+            unit="×",
+            samples=ratios(framed, bare),
+        ),
+        Figure(
+            name=f"`Stream.append` of {what}",
+            unit="frames/s",
+            samples=tuple(count / seconds for seconds in framed),
+        ),
+        Figure(
+            name=f"bare append + `fdatasync`, the bytes of {what}",
+            unit="appends/s",
+            samples=tuple(1 / seconds for seconds in bare),
+        ),
+    ]
+
+
 def measure(folder: Path) -> list[Figure]:
     """Return the figures of this module."""
-    figures = []
     descriptor = os.open(folder / "bare", os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
     stream = Stream.open(RealDisk(), folder / "stream", "benchmark")
     try:
-        for count in (1, BATCH):
-            frames = [NewFrame(received_ns=1, meta=META, payload=PAYLOAD)] * count
-            data = (META + PAYLOAD) * count
-            framed, bare = in_turn(
-                ROUNDS,
-                lambda _, frames=frames: append_frames(stream, frames),
-                lambda _, data=data: append_bare(descriptor, data),
-            )
-            what = "one frame" if count == 1 else f"a batch of {count} frames"
-            size = f"{len(PAYLOAD):,} bytes each"
-            figures += [
-                Figure(
-                    name=f"`Stream.append` of {what} ({size}) ÷ bare append + `fdatasync`",
-                    unit="×",
-                    samples=ratios(framed, bare),
-                ),
-                Figure(
-                    name=f"`Stream.append` of {what}",
-                    unit="frames/s",
-                    samples=tuple(count / seconds for seconds in framed),
-                ),
-                Figure(
-                    name=f"bare append + `fdatasync` of the same bytes as {what}",
-                    unit="appends/s",
-                    samples=tuple(1 / seconds for seconds in bare),
-                ),
-            ]
+        return [
+            figure for count in (1, BATCH) for figure in measure_batch(stream, descriptor, count)
+        ]
     finally:
         stream.close()
         os.close(descriptor)
-    return figures
