@@ -1,0 +1,32 @@
+"""The write-ahead log: streams of frames in segments, durable before they are acknowledged.
+
+``group_commit`` stands beside it for callers that run an event loop; it is imported by its own
+name.
+"""
+
+from fractal_lba.wal.disk import Disk, File, Lock, RealDisk
+from fractal_lba.wal.framing import Frame, NewFrame
+from fractal_lba.wal.locks import FolderLock, lock_folder
+from fractal_lba.wal.scan import Scanned, scan_folder
+from fractal_lba.wal.stream import FRAME_BYTES_MAX, SEGMENT_BYTES_MAX, Stream
+from fractal_lba.wal.values import Damage, Placed, Position, Recovery
+
+__all__ = [
+    "FRAME_BYTES_MAX",
+    "SEGMENT_BYTES_MAX",
+    "Damage",
+    "Disk",
+    "File",
+    "FolderLock",
+    "Frame",
+    "Lock",
+    "NewFrame",
+    "Placed",
+    "Position",
+    "RealDisk",
+    "Recovery",
+    "Scanned",
+    "Stream",
+    "lock_folder",
+    "scan_folder",
+]

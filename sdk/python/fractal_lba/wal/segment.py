@@ -1,0 +1,103 @@
+"""Write one segment: made whole under a temporary name, then only ever appended to.
+
+A segment gets its name after its header, and what was copied into it, are durable: a named segment
+has a sound header, and all it held when it was named is marked durable. No process appends to a
+file that another one, or an earlier opening of the stream, wrote.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from fractal_lba.wal.disk import Disk, File
+from fractal_lba.wal.folder import NEW_SUFFIX, segment_name
+from fractal_lba.wal.framing import (
+    HEADER_BYTES,
+    NewFrame,
+    SegmentHeader,
+    SegmentKey,
+    pack_batch,
+    pack_header,
+)
+
+
+class SegmentWriter:
+    """The segment that is appended to.
+
+    After any method raised ``OSError`` the state of the file is unknown; only ``close`` may be
+    called then.
+
+    Attributes:
+        end: the length up to which everything is durable.
+        next_seq: of the frame to be appended next.
+        is_mark_due: whether no batch carries ``end`` yet.
+    """
+
+    def __init__(
+        self, path: Path, header: SegmentHeader, file: File, end: int, next_seq: int
+    ) -> None:
+        self.path = path
+        self.header = header
+        self.key = SegmentKey(header.segment_id)
+        self.end = end
+        self.next_seq = next_seq
+        self.is_mark_due = False
+        self._file = file
+
+    @property
+    def has_frames(self) -> bool:
+        """Return whether the segment holds any frame."""
+        return self.next_seq > self.header.first_seq
+
+    def append(self, frames: Sequence[NewFrame]) -> list[int]:
+        """Write one batch, make it durable and return the offset of each frame."""
+        data, starts = pack_batch(
+            self.key, frames, first_seq=self.next_seq, durable_offset=self.end
+        )
+        self._file.write_at(self.end, data)
+        self._file.datasync()
+        offsets = [self.end + start for start in starts]
+        self.end += len(data)
+        self.next_seq += len(frames)
+        self.is_mark_due = True
+        return offsets
+
+    def mark(self) -> None:
+        """Make it durable that everything up to ``end`` is, unless a batch already says so."""
+        if self.is_mark_due:
+            self.append(())
+            self.is_mark_due = False
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def create_segment(
+    disk: Disk, folder: Path, header: SegmentHeader, copied: Sequence[NewFrame] = ()
+) -> SegmentWriter:
+    """Make a segment that holds these frames, durable and named, and return its writer.
+
+    Raises:
+        OSError: The disk failed. The segment may or may not have its name; it holds nothing that
+            is not elsewhere too, and recovery removes or takes it over.
+    """
+    path = folder / segment_name(header.ordinal, header.segment_id)
+    unfinished = path.with_name(path.name + NEW_SUFFIX)
+    data = pack_header(header)
+    if copied:
+        key = SegmentKey(header.segment_id)
+        batch, _ = pack_batch(key, copied, first_seq=header.first_seq, durable_offset=HEADER_BYTES)
+        next_seq = header.first_seq + len(copied)
+        # Nobody sees this mark before it is true: the name comes after the sync.
+        mark, _ = pack_batch(key, (), first_seq=next_seq, durable_offset=HEADER_BYTES + len(batch))
+        data = b"".join((data, batch, mark))
+    file = disk.create(unfinished)
+    try:
+        file.write_at(0, data)
+        file.datasync()
+        disk.rename(unfinished, path)
+        disk.sync_dir(folder)
+    except BaseException:
+        file.close()
+        raise
+    return SegmentWriter(path, header, file, len(data), header.first_seq + len(copied))

@@ -1,0 +1,342 @@
+"""A stream of frames that survives what may happen to the process, the power and the disk.
+
+What ``append`` returned is durable. Any failure of the disk fences the stream: the state of what
+was being written is unknown, so nothing more is written before ``reopen`` has recovered it on fresh
+files. Frames are numbered from 1 on, without gaps, over all segments.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Final, Self
+
+from fractal_lba.protocol.errors import (
+    ContractError,
+    CorruptionError,
+    DurabilityError,
+    FencedError,
+)
+from fractal_lba.wal.disk import Disk
+from fractal_lba.wal.folder import Segment, io_errors, make_folder
+from fractal_lba.wal.framing import (
+    BATCH_BYTES,
+    FRAME_BYTES,
+    HEADER_BYTES,
+    META_BYTES_MAX,
+    NAME_BYTES_MAX,
+    RECEIVED_NS_MAX,
+    Frame,
+    NewFrame,
+    SegmentHeader,
+    claimed_size,
+    frame_at,
+    frame_of,
+    framed_size,
+)
+from fractal_lba.wal.locks import FolderLock, lock_folder
+from fractal_lba.wal.recovery import Recovered, recover
+from fractal_lba.wal.scan import Scanned, scan_segments
+from fractal_lba.wal.segment import SegmentWriter, create_segment
+from fractal_lba.wal.values import Placed, Position, Recovery
+
+SEGMENT_BYTES_MAX: Final = 64 << 20
+"""Recovery reads one segment whole: this bounds its memory and its time."""
+FRAME_BYTES_MAX: Final = 17 << 20
+"""The largest body a server takes, 16 MiB, and room for what is said about it."""
+_SEGMENT_BYTES_LIMIT: Final = 1 << 30
+"""A batch's length is 32 bits wide; recovery may have to copy a whole segment as one batch."""
+_READ_BYTES: Final = 4096
+"""Read at first; one record with its outcome fits in most cases."""
+
+
+class _State(StrEnum):
+    OPEN = "open"
+    FENCED = "fenced"
+    CLOSED = "closed"
+
+
+class Stream:
+    """A stream, held by this process until ``close``.
+
+    ``read`` may be called from any thread; everything else from one at a time.
+
+    Attributes:
+        name: of the stream.
+        recovery: what the last opening or reopening found.
+    """
+
+    @classmethod
+    def open(
+        cls,
+        disk: Disk,
+        folder: Path,
+        name: str,
+        *,
+        segment_bytes_max: int = SEGMENT_BYTES_MAX,
+        frame_bytes_max: int = FRAME_BYTES_MAX,
+    ) -> Self:
+        """Lock a stream's folder, made when missing, recover it and open a fresh segment.
+
+        Args:
+            disk: Where it is.
+            folder: Of this stream alone.
+            name: 1 to 128 bytes of UTF-8, kept in every segment.
+            segment_bytes_max: A segment is closed before it grows beyond this.
+            frame_bytes_max: The longest frame, with its meta block and what frames it.
+
+        Raises:
+            ContractError: A name or bound out of range, or segments of another stream or of a
+                format this release does not read; nothing was changed.
+            LockedError: Another process holds the stream.
+            DurabilityError: The disk failed; nothing acknowledged is lost.
+        """
+        if not 1 <= len(name.encode()) <= NAME_BYTES_MAX:
+            raise ContractError(f"stream: expected a name of 1 to {NAME_BYTES_MAX} bytes")
+        # A segment takes at least one frame, and the mark that ends it.
+        segment_bytes_min = HEADER_BYTES + 2 * BATCH_BYTES + frame_bytes_max
+        if not segment_bytes_min <= segment_bytes_max <= _SEGMENT_BYTES_LIMIT:
+            raise ContractError(
+                f"stream {name}: expected segment_bytes_max from {segment_bytes_min} to "
+                f"{_SEGMENT_BYTES_LIMIT}, got {segment_bytes_max}"
+            )
+        with io_errors(f"stream {name}"):
+            make_folder(disk, folder)
+        with ExitStack() as undo:
+            lock = lock_folder(disk, folder, f"stream {name}")
+            undo.callback(lock.release)
+            recovered = recover(disk, folder, name)
+            undo.pop_all()
+        return cls(disk, folder, name, (segment_bytes_max, frame_bytes_max), lock, recovered)
+
+    def __init__(  # noqa: PLR0913, PLR0917  # only open() calls it
+        self,
+        disk: Disk,
+        folder: Path,
+        name: str,
+        bounds: tuple[int, int],
+        lock: FolderLock,
+        recovered: Recovered,
+    ) -> None:
+        self.name: Final = name
+        self._disk: Final = disk
+        self._folder: Final = folder
+        self._segment_bytes_max, self._frame_bytes_max = bounds
+        self._lock: Final = lock
+        self._take(recovered)
+
+    def _take(self, recovered: Recovered) -> None:
+        self.recovery: Recovery = recovered.recovery
+        self._older = recovered.older
+        self._active = recovered.active
+        self._state = _State.OPEN
+        self._paths = {segment.ordinal: segment for segment in self._segments()}
+
+    @property
+    def next_seq(self) -> int:
+        """Return the seq of the frame to be appended next."""
+        return self._active.next_seq
+
+    @property
+    def is_fenced(self) -> bool:
+        """Return whether a failure keeps the stream from writing until ``reopen``."""
+        return self._state is _State.FENCED
+
+    def append(self, frames: Sequence[NewFrame]) -> list[Placed]:
+        """Write frames as one batch and return where each went, once all are durable.
+
+        Raises:
+            ContractError: A frame or the batch is too large; nothing was written.
+            FencedError: The stream is fenced or closed; nothing was written.
+            DurabilityError: The disk failed; any first part of the batch may or may not survive,
+                and the stream is fenced.
+        """
+        if not frames:
+            return []
+        self._check_sizes(frames)
+        with self._writing():
+            self._rotate_for(framed_size(frames))
+            first_seq = self._active.next_seq
+            offsets = self._active.append(frames)
+        ordinal = self._active.header.ordinal
+        return [
+            Placed(first_seq + index, Position(ordinal, offset))
+            for index, offset in enumerate(offsets)
+        ]
+
+    def mark(self) -> None:
+        """Make it durable that what was appended is, unless that stands on disk already.
+
+        Damage to a marked batch is told from a torn tail. Call it when no batch followed the last
+        one for a while.
+
+        Raises:
+            FencedError: The stream is fenced or closed.
+            DurabilityError: The disk failed; what was appended is durable, and the stream is
+                fenced.
+        """
+        with self._writing():
+            self._active.mark()
+
+    def read(self, position: Position) -> Frame:
+        """Return the frame at a position; any thread may call this, also while another appends.
+
+        Raises:
+            CorruptionError: What stands there does not verify, or nothing does.
+            DurabilityError: The disk failed.
+        """
+        where = f"stream {self.name}, segment {position.segment}, offset {position.offset}"
+        segment = self._paths.get(position.segment)
+        if segment is None:
+            raise CorruptionError(f"{where}: expected a frame, got no such segment")
+        try:
+            with io_errors(where):
+                data = self._read_frame(segment.path, position.offset)
+        except DurabilityError as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                raise CorruptionError(f"{where}: expected a frame, got no file") from error
+            raise
+        found = frame_at(data, 0, len(data), segment.key)
+        if found is None:
+            raise CorruptionError(f"{where}: expected a frame, got bytes that do not verify")
+        return frame_of(data, found)
+
+    def scan(self, *, from_seq: int = 1) -> Iterator[Scanned]:
+        """Yield every durable frame from ``from_seq`` on with its position, and damage, in order.
+
+        Segments that hold only earlier frames are not read; one segment at a time is in memory.
+        What is appended after the scan began may or may not be in it.
+
+        Raises:
+            DurabilityError: The disk failed.
+        """
+        return scan_segments(self._disk, self._segments(), from_seq=from_seq)
+
+    def reopen(self) -> Recovery:
+        """Recover the stream on fresh files after a failure, in the way ``open`` does.
+
+        The frames that were copied (the last ones, see ``Recovery``) have new positions.
+
+        Raises:
+            FencedError: The stream is closed.
+            DurabilityError: The disk failed again; the stream stays fenced.
+        """
+        if self._state is _State.CLOSED:
+            raise FencedError(f"stream {self.name}: expected an open stream, got a closed one")
+        self._state = _State.FENCED
+        with io_errors(f"stream {self.name}"):
+            self._active.close()
+        self._take(recover(self._disk, self._folder, self.name))
+        return self.recovery
+
+    def close(self) -> None:
+        """Mark what was appended, end the segment and let the stream go. Idempotent.
+
+        The end of the last segment is written into the header of an empty one after it: that
+        this segment was cut short later is noticed.
+
+        Raises:
+            DurabilityError: The disk failed; what was appended is durable and the stream let go
+                all the same.
+        """
+        if self._state is _State.CLOSED:
+            return
+        try:
+            if self._state is _State.OPEN and self._active.has_frames:
+                with self._writing():
+                    self._rotate()
+        finally:
+            self._state = _State.CLOSED
+            with io_errors(f"stream {self.name}"):
+                try:
+                    self._active.close()
+                finally:
+                    self._lock.release()
+
+    def _check_sizes(self, frames: Sequence[NewFrame]) -> None:
+        for new in frames:
+            size = FRAME_BYTES + len(new.meta) + len(new.payload)
+            if size > self._frame_bytes_max or len(new.meta) > META_BYTES_MAX:
+                raise ContractError(
+                    f"stream {self.name}: expected a frame of at most {self._frame_bytes_max} "
+                    f"bytes with a meta block of at most {META_BYTES_MAX}, got {size} bytes with "
+                    f"{len(new.meta)}"
+                )
+            if not 0 <= new.received_ns <= RECEIVED_NS_MAX:
+                raise ContractError(
+                    f"stream {self.name}: expected received_ns from 0 to {RECEIVED_NS_MAX}, "
+                    f"got {new.received_ns}"
+                )
+        batch_bytes_max = self._segment_bytes_max - HEADER_BYTES - BATCH_BYTES
+        if (size := framed_size(frames)) > batch_bytes_max:
+            raise ContractError(
+                f"stream {self.name}: expected a batch of at most {batch_bytes_max} bytes, "
+                f"got {size}"
+            )
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Fence the stream unless what is done inside succeeds."""
+        if self._state is not _State.OPEN:
+            raise FencedError(
+                f"stream {self.name}: expected an open stream, got a {self._state} one"
+            )
+        try:
+            with io_errors(f"stream {self.name}"):
+                yield
+        except BaseException:
+            self._state = _State.FENCED
+            raise
+
+    def _rotate_for(self, size: int) -> None:
+        """Make room for a batch of this size and the mark that ends the segment."""
+        active = self._active
+        if active.has_frames and active.end + size + BATCH_BYTES > self._segment_bytes_max:
+            self._rotate()
+
+    def _rotate(self) -> None:
+        old = self._active
+        old.mark()
+        created_ns, segment_id = self._disk.stamp()
+        header = SegmentHeader(
+            stream=self.name,
+            ordinal=old.header.ordinal + 1,
+            segment_id=segment_id,
+            first_seq=old.next_seq,
+            previous_id=old.header.segment_id,
+            previous_end=old.end,
+            created_ns=created_ns,
+        )
+        self._active = create_segment(self._disk, self._folder, header)
+        self._older = (*self._older, _as_segment(old))
+        self._paths = {segment.ordinal: segment for segment in self._segments()}
+        old.close()
+
+    def _segments(self) -> tuple[Segment, ...]:
+        return (*self._older, _as_segment(self._active))
+
+    def _read_frame(self, path: Path, offset: int) -> bytes:
+        """Return the bytes at an offset that may be a frame, never more than the file holds."""
+        file = self._disk.open(path)
+        try:
+            data = file.read_at(offset, _READ_BYTES)
+            if len(data) < FRAME_BYTES:
+                return data
+            rest = claimed_size(data) - len(data)
+            if 0 < rest <= file.size() - offset - len(data):
+                data += file.read_at(offset + len(data), rest)
+            return data
+        finally:
+            file.close()
+
+
+def _as_segment(writer: SegmentWriter) -> Segment:
+    return Segment(
+        path=writer.path,
+        ordinal=writer.header.ordinal,
+        key=writer.key,
+        header=writer.header,
+        size=writer.end,
+        end=writer.end,
+        next_seq=writer.next_seq,
+    )

@@ -1,0 +1,59 @@
+"""What a stream says of its frames and of what opening or reading it found."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Position:
+    """Where a frame stands: the ordinal of its segment and the offset in bytes.
+
+    A position holds until the stream is opened or reopened: the frames that recovery copied
+    (``Recovery.copied``, the last ones of the stream) stand elsewhere afterwards.
+    """
+
+    segment: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Where an appended frame went."""
+
+    seq: int
+    position: Position
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """Bytes of a stream that are not what was written, or are not there.
+
+    ``length`` is 0 where whole frames or segments are missing. ``first_seq`` to ``last_seq`` are
+    the frames lost in it: both ``None`` where none is, or where nothing tells which.
+    ``is_loss`` is false for what was never acknowledged (a torn tail, an unfinished file), which
+    only a reader that may not write reports: recovery puts it aside.
+    """
+
+    segment: str
+    offset: int
+    length: int
+    first_seq: int | None
+    last_seq: int | None
+    what: str
+    is_loss: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """What opening a stream found.
+
+    ``frames`` counts the sound frames of the last segment, the only one opening reads whole, and
+    ``copied`` those of them that went to the fresh segment: the last ones of the stream, from
+    ``next_seq - copied`` on. ``torn_bytes`` are in ``cut_files``, names in the stream's folder.
+    ``damage`` is what was seen on the way; a scan sees all of it.
+    """
+
+    frames: int
+    copied: int
+    torn_bytes: int
+    cut_files: tuple[str, ...]
+    damage: tuple[Damage, ...]
