@@ -1,0 +1,22 @@
+"""Where ``fractal-lba`` starts: says what to install when the extra is missing, then runs."""
+
+import sys
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    try:
+        from fractal_lba.cli.app import run  # noqa: PLC0415  # click may be missing
+    except ModuleNotFoundError as error:
+        if error.name != "click":
+            raise
+        print(
+            "fractal-lba: click is not installed; run: pip install 'fractal-lba[cli]'",
+            file=sys.stderr,
+        )
+        sys.exit(2)
+    sys.exit(run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+"""The command tree of ``fractal-lba``, and what each ending means to a shell."""
+
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+import click
+
+from fractal_lba.cli import streams
+from fractal_lba.cli.keys import keys
+from fractal_lba.cli.records import canonical_command, sign_command, verify_command
+from fractal_lba.cli.signals import signals_command
+from fractal_lba.cli.usage import require_command
+
+_EXIT_INTERRUPTED: Final = 128 + 2  # as a shell reports SIGINT
+
+
+@click.group(
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit codes: 0 done, or valid; 1 the input was read and is refused; 2 it could not be "
+    "used (usage, a missing file, an unreadable keyring, a missing extra, a closed pipe).",
+)
+@click.version_option(
+    package_name="fractal-lba", prog_name="fractal-lba", message="%(prog)s %(version)s"
+)
+@click.pass_context
+def fractal_lba(context: click.Context) -> None:
+    """Make keys, sign and verify records, and compute what records are made of."""
+    require_command(context)
+
+
+fractal_lba.add_command(keys)
+fractal_lba.add_command(sign_command)
+fractal_lba.add_command(verify_command)
+fractal_lba.add_command(canonical_command)
+fractal_lba.add_command(signals_command)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code; messages are one line on standard error."""
+    try:
+        # Not click's own main(): it would turn a closed pipe into exit 1.
+        with fractal_lba.make_context("fractal-lba", list(arguments)) as context:
+            fractal_lba.invoke(context)
+    except click.exceptions.Exit as ending:
+        return ending.exit_code
+    except click.UsageError as error:
+        path = "fractal-lba" if error.ctx is None else error.ctx.command_path
+        message, code = f"{error.format_message()} (see {path} --help)", streams.EXIT_UNUSABLE
+    except streams.CommandError as error:
+        message, code = str(error), error.exit_code
+    except BrokenPipeError as error:  # from click's own printing of --help
+        streams.abandon_output()
+        message = f"standard output: cannot be written: {streams.what(error)}"
+        code = streams.EXIT_UNUSABLE
+    except KeyboardInterrupt:
+        message, code = "interrupted", _EXIT_INTERRUPTED
+    else:
+        return 0
+    click.echo(f"fractal-lba: {' '.join(message.split())}", file=sys.stderr)
+    return code
