@@ -11,6 +11,7 @@ import contextlib
 import http.client
 import json
 import shutil
+import subprocess
 import sys
 import sysconfig
 import tempfile
@@ -174,7 +175,7 @@ def show(tally: Tally, reports: Mapping[str, Mapping[str, Any]]) -> None:
         "repeats answered again": repeats,
         "lost": (tally.lost and len(tally.lost)) or 0,
         "stored twice": tally.stored_twice,
-        "regimes": ", ".join(f"{name} {count}" for name, count in sorted(regimes.items())),
+        "regimes": ", ".join(f"{name} {count}" for name, count in sorted(regimes.items()) if count),
         "slowest answer": f"{slowest:.0f} ms (the time the server was down is in it)",
     }
     say("\nReport")
@@ -246,8 +247,8 @@ def main() -> int:
     say(f"Fractal LBA demo, in {folder}")
     try:
         tally = run(folder, arguments.live_seconds)
-    except DemoError as error:
-        say(f"\nFAIL: {error}\nEverything is still in {folder}")
+    except (DemoError, OSError, http.client.HTTPException, subprocess.TimeoutExpired) as error:
+        say(f"\nFAIL: {type(error).__name__}: {error}\nEverything is still in {folder}")
         return 1
     if not tally.is_sound:
         say(f"\nFAIL: the three counts above do not prove it. Everything is still in {folder}")

@@ -58,6 +58,6 @@ def test_the_demo_fails_by_name_and_keeps_its_folder_where_nothing_can_start(
     process = demo("--live-seconds", "1", "--folder", str(folder))
     output, _ = process.communicate(timeout=SECONDS_MAX)
     assert process.returncode == 1, output
-    assert "FAIL: fractal-server init" in output
+    assert "FAIL: DemoError: fractal-server init" in output
     assert str(folder) in output
     assert (folder / "server.toml").read_text() == "# somebody's\n"
