@@ -1,0 +1,180 @@
+"""Group commit: what arrives while a commit is under way forms the next batch.
+
+One named thread does the blocking work, so that writes of one stream stay in order and never run on
+the event loop. Batches grow under load and stay at one item when idle. The queue is bounded in
+items and bytes: over the bound a submitter is refused at once, before memory grows.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from fractal_lba.protocol.errors import UnavailableError
+
+ItemT = TypeVar("ItemT")
+ResultT = TypeVar("ResultT")
+OtherT = TypeVar("OtherT")
+
+IDLE_AFTER_S = 0.1
+"""How long after a batch the idle work runs when no other batch follows (the durable mark of the
+segment format)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """What one committer may hold.
+
+    ``items_max`` and ``bytes_max`` bound a batch, ``queue_items_max`` and ``queue_bytes_max`` what
+    waits for one. A single item larger than ``bytes_max`` forms a batch of its own.
+    """
+
+    items_max: int
+    bytes_max: int
+    queue_items_max: int
+    queue_bytes_max: int
+
+
+@dataclass(slots=True)
+class _Waiting(Generic[ItemT, ResultT]):
+    item: ItemT
+    size: int
+    answer: asyncio.Future[ResultT]
+
+
+class GroupCommit(Generic[ItemT, ResultT]):
+    """Run blocking work on batches of submitted items.
+
+    Args:
+        name: Of the thread, and in error messages.
+        work: Takes a batch, returns one result for each item in the same order; runs on the named
+            thread. A result that is an exception is raised to that item's submitter alone; an
+            exception raised by ``work`` itself goes to every submitter of the batch.
+        bounds: Of the batch and of the queue.
+        idle: Runs on the same thread when no batch followed within ``idle_after_s`` of the last
+            one, and at close. Its failure reaches ``idle_failed``.
+        idle_failed: Takes what ``idle`` raised; runs on the event loop.
+        idle_after_s: In seconds.
+    """
+
+    def __init__(  # noqa: PLR0913 - each is a setting of its own, named at the call
+        self,
+        name: str,
+        work: Callable[[Sequence[ItemT]], Sequence[ResultT | Exception]],
+        *,
+        bounds: Bounds,
+        idle: Callable[[], None] | None = None,
+        idle_failed: Callable[[Exception], None] | None = None,
+        idle_after_s: float = IDLE_AFTER_S,
+    ) -> None:
+        self._name = name
+        self._work = work
+        self._bounds = bounds
+        self._idle = idle
+        self._idle_failed = idle_failed
+        self._idle_after_s = idle_after_s
+        self._queue: deque[_Waiting[ItemT, ResultT]] = deque()
+        self._queue_bytes = 0
+        self._wake = asyncio.Event()
+        self._is_closing = False
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
+        self._task = asyncio.get_running_loop().create_task(self._run(), name=name)
+
+    async def submit(self, item: ItemT, *, size: int = 0) -> ResultT:
+        """Return the item's result once its batch is done.
+
+        A submitter that is cancelled while it waits takes nothing back: the item is still
+            committed.
+
+        Raises:
+            UnavailableError: The queue is full or the committer is closing; the item was not taken.
+        """
+        if self._is_closing:
+            raise UnavailableError(f"{self._name}: expected an open queue, got one that is closing")
+        bounds = self._bounds
+        if (
+            len(self._queue) >= bounds.queue_items_max
+            or self._queue_bytes + size > bounds.queue_bytes_max
+        ):
+            raise UnavailableError(
+                f"{self._name}: expected at most {bounds.queue_items_max} items and"
+                f" {bounds.queue_bytes_max} bytes waiting, got one more"
+            )
+        answer: asyncio.Future[ResultT] = asyncio.get_running_loop().create_future()
+        self._queue.append(_Waiting(item, size, answer))
+        self._queue_bytes += size
+        self._wake.set()
+        return await answer
+
+    async def call(self, work: Callable[[], OtherT]) -> OtherT:
+        """Run one piece of work on the committer's thread, between two batches."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    async def close(self) -> None:
+        """Commit what was taken, run the idle work a last time, end the thread. Idempotent."""
+        self._is_closing = True
+        self._wake.set()
+        await asyncio.shield(self._task)
+        self._thread.shutdown(wait=True)
+
+    async def _run(self) -> None:
+        is_idle_due = True
+        while True:
+            if self._queue:
+                await self._commit(self._take())
+                is_idle_due = True
+                continue
+            if self._is_closing:
+                await self._run_idle()
+                return
+            self._wake.clear()
+            if not is_idle_due:
+                await self._wake.wait()
+                continue
+            try:
+                async with asyncio.timeout(self._idle_after_s):
+                    await self._wake.wait()
+            except TimeoutError:
+                await self._run_idle()
+                is_idle_due = False
+
+    def _take(self) -> list[_Waiting[ItemT, ResultT]]:
+        batch = [self._queue.popleft()]
+        size = batch[0].size
+        while (
+            self._queue
+            and len(batch) < self._bounds.items_max
+            and size + self._queue[0].size <= self._bounds.bytes_max
+        ):
+            batch.append(self._queue.popleft())
+            size += batch[-1].size
+        self._queue_bytes -= size
+        return batch
+
+    async def _commit(self, batch: list[_Waiting[ItemT, ResultT]]) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            results: Sequence[ResultT | Exception] = await loop.run_in_executor(
+                self._thread, self._work, [waiting.item for waiting in batch]
+            )
+        except Exception as error:  # noqa: BLE001 - not swallowed: every submitter of the batch gets it
+            results = [error] * len(batch)
+        for waiting, result in zip(batch, results, strict=True):
+            if waiting.answer.cancelled():
+                continue
+            if isinstance(result, Exception):
+                waiting.answer.set_exception(result)
+            else:
+                waiting.answer.set_result(result)
+
+    async def _run_idle(self) -> None:
+        if self._idle is None:
+            return
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._idle)
+        except Exception as error:
+            if self._idle_failed is None:
+                raise
+            self._idle_failed(error)

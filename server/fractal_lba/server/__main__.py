@@ -1,0 +1,168 @@
+"""The ``fractal-server`` command."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import NoReturn
+
+import click
+import msgspec
+import uvloop
+
+from fractal_lba.protocol.errors import ContractError, FractalError, LockedError
+from fractal_lba.server import app
+from fractal_lba.server.config import Settings, descriptions, load_settings, to_toml
+from fractal_lba.server.telemetry.logs import configure
+
+_EXIT_PROBLEMS = 1
+_EXIT_UNUSABLE = 2
+
+_CONFIG = click.option(
+    "--config",
+    "config",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="The server.toml that init wrote.",
+)
+
+
+def _with_settings(command: Callable[..., None]) -> Callable[..., None]:
+    for name, meaning in reversed(descriptions().items()):
+        flag = "--" + name.replace("_", "-")
+        command = click.option(flag, f"set_{name}", metavar="VALUE", help=meaning)(command)
+    return command
+
+
+def _load(config: Path, flags: dict[str, str | None]) -> Settings:
+    given = {name.removeprefix("set_"): value for name, value in flags.items() if value is not None}
+    try:
+        return load_settings(config, os.environ, given)
+    except ContractError as error:
+        _unusable(error)
+
+
+def _unusable(error: Exception) -> NoReturn:
+    click.echo(f"fractal-server: {error}", err=True)
+    sys.exit(_EXIT_UNUSABLE)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(version("fractal-lba"), prog_name="fractal-server")
+def main() -> None:
+    r"""Verify signed records, remember each exactly once, answer from what is on disk.
+
+    \b
+    Example:
+      fractal-server init ./flba
+      fractal-server run --config ./flba/server.toml
+      fractal-server fsck --config ./flba/server.toml
+
+    \b
+    Exit codes:
+      0  done; for run: drained after SIGTERM or SIGINT; for fsck: nothing is wrong
+      1  fsck: something is wrong and named; run: the disk failed while opening
+      2  unusable input: a setting, a file, a folder that another server holds
+    """
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+def init(folder: Path) -> None:
+    """Make FOLDER: server.toml, keyring.json, agent-keyring.json, token, data/.
+
+    keyring.json is what the server needs (a public key and the hash of the token).
+    agent-keyring.json holds the secret seed: move it to the machine of the agent. token is a read
+    token for GET /v1/pcs/ID.
+    """
+    try:
+        made = app.initialise(folder)
+    except (ContractError, OSError) as error:
+        _unusable(error)
+    for path in (made.settings, made.server_keyring, made.agent_keyring, made.token, made.data):
+        click.echo(path)
+
+
+@main.command()
+@_CONFIG
+@click.option(
+    "--accept-loss",
+    is_flag=True,
+    help="Decide ids again that are lost to damage in the ledger. Restore its segments if you can.",
+)
+@_with_settings
+def run(config: Path, accept_loss: bool, **flags: str | None) -> None:  # noqa: FBT001 - a flag of the command line
+    """Serve until SIGTERM or SIGINT.
+
+    Prints {"ready": true, "url": ...} on stdout once it can answer; log lines are JSON on stderr.
+    Every setting of server.toml is also FLBA_NAME in the environment and a flag here, the flag
+    winning.
+    """
+    settings = _load(config, flags)
+    configure(settings.log_level)
+    try:
+        uvloop.run(_run(settings, config.resolve().parent, accept_loss=accept_loss))
+    except (ContractError, LockedError) as error:
+        _unusable(error)
+    except (FractalError, OSError) as error:
+        click.echo(f"fractal-server: {error}", err=True)
+        sys.exit(_EXIT_PROBLEMS)
+
+
+async def _run(settings: Settings, base: Path, *, accept_loss: bool) -> None:
+    server = app.Server(settings, base)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, server.stop)
+    await server.run(_announce, accept_loss=accept_loss)
+
+
+def _announce(url: str) -> None:
+    print(json.dumps({"ready": True, "url": url}), flush=True)
+
+
+@main.command()
+@_CONFIG
+@_with_settings
+def fsck(config: Path, **flags: str | None) -> None:
+    """Read everything on disk and say what is wrong, as one JSON object on stdout. Changes nothing.
+
+    The server must be stopped. Exits 0 only if nothing is wrong.
+    """
+    settings = _load(config, flags)
+    try:
+        report = app.fsck(settings, config.resolve().parent)
+    except (FractalError, OSError) as error:
+        _unusable(error)
+    click.echo(msgspec.json.format(msgspec.json.encode(report)))
+    sys.exit(0 if report.is_sound else _EXIT_PROBLEMS)
+
+
+@main.group()
+def config() -> None:
+    """Check or show the settings as run would use them."""
+
+
+@config.command()
+@_CONFIG
+@_with_settings
+def check(config: Path, **flags: str | None) -> None:
+    """Say whether the settings can be used."""
+    _load(config, flags)
+    click.echo("OK")
+
+
+@config.command()
+@_CONFIG
+@_with_settings
+def show(config: Path, **flags: str | None) -> None:
+    """Print the settings in force as server.toml."""
+    click.echo(to_toml(_load(config, flags)), nl=False)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,297 @@
+"""The composition root: adapters meet ports, nothing else."""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
+
+from aiohttp import web
+
+from fractal_lba.protocol.judge import CURRENT_PARAMS, Params
+from fractal_lba.server.config import Settings, listen_address, resolve, secret_value
+from fractal_lba.server.core import names
+from fractal_lba.server.core.admission import Rate
+from fractal_lba.server.http.handlers import Bounded, Handlers
+from fractal_lba.server.http.limits import Addresses, Connections, Gate
+from fractal_lba.server.http.respond import problems
+from fractal_lba.server.pipeline.decide import Decider
+from fractal_lba.server.pipeline.intake import Intake
+from fractal_lba.server.pipeline.recover import Mender
+from fractal_lba.server.storage import data_folder
+from fractal_lba.server.storage.fsck import Report, check_folder
+from fractal_lba.server.storage.inbox import InboxLog
+from fractal_lba.server.storage.keyring_file import KeyringFile
+from fractal_lba.server.storage.provision import Provisioned, provision
+from fractal_lba.server.storage.shard import ShardStore, open_shard
+from fractal_lba.server.telemetry.metrics import CONTENT_TYPE, Metrics
+from fractal_lba.wal import Disk, RealDisk, Recovery, Stream, lock_folder
+from fractal_lba.wal.group_commit import Bounds
+
+_LINGER_S = 2.0
+"""How long the unread rest of a refused body is read before its connection is closed."""
+
+_BACKLOG = 1_024
+
+_log = logging.getLogger(__name__)
+
+
+class Server:
+    """One server over one data folder.
+
+    Args:
+        settings: Checked.
+        base: The folder that paths in the settings are relative to.
+        disk: Where logs are written.
+        params: What new records are judged by.
+        clock: Nanoseconds since 1970, read at each body's receipt.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        base: Path,
+        *,
+        disk: Disk | None = None,
+        params: Params = CURRENT_PARAMS,
+        clock: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self._settings = settings
+        self._base = base
+        self._disk = disk or RealDisk()
+        self._params = params
+        self._clock = clock
+        self._metrics = Metrics()
+        self._stop = asyncio.Event()
+
+    def stop(self) -> None:
+        """Ask for a graceful end: stop accepting, finish what was accepted, write the marks."""
+        self._stop.set()
+
+    async def run(self, announce: Callable[[str], None], *, accept_loss: bool = False) -> None:
+        """Recover, serve until ``stop``, drain.
+
+        Args:
+            announce: Takes the URL once requests can be answered.
+            accept_loss: The operator's word that ids lost to damage may be decided again.
+
+        Raises:
+            ContractError: The data folder or the keyring cannot be used; nothing was written.
+            DurabilityError: The disk failed while opening, or another server holds the folder.
+        """
+        settings = self._settings
+        data = resolve(self._base, settings, "data")
+        data_folder.check(data, settings.shards)
+        async with AsyncExitStack() as stack:
+            lock = lock_folder(self._disk, data)
+            stack.callback(lock.release)
+            keyring = KeyringFile(resolve(self._base, settings, "keyring"), meter=self._metrics)
+            inbox, shard = await self._open_logs(data, stack, accept_loss=accept_loss)
+            decider = Decider(
+                shard,
+                params=self._params,
+                region=settings.region,
+                horizon_days=settings.horizon_days,
+            )
+            intake = Intake(
+                inbox=inbox,
+                decider=decider,
+                keyring=keyring.current,
+                clock=self._clock,
+                meter=self._metrics,
+                bounds=self._bounds(),
+            )
+            stack.push_async_callback(intake.close)
+            mender = Mender(inbox=inbox, shard=shard, intake=intake, meter=self._metrics)
+            count = await mender.settle_left_open()
+            _log.info("recovered what was left open", extra={"count": count})
+            handlers = self._handlers(intake, inbox, shard, keyring)
+            async with asyncio.TaskGroup() as tasks:
+                background = [
+                    tasks.create_task(mender.run(interval_s=settings.mend_interval_s)),
+                    tasks.create_task(keyring.watch(interval_s=settings.keyring_poll_s)),
+                ]
+                asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, keyring.reload)
+                await self._serve(handlers, announce)
+                for task in background:
+                    task.cancel()
+
+    async def _open_logs(
+        self, data: Path, stack: AsyncExitStack, *, accept_loss: bool
+    ) -> tuple[InboxLog, ShardStore]:
+        settings = self._settings
+        name = names.inbox(0)
+        stream = await asyncio.to_thread(
+            Stream.open,
+            self._disk,
+            data / name,
+            name,
+            segment_bytes_max=settings.segment_bytes_max,
+            frame_bytes_max=names.FRAME_BYTES_MAX,
+        )
+        self._report(stream.name, stream.recovery)
+        inbox = InboxLog(stream, meter=self._metrics, bounds=self._bounds())
+        stack.push_async_callback(inbox.close)
+        files = await asyncio.to_thread(
+            open_shard,
+            self._disk,
+            data / settings.shards[0],
+            segment_bytes_max=settings.segment_bytes_max,
+            map_bytes=settings.index_map_bytes,
+        )
+        self._report(files.stream.name, files.stream.recovery)
+        if accept_loss and files.index.losses:
+            _log.warning("loss accepted", extra={"damage": files.index.losses})
+            files.index.accept_losses()
+            await asyncio.to_thread(files.index.flush)
+        shard = ShardStore(
+            files,
+            meter=self._metrics,
+            bounds=self._bounds(),
+            flush_records=settings.index_flush_records,
+        )
+        stack.push_async_callback(shard.close)
+        await inbox.load()
+        return inbox, shard
+
+    def _report(self, stream: str, recovery: Recovery) -> None:
+        self._metrics.recovered(
+            stream=stream,
+            torn_bytes=recovery.torn_bytes,
+            damaged_ranges=len(recovery.damage),
+        )
+        _log.info(
+            "log opened",
+            extra={
+                "stream": stream,
+                "frames": recovery.frames,
+                "torn_bytes": recovery.torn_bytes,
+                "damage": [str(damage) for damage in recovery.damage],
+            },
+        )
+
+    def _bounds(self) -> Bounds:
+        settings = self._settings
+        return Bounds(
+            items_max=settings.batch_records_max,
+            bytes_max=settings.batch_bytes_max,
+            # Everything in flight may wait in one queue, and recovery hands in one batch of its own
+            # beside it.
+            queue_items_max=2 * settings.requests_in_flight_max,
+            queue_bytes_max=2 * settings.requests_in_flight_max * 65_536 * 2,
+        )
+
+    def _handlers(
+        self, intake: Intake, inbox: InboxLog, shard: ShardStore, keyring: KeyringFile
+    ) -> Handlers:
+        settings = self._settings
+        credentials = None
+        if settings.metrics_user:
+            credentials = (
+                settings.metrics_user,
+                secret_value(settings.metrics_password, self._base),
+            )
+        return Handlers(
+            intake=intake,
+            inbox=inbox,
+            shard=shard,
+            keyring=keyring.current,
+            meter=self._metrics,
+            exposition=self._metrics.exposition,
+            exposition_type=CONTENT_TYPE,
+            addresses=Addresses(
+                Rate(per_s=settings.address_rate_per_s, burst=settings.address_burst),
+                addresses_max=settings.addresses_max,
+            ),
+            bounds=Bounded(
+                body_timeout_s=settings.body_timeout_s,
+                requests_in_flight_max=settings.requests_in_flight_max,
+                left_open_max=settings.left_open_max,
+            ),
+            metrics_credentials=credentials,
+        )
+
+    async def _serve(self, handlers: Handlers, announce: Callable[[str], None]) -> None:
+        settings = self._settings
+        application = web.Application(middlewares=[problems])
+        application.add_routes(handlers.routes())
+        runner = web.AppRunner(
+            application,
+            access_log=None,
+            # The inbox keeps what came over the wire: nothing inflates it on the way.
+            auto_decompress=False,
+            lingering_time=_LINGER_S,
+            shutdown_timeout=settings.grace_s,
+        )
+        await runner.setup()
+        connections = Connections(
+            total_max=settings.connections_max,
+            per_address_max=settings.connections_per_address_max,
+        )
+        listener = bind(settings)
+        http = runner.server
+        assert http is not None  # noqa: S101 - set by setup
+        server = await asyncio.get_running_loop().create_server(
+            lambda: Gate(connections, http), sock=listener, backlog=_BACKLOG
+        )
+        host, port = listener.getsockname()[:2]
+        url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        _log.info("ready", extra={"url": url})
+        announce(url)
+        await self._stop.wait()
+        _log.info("draining", extra={"count": handlers.in_flight.count})
+        handlers.is_draining = True
+        server.close()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(settings.grace_s):
+                await handlers.in_flight.empty()
+        await runner.cleanup()
+        _log.info("drained", extra={"count": handlers.in_flight.count})
+
+
+def bind(settings: Settings) -> socket.socket:
+    """Return the listening socket.
+
+    Raises:
+        OSError: The address is taken or not this machine's.
+    """
+    host, port = listen_address(settings)
+    family, kind, protocol, _, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    listener = socket.socket(family, kind, protocol)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(address)
+    except OSError as error:
+        listener.close()
+        raise OSError(error.errno, f"{settings.listen}: {os.strerror(error.errno or 0)}") from error
+    return listener
+
+
+def initialise(folder: Path) -> Provisioned:
+    """Make a folder to run from (see ``provision``)."""
+    return provision(folder)
+
+
+def fsck(settings: Settings, base: Path) -> Report:
+    """Check everything on disk of a server that does not run (see ``check_folder``).
+
+    Raises:
+        ContractError: There is no data folder of this configuration.
+        DurabilityError: A server holds it, or the disk refused to be read.
+    """
+    data = resolve(base, settings, "data")
+    data_folder.check(data, settings.shards)
+    disk = RealDisk()
+    lock = lock_folder(disk, data)
+    try:
+        return check_folder(
+            disk, data, worker=0, shards=settings.shards, map_bytes=settings.index_map_bytes
+        )
+    finally:
+        lock.release()

@@ -1,0 +1,1 @@
+"""Decisions, pure: bytes and values in (time included), values out."""

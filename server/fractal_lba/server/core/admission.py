@@ -1,0 +1,41 @@
+"""How many requests one address may send: a token bucket, as arithmetic on values."""
+
+from dataclasses import dataclass
+
+_NS_PER_S = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rate:
+    """``per_s`` tokens a second, at most ``burst`` saved up. ``per_s`` of 0 means no limit."""
+
+    per_s: float
+    burst: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bucket:
+    """What one address has left, as of ``at_ns`` on a monotonic clock."""
+
+    tokens: float
+    at_ns: int
+
+
+def full(rate: Rate, now_ns: int) -> Bucket:
+    """Return the bucket of an address that was not seen yet."""
+    return Bucket(tokens=rate.burst, at_ns=now_ns)
+
+
+def take(bucket: Bucket, rate: Rate, now_ns: int) -> tuple[Bucket, float]:
+    """Take one token.
+
+    Returns:
+        The bucket afterwards, and the seconds until a token is there: 0 where one was taken.
+    """
+    if rate.per_s <= 0:
+        return bucket, 0.0
+    earned = max(0, now_ns - bucket.at_ns) * rate.per_s / _NS_PER_S
+    tokens = min(rate.burst, bucket.tokens + earned)
+    if tokens >= 1:
+        return Bucket(tokens=tokens - 1, at_ns=now_ns), 0.0
+    return Bucket(tokens=tokens, at_ns=now_ns), (1 - tokens) / rate.per_s

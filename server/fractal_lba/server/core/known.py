@@ -1,0 +1,118 @@
+"""What is remembered of an id, and what a record that carries it is beside that."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
+
+from fractal_lba.protocol.authenticate import Authenticated
+from fractal_lba.protocol.errors import Refusal, RefusalCode
+
+CONFLICTS_KEPT_MAX = 8
+"""Evidence kept for each id: enough to show a pattern, too little to fill a disk with."""
+
+_NS_PER_MS = 1_000_000
+_MS_PER_DAY = 86_400_000
+
+
+class RecordKey(NamedTuple):
+    """Under what a record is remembered. Tenants never meet: the tenant comes first."""
+
+    tenant: str
+    family: str
+    pcs_id: str
+
+
+_FAMILIES = {"1.0": "1.x"}
+
+
+def family_of(version: str) -> str | None:
+    """Return the family that a version is remembered under, ``None`` for an unknown version."""
+    return _FAMILIES.get(version)
+
+
+def key_of(authenticated: Authenticated) -> RecordKey:
+    """Return the key of a verified record; the tenant is the signing key's."""
+    record = authenticated.record
+    return RecordKey(authenticated.tenant, _FAMILIES[record.version], record.pcs_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where an entry is: its decision number and the position of its frame."""
+
+    seq: int
+    segment: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownConflict:
+    """Evidence that is already in the ledger."""
+
+    content_digest: str
+    received_ns: int
+    place: Place
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """A decided id: what it was decided for, and where."""
+
+    content_digest: str
+    received_ns: int
+    place: Place
+    conflicts: tuple[KnownConflict, ...] = ()
+
+
+class Standing(StrEnum):
+    """What a verified record is to the index."""
+
+    NEW = "new"
+    REPEAT = "repeat"
+    CONFLICT = "conflict"
+    """Another content, whose evidence is to be kept before the answer."""
+    CONFLICT_SEEN = "conflict_seen"
+    """Another content, whose evidence is kept already, or more than is kept for one id."""
+
+
+def standing(authenticated: Authenticated, known: Known | None) -> Standing:
+    """Tell what a verified record is beside what is known of its id."""
+    if known is None:
+        return Standing.NEW
+    if known.content_digest == authenticated.content_digest:
+        return Standing.REPEAT
+    if len(known.conflicts) >= CONFLICTS_KEPT_MAX or any(
+        conflict.content_digest == authenticated.content_digest for conflict in known.conflicts
+    ):
+        return Standing.CONFLICT_SEEN
+    return Standing.CONFLICT
+
+
+def admit_new(authenticated: Authenticated, *, received_ns: int, horizon_days: int) -> None:
+    """Refuse a new record that came too late, for its key or for the tenant's horizon.
+
+    Judged at the time the body was first received, so that a recovery hours later answers the same.
+    Not asked of a
+    repeat: a lost answer can still be fetched.
+
+    Raises:
+        Refusal: ``key_not_valid_now`` or ``beyond_horizon``; nothing is remembered.
+    """
+    received_ms = received_ns // _NS_PER_MS
+    key = authenticated.key
+    if not key.is_valid_at(received_ms):
+        raise Refusal(
+            RefusalCode.KEY_NOT_VALID_NOW,
+            reason="key_not_valid_now",
+            message=f"kid: expected a key that is valid at receipt, got {key.kid} outside its time",
+        )
+    if authenticated.record.created_at_ms + horizon_days * _MS_PER_DAY < received_ms:
+        raise Refusal(
+            RefusalCode.BEYOND_HORIZON,
+            reason="beyond_horizon",
+            member="created_at",
+            message=(
+                f"created_at: expected at most {horizon_days} days before receipt,"
+                f" got {authenticated.record.members['created_at']}"
+            ),
+        )

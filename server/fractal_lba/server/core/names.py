@@ -1,0 +1,34 @@
+"""Names of things on disk below the data folder.
+
+::
+
+    data/
+    ├── lock                      one server at a time
+    ├── shards.json               the shard set, written at init
+    ├── inbox-0/                  one inbox for each worker: segments
+    └── shard-0/                  one folder for each shard, by its name
+        ├── ledger/               segments
+        └── index/                LMDB, derived from the ledger
+"""
+
+import re
+
+LOCK = "lock"
+SHARDS = "shards.json"
+LEDGER = "ledger"
+INDEX = "index"
+
+FRAME_BYTES_MAX = 262_144
+"""One body of 64 KiB, or one entry that holds it, its answer and its digests, with room."""
+
+_SHARD_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+
+
+def inbox(worker: int) -> str:
+    """Name the inbox folder of a worker (0, 1, …)."""
+    return f"inbox-{worker}"
+
+
+def is_shard_name(name: str) -> bool:
+    """Tell whether ``name`` can be a shard: a folder that is not taken for an inbox."""
+    return _SHARD_NAME.fullmatch(name) is not None and not name.startswith("inbox-")

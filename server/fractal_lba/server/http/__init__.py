@@ -1,0 +1,1 @@
+"""The HTTP edge: limits, identity, translation; nothing is decided here."""

@@ -1,0 +1,147 @@
+"""What bounds a flood before a body is read: connections, their addresses, rates, sizes, time."""
+
+import asyncio
+from collections import Counter, OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from aiohttp import web
+from typing_extensions import override
+
+from fractal_lba.protocol.record import RECORD_BYTES_MAX
+from fractal_lba.server.core import admission
+from fractal_lba.server.core.admission import Bucket, Rate
+from fractal_lba.server.core.answer import Answer, ServerCode, problem
+
+_REFUSED_CONNECTION = (
+    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\n"
+    b"Connection: close\r\nContent-Length: 0\r\n\r\n"
+)
+
+
+class Addresses:
+    """The request rate of each address.
+
+    Args:
+        rate: Of one address.
+        addresses_max: How many are remembered; the longest unseen is forgotten first.
+    """
+
+    def __init__(self, rate: Rate, *, addresses_max: int) -> None:
+        self._rate = rate
+        self._addresses_max = addresses_max
+        self._buckets: OrderedDict[str, Bucket] = OrderedDict()
+
+    def admit(self, address: str, now_ns: int) -> Answer | None:
+        """Charge one request to an address; return the 429 where it has none left."""
+        bucket = self._buckets.pop(address, None) or admission.full(self._rate, now_ns)
+        bucket, wait_s = admission.take(bucket, self._rate, now_ns)
+        self._buckets[address] = bucket
+        if len(self._buckets) > self._addresses_max:
+            self._buckets.popitem(last=False)
+        if wait_s == 0:
+            return None
+        return problem(
+            ServerCode.RATE_LIMITED,
+            f"address: expected at most {self._rate.per_s:g} requests a second, got more",
+            retry_after_s=wait_s,
+        )
+
+
+@dataclass(slots=True)
+class Connections:
+    """How many connections are open, in all and from each address."""
+
+    total_max: int
+    per_address_max: int
+    total: int = 0
+    by_address: Counter[str] = field(default_factory=Counter)
+
+    def enter(self, address: str) -> bool:
+        """Count one more; tell whether it is within the bounds. Leave it in either case."""
+        self.total += 1
+        self.by_address[address] += 1
+        return self.total <= self.total_max and self.by_address[address] <= self.per_address_max
+
+    def leave(self, address: str) -> None:
+        """Count one less."""
+        self.total -= 1
+        self.by_address[address] -= 1
+        if not self.by_address[address]:
+            del self.by_address[address]
+
+
+class Gate(asyncio.Protocol):
+    """Stand before an HTTP protocol: answer 503 and close what is over the bounds."""
+
+    def __init__(self, connections: Connections, behind: Callable[[], asyncio.Protocol]) -> None:
+        self._connections = connections
+        self._behind = behind
+        self._inner: asyncio.Protocol | None = None
+        self._address = ""
+
+    @override
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._address = address_of(transport)
+        if self._connections.enter(self._address):
+            self._inner = self._behind()
+            self._inner.connection_made(transport)
+        else:
+            assert isinstance(transport, asyncio.WriteTransport)  # noqa: S101 - a server's are
+            transport.write(_REFUSED_CONNECTION)
+            transport.close()
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        if self._inner is not None:
+            self._inner.data_received(data)
+
+    @override
+    def eof_received(self) -> bool | None:
+        return self._inner.eof_received() if self._inner is not None else None
+
+    @override
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._connections.leave(self._address)
+        if self._inner is not None:
+            self._inner.connection_lost(exc)
+
+    @override
+    def pause_writing(self) -> None:
+        if self._inner is not None:
+            self._inner.pause_writing()
+
+    @override
+    def resume_writing(self) -> None:
+        if self._inner is not None:
+            self._inner.resume_writing()
+
+
+def address_of(transport: asyncio.BaseTransport | None) -> str:
+    """Return the address of the other end, empty where the connection is gone."""
+    peer = transport.get_extra_info("peername") if transport is not None else None
+    return str(peer[0]) if peer else ""
+
+
+async def read_body(request: web.Request, *, timeout_s: float) -> bytes | Answer:
+    """Return the body as it came over the wire, or the problem of a large or slow one.
+
+    At most ``RECORD_BYTES_MAX`` bytes and one chunk are held.
+    """
+    too_large = problem(
+        ServerCode.TOO_LARGE, f"body: expected at most {RECORD_BYTES_MAX} bytes, got more"
+    )
+    if request.content_length is not None and request.content_length > RECORD_BYTES_MAX:
+        return too_large
+    body = bytearray()
+    try:
+        async with asyncio.timeout(timeout_s):
+            async for chunk in request.content.iter_any():
+                body += chunk
+                if len(body) > RECORD_BYTES_MAX:
+                    return too_large
+    except TimeoutError:
+        return problem(
+            ServerCode.TIMEOUT, f"body: expected all of it within {timeout_s:g} s, got a part"
+        )
+    return bytes(body)

@@ -1,0 +1,65 @@
+"""Answers on the wire: an ``Answer`` becomes an HTTP response, and a foreign error a problem."""
+
+import logging
+import math
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from fractal_lba.server.core.answer import Answer, ServerCode, problem, timestamp
+
+_log = logging.getLogger(__name__)
+
+
+def response(answer: Answer) -> web.Response:
+    """Return the response of an answer; the body is exactly the answer's."""
+    # aiohttp would name itself and its version.
+    headers: dict[str, str] = {"Server": "fractal-lba"}
+    if answer.is_replayed:
+        headers["Idempotent-Replayed"] = "true"
+    if answer.received_ns is not None:
+        headers["X-Received-At"] = timestamp(answer.received_ns)
+    if answer.retry_after_s is not None:
+        headers["Retry-After"] = str(max(1, math.ceil(answer.retry_after_s)))
+    if answer.code == ServerCode.UNAUTHENTICATED:
+        headers["WWW-Authenticate"] = "Bearer"
+    content_type = "application/json" if answer.code is None else "application/problem+json"
+    return web.Response(
+        status=answer.status, body=answer.body, content_type=content_type, headers=headers
+    )
+
+
+@web.middleware
+async def problems(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Turn what aiohttp raises into problems, and a bug into a 500 that names nothing."""
+    try:
+        return await handler(request)
+    except web.HTTPNotFound:
+        return response(problem(ServerCode.NOT_FOUND, "path: expected a known one, got another"))
+    except web.HTTPMethodNotAllowed as error:
+        allowed = ", ".join(sorted(error.allowed_methods))
+        answered = response(
+            problem(
+                ServerCode.METHOD_NOT_ALLOWED,
+                f"method: expected {allowed}, got another",
+            )
+        )
+        answered.headers["Allow"] = allowed
+        return answered
+    except web.HTTPException as error:
+        if error.status >= web.HTTPInternalServerError.status_code:
+            raise
+        return response(
+            problem(
+                ServerCode.BAD_REQUEST, "request: expected well-formed HTTP, got something else"
+            )
+        )
+    except Exception:  # noqa: BLE001 - logged; the caller gets a problem and no trace
+        _log.exception("a request met a bug")
+        return response(
+            problem(
+                ServerCode.INTERNAL_ERROR, "server: expected an answer, got a failure; it is logged"
+            )
+        )

@@ -1,0 +1,154 @@
+"""Decide each id once: lookup, judge, ledger, answer.
+
+While the first record of an id is on its way to the disk the id is occupied in memory: what repeats
+it waits and shares its fate. Between the lookup and the occupation nothing is awaited, so that two
+bodies cannot both be first.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import assert_never
+
+from fractal_lba.protocol.authenticate import Authenticated
+from fractal_lba.protocol.errors import (
+    CorruptionError,
+    DurabilityError,
+    FractalError,
+    UnavailableError,
+)
+from fractal_lba.protocol.judge import Params, decision_body, judge
+from fractal_lba.protocol.record import stored_bytes
+from fractal_lba.server.core.answer import Answer, conflicting
+from fractal_lba.server.core.entry import Conflict, Decision
+from fractal_lba.server.core.known import Known, RecordKey, Standing, admit_new, key_of, standing
+from fractal_lba.server.ports import Shard
+
+
+class Decider:
+    """The one that decides for a shard.
+
+    Args:
+        shard: Where decisions are kept.
+        params: What new records are judged by; what was decided is never judged again.
+        region: Kept with each decision.
+        horizon_days: See ``admit_new``.
+    """
+
+    def __init__(self, shard: Shard, *, params: Params, region: str, horizon_days: int) -> None:
+        self._shard = shard
+        self._params = params
+        self._region = region
+        self._horizon_days = horizon_days
+        self._occupied: dict[RecordKey, asyncio.Future[FractalError | None]] = {}
+
+    async def decide(self, authenticated: Authenticated, *, received_ns: int) -> Answer:
+        """Return a verified record's answer: its own, that of the first like it, or a conflict.
+
+        Raises:
+            Refusal: A new record that came too late; nothing is remembered.
+            UnavailableError: Too much is under way; nothing was decided.
+            DurabilityError: The ledger failed; the record may or may not have been decided.
+        """
+        key = key_of(authenticated)
+        while (first := self._occupied.get(key)) is not None:
+            failure = await asyncio.shield(first)
+            if failure is not None:
+                raise failure
+        known = self._shard.lookup(key)
+        match standing(authenticated, known):
+            case Standing.NEW:
+                return await self._decide_first(key, authenticated, received_ns)
+            case Standing.REPEAT:
+                assert known is not None  # noqa: S101 - a repeat of nothing is a bug
+                return await self._first_answer(key, known)
+            case Standing.CONFLICT:
+                assert known is not None  # noqa: S101 - a conflict with nothing is a bug
+                await self._keep_evidence(key, authenticated, received_ns)
+                return _conflict_answer(authenticated, known)
+            case Standing.CONFLICT_SEEN:
+                assert known is not None  # noqa: S101 - a conflict with nothing is a bug
+                return _conflict_answer(authenticated, known)
+            case unreachable:
+                assert_never(unreachable)
+
+    async def _decide_first(
+        self, key: RecordKey, authenticated: Authenticated, received_ns: int
+    ) -> Answer:
+        admit_new(authenticated, received_ns=received_ns, horizon_days=self._horizon_days)
+        outcome = judge(authenticated.record, self._params)
+        decision = Decision(
+            tenant=key.tenant,
+            family=key.family,
+            pcs_id=key.pcs_id,
+            record_digest=authenticated.record_digest,
+            content_digest=authenticated.content_digest,
+            kid=authenticated.key.kid,
+            params_version=outcome.params_version,
+            region=self._region,
+            status=outcome.status,
+            answer=decision_body(
+                pcs_id=key.pcs_id, record_digest=authenticated.record_digest, outcome=outcome
+            ),
+            record=stored_bytes(authenticated.record),
+        )
+        async with self._occupy(key):
+            await self._shard.append(key, decision, received_ns=received_ns)
+        return Answer(status=decision.status, body=decision.answer, received_ns=received_ns)
+
+    async def _keep_evidence(
+        self, key: RecordKey, authenticated: Authenticated, received_ns: int
+    ) -> None:
+        evidence = Conflict(
+            tenant=key.tenant,
+            family=key.family,
+            pcs_id=key.pcs_id,
+            record_digest=authenticated.record_digest,
+            content_digest=authenticated.content_digest,
+            kid=authenticated.key.kid,
+            record=stored_bytes(authenticated.record),
+        )
+        async with self._occupy(key):
+            await self._shard.append(key, evidence, received_ns=received_ns)
+
+    async def _first_answer(self, key: RecordKey, known: Known) -> Answer:
+        entry = await self._shard.read(known.place)
+        # The index is derived: where it and the ledger disagree no answer is better than another
+        # record's.
+        if (
+            not isinstance(entry, Decision)
+            or RecordKey(entry.tenant, entry.family, entry.pcs_id) != key
+            or entry.content_digest != known.content_digest
+        ):
+            raise CorruptionError(
+                f"index: expected the decision of {key.pcs_id}, got another entry"
+            )
+        return Answer(
+            status=entry.status, body=entry.answer, is_replayed=True, received_ns=known.received_ns
+        )
+
+    @asynccontextmanager
+    async def _occupy(self, key: RecordKey) -> AsyncIterator[None]:
+        first: asyncio.Future[FractalError | None] = asyncio.get_running_loop().create_future()
+        self._occupied[key] = first
+        failure: FractalError | None = UnavailableError(
+            "decide: expected an end, got a cancellation"
+        )
+        try:
+            yield
+            failure = None
+        except (DurabilityError, UnavailableError) as error:
+            failure = error
+            raise
+        finally:
+            del self._occupied[key]
+            first.set_result(failure)
+
+
+def _conflict_answer(authenticated: Authenticated, known: Known) -> Answer:
+    return conflicting(
+        pcs_id=authenticated.record.pcs_id,
+        first_content_digest=known.content_digest,
+        content_digest=authenticated.content_digest,
+        first_received_ns=known.received_ns,
+    )

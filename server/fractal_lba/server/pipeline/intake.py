@@ -1,0 +1,140 @@
+"""Take a body in: inbox, authenticate, tenant, decide, finish.
+
+One written order for live bodies and for those a crash left.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from fractal_lba.protocol.authenticate import Authenticated, authenticate
+from fractal_lba.protocol.errors import DurabilityError, Refusal, RefusalCode, UnavailableError
+from fractal_lba.protocol.keyring import Keyring
+from fractal_lba.server.core.answer import Answer, ServerCode, problem, refused
+from fractal_lba.server.core.inbox_frame import Received
+from fractal_lba.server.pipeline.decide import Decider
+from fractal_lba.server.ports import Clock, Inbox, InboxFrame, Meter
+from fractal_lba.wal.group_commit import Bounds, GroupCommit
+
+RETRY_AFTER_S = 1.0
+"""What a 503 asks for: a fenced log is tried again every second."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """How a body ended, for the answer and for the log line."""
+
+    answer: Answer
+    tenant: str | None = None
+    pcs_id: str | None = None
+
+
+class Intake:
+    """The way of a body through the server.
+
+    Args:
+        inbox: Where a body is before it is parsed.
+        decider: Who decides what verified.
+        keyring: Returns the ring of this moment.
+        clock: Nanoseconds since 1970; read once for each body, at its receipt.
+        meter: Counts.
+        bounds: Of the verification thread's batches and queue.
+    """
+
+    def __init__(  # noqa: PLR0913 - the ports of the pipeline, each named at the call
+        self,
+        *,
+        inbox: Inbox,
+        decider: Decider,
+        keyring: Callable[[], Keyring],
+        clock: Clock,
+        meter: Meter,
+        bounds: Bounds,
+    ) -> None:
+        self._inbox = inbox
+        self._decider = decider
+        self._keyring = keyring
+        self._clock = clock
+        self._meter = meter
+        self._verify: GroupCommit[bytes, Authenticated] = GroupCommit(
+            "verify", self._authenticate_all, bounds=bounds
+        )
+
+    async def receive(self, body: bytes, received: Received) -> Settled:
+        """Log a body that has just arrived, then settle it."""
+        try:
+            frame = await self._inbox.append(body, received, received_ns=self._clock())
+        except UnavailableError as error:
+            return Settled(
+                answer=problem(ServerCode.OVERLOADED, str(error), retry_after_s=RETRY_AFTER_S)
+            )
+        except DurabilityError as error:
+            return Settled(answer=_unavailable(error))
+        self._meter.ingested()
+        return await self.settle(frame)
+
+    async def settle(self, frame: InboxFrame) -> Settled:
+        """Answer a logged body, and finish it in the inbox unless it has to be tried again.
+
+        Refusals and storage failures are answers. Anything else that is raised is a bug: the body
+        then stays open on disk, and is not tried again before the next start.
+        """
+        settled = await self._settle(frame)
+        answer = settled.answer
+        if answer.is_final:
+            self._inbox.finish(frame.seq)
+        else:
+            self._inbox.leave_open(frame.seq)
+        self._meter.answered(
+            tenant=settled.tenant,
+            status=answer.status,
+            code=answer.code,
+            is_replayed=answer.is_replayed,
+        )
+        return settled
+
+    async def close(self) -> None:
+        """Verify what was taken, then end the thread."""
+        await self._verify.close()
+
+    async def _settle(self, frame: InboxFrame) -> Settled:
+        tenant: str | None = None
+        pcs_id: str | None = None
+        try:
+            authenticated = await self._verify.submit(frame.body, size=len(frame.body))
+            tenant, pcs_id = authenticated.tenant, authenticated.record.pcs_id
+            _agree_on_tenant(authenticated, frame.received)
+            # Verified before it is remembered: a forged record must not occupy the pcs_id of an
+            # honest one.
+            answer = await self._decider.decide(authenticated, received_ns=frame.received_ns)
+        except Refusal as refusal:
+            answer = refused(refusal)
+        except (DurabilityError, UnavailableError) as error:
+            answer = _unavailable(error)
+        return Settled(answer=answer, tenant=tenant, pcs_id=pcs_id)
+
+    def _authenticate_all(self, bodies: Sequence[bytes]) -> list[Authenticated | Exception]:
+        keyring = self._keyring()
+        results: list[Authenticated | Exception] = []
+        for body in bodies:
+            try:
+                results.append(authenticate(body, keyring))
+            except Exception as error:  # noqa: BLE001 - raised to the one whose body it is, not to the whole batch
+                results.append(error)
+        return results
+
+
+def _agree_on_tenant(authenticated: Authenticated, received: Received) -> None:
+    for where, claimed in (
+        ("identity", received.identified_tenant),
+        ("X-Tenant-Id", received.tenant_header),
+    ):
+        if claimed is not None and claimed != authenticated.tenant:
+            raise Refusal(
+                RefusalCode.TENANT_MISMATCH,
+                reason="tenant_mismatch",
+                message=f"{where}: expected the tenant of the signing key, got another",
+            )
+
+
+def _unavailable(error: DurabilityError | UnavailableError) -> Answer:
+    return problem(ServerCode.STORAGE_UNAVAILABLE, str(error), retry_after_s=RETRY_AFTER_S)

@@ -1,0 +1,159 @@
+"""What the pipeline needs from the outside; ``storage`` and ``telemetry`` give it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from fractal_lba.server.core.entry import Entry
+from fractal_lba.server.core.inbox_frame import Received
+from fractal_lba.server.core.known import Known, Place, RecordKey
+
+Clock = Callable[[], int]
+"""Nanoseconds since 1970."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InboxFrame:
+    """One logged body and how it came."""
+
+    seq: int
+    received_ns: int
+    received: Received
+    body: bytes
+
+
+class Inbox(Protocol):
+    """The log of what arrived. A body is *open* from its append until ``finish``."""
+
+    @property
+    def fenced_by(self) -> str | None:
+        """The failure that nothing can be appended after until ``reopen``, or ``None``."""
+        ...
+
+    async def append(self, body: bytes, received: Received, *, received_ns: int) -> InboxFrame:
+        """Log a body; it is on disk when this returns.
+
+        Raises:
+            UnavailableError: The queue is full; nothing was logged.
+            DurabilityError: The log failed and is fenced; the body may or may not be on disk.
+        """
+        ...
+
+    def finish(self, seq: int) -> None:
+        """Note that a body was decided or refused. The mark is written with the next batch."""
+        ...
+
+    def leave_open(self, seq: int) -> None:
+        """Note that nobody handles an open body any longer; ``left_open`` names it from now on."""
+        ...
+
+    @property
+    def left_open_count(self) -> int:
+        """How many bodies ``left_open`` names."""
+        ...
+
+    def left_open(self) -> list[int]:
+        """Return the open bodies that nobody handles, oldest first."""
+        ...
+
+    async def take(self, seq: int) -> InboxFrame:
+        """Read an open body back to handle it again; ``left_open`` no longer names it.
+
+        Raises:
+            CorruptionError: Its bytes do not verify; it stays open on disk, as evidence.
+        """
+        ...
+
+    async def reopen(self) -> None:
+        """Recover a fenced log on fresh files.
+
+        Raises:
+            DurabilityError: That failed too; it stays fenced.
+        """
+        ...
+
+
+class Shard(Protocol):
+    """One ledger and its index, one writer."""
+
+    @property
+    def fenced_by(self) -> str | None:
+        """The failure that nothing can be appended after until ``reopen``, or ``None``."""
+        ...
+
+    @property
+    def losses(self) -> tuple[tuple[int, int], ...]:
+        """The ranges of decision numbers whose ids are unknown because their bytes are damaged.
+
+        While there are any, an id that is not in the index may be one of them: nothing new is
+        decided.
+        """
+        ...
+
+    def lookup(self, key: RecordKey) -> Known | None:
+        """Return what is remembered under a key.
+
+        Raises:
+            DurabilityError: That cannot be told: the index failed, or ids are lost to damage and
+                this may be one.
+        """
+        ...
+
+    async def append(self, key: RecordKey, entry: Entry, *, received_ns: int) -> Known:
+        """Write an entry; it is on disk and in the index when this returns.
+
+        Raises:
+            UnavailableError: The queue is full; nothing was written.
+            DurabilityError: The ledger failed and is fenced; the entry may or may not be on disk.
+        """
+        ...
+
+    async def read(self, place: Place) -> Entry:
+        """Read an entry back.
+
+        Raises:
+            CorruptionError: Its bytes do not verify.
+        """
+        ...
+
+    async def reopen(self) -> None:
+        """Recover a fenced ledger on fresh files.
+
+        Raises:
+            DurabilityError: That failed too; it stays fenced.
+        """
+        ...
+
+
+class Meter(Protocol):
+    """Counts. Tenants are labels; no id, no payload ever is."""
+
+    def ingested(self) -> None:
+        """Count a body that was logged."""
+        ...
+
+    def answered(
+        self, *, tenant: str | None, status: int, code: str | None, is_replayed: bool
+    ) -> None:
+        """Count how a logged body ended."""
+        ...
+
+    def submit_took(self, seconds: float) -> None:
+        """Observe the time from a body's last byte to its answer."""
+        ...
+
+    def synced(self, *, stream: str, seconds: float, frames: int) -> None:
+        """Observe one write and fsync of a log, and how many frames shared it."""
+        ...
+
+    def wal_failed(self, *, stream: str) -> None:
+        """Count a failed write, fsync or commit."""
+        ...
+
+    def recovered(self, *, stream: str, torn_bytes: int, damaged_ranges: int) -> None:
+        """Count what opening a log found."""
+        ...
+
+    def keyring_refused(self) -> None:
+        """Count a keyring file that could not be loaded; the old ring stays."""
+        ...

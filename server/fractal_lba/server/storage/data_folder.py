@@ -1,0 +1,74 @@
+"""The data folder: made once with its shard set, held by one server at a time."""
+
+from pathlib import Path
+
+import msgspec
+
+from fractal_lba.keyfile import write_private
+from fractal_lba.protocol.errors import ContractError
+from fractal_lba.server.core import names
+
+FORMAT_VERSION = 1
+
+
+class _ShardSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    name: str
+    weight: int = 1
+
+
+class ShardSet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What ``shards.json`` holds: which shards there are, under which version of the ring."""
+
+    format_version: int
+    ring_version: int
+    shards: tuple[_ShardSpec, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The shards' names, in the order of the file."""
+        return tuple(shard.name for shard in self.shards)
+
+
+def create(folder: Path, shard_names: tuple[str, ...]) -> None:
+    """Make a data folder with its shard set.
+
+    Raises:
+        ContractError: There is one already; it is left as it is.
+        OSError: The disk failed.
+    """
+    path = folder / names.SHARDS
+    if path.exists():
+        raise ContractError(f"{path}: expected no data folder, got one")
+    folder.mkdir(parents=True, exist_ok=True)
+    shard_set = ShardSet(
+        format_version=FORMAT_VERSION,
+        ring_version=1,
+        shards=tuple(_ShardSpec(name=name) for name in shard_names),
+    )
+    write_private(path, msgspec.json.format(msgspec.json.encode(shard_set)) + b"\n")
+
+
+def check(folder: Path, shard_names: tuple[str, ...]) -> None:
+    """Check that a data folder was made with these shards.
+
+    Raises:
+        ContractError: There is none, it is of another version, or its shard set is another one: a
+            record would be looked for where it is not.
+    """
+    path = folder / names.SHARDS
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError as error:
+        raise ContractError(f"{folder}: expected a data folder made by init, got none") from error
+    try:
+        version = msgspec.json.decode(data, type=dict[str, object]).get("format_version")
+        if version != FORMAT_VERSION:
+            raise ContractError(f"{path}: expected format version {FORMAT_VERSION}, got {version}")
+        shard_set = msgspec.json.decode(data, type=ShardSet)
+    except msgspec.DecodeError as error:
+        raise ContractError(f"{path}: expected a shard set, got {error}") from error
+    if shard_set.names != shard_names:
+        raise ContractError(
+            f"{path}: expected the configured shards {', '.join(shard_names)},"
+            f" got {', '.join(shard_set.names)}"
+        )

@@ -1,0 +1,220 @@
+"""Read everything on disk and say what is wrong with it; change nothing.
+
+Ledger against itself (every frame, entry, id, digest, answer; one decision for each id), index
+against ledger, inbox against its marks.
+"""
+
+from collections import Counter
+from pathlib import Path
+
+import msgspec
+
+from fractal_lba.protocol.errors import ContractError, FractalError
+from fractal_lba.protocol.identity import content_digest, record_digest, signing_input
+from fractal_lba.protocol.record import parse_record
+from fractal_lba.server.core import entry as entries
+from fractal_lba.server.core import inbox_frame, names
+from fractal_lba.server.core.entry import Decision, Entry
+from fractal_lba.server.core.known import Place, RecordKey, family_of
+from fractal_lba.server.storage.index import LmdbIndex
+from fractal_lba.wal import Damage, Disk, Frame, Position, scan_folder
+
+PROBLEMS_NAMED_MAX = 100
+"""Problems are all counted, and so many are named: a report stays readable."""
+
+_STATUS_NAMES = {200: "accepted", 202: "escalated", 422: "not_accepted"}
+
+
+class Report(msgspec.Struct, kw_only=True):
+    """What was read and what is wrong.
+
+    ``accepted`` does not count the escalated. ``torn_bytes`` were never acknowledged and
+    ``undecided_inbox`` bodies are decided by the next start: neither is a problem.
+    """
+
+    records: int = 0
+    accepted: int = 0
+    escalated: int = 0
+    not_accepted: int = 0
+    conflicts: int = 0
+    stored_twice: int = 0
+    inbox_bodies: int = 0
+    undecided_inbox: int = 0
+    torn_bytes: int = 0
+    damage: list[str] = msgspec.field(default_factory=list)
+    problem_count: int = 0
+    problems: list[str] = msgspec.field(default_factory=list)
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.problem_count
+
+    def add(self, problem: str) -> None:
+        """Count a problem, and name it while there is room."""
+        self.problem_count += 1
+        if len(self.problems) < PROBLEMS_NAMED_MAX:
+            self.problems.append(problem)
+
+
+def check_folder(
+    disk: Disk, data: Path, *, worker: int, shards: tuple[str, ...], map_bytes: int
+) -> Report:
+    """Check a data folder that no server holds.
+
+    Returns:
+        The report; memory grows with the number of records (about 300 bytes each), not with their
+        size.
+
+    Raises:
+        DurabilityError: The disk refused to be read, or a stream is held by another process.
+    """
+    report = Report()
+    for name in shards:
+        _check_shard(disk, data / name, report, map_bytes=map_bytes)
+    _check_inbox(disk, data / names.inbox(worker), names.inbox(worker), report)
+    return report
+
+
+def _check_shard(disk: Disk, folder: Path, report: Report, *, map_bytes: int) -> None:
+    stream = f"{folder.name}/{names.LEDGER}"
+    decisions: dict[RecordKey, tuple[Position, Frame, str]] = {}
+    conflicts: Counter[RecordKey] = Counter()
+    lost = False
+    for item in scan_folder(disk, folder / names.LEDGER, stream):
+        if isinstance(item, Damage):
+            lost = lost or item.is_loss
+            _note_damage(stream, item, report)
+            continue
+        position, frame = item
+        where = f"{stream} entry {frame.seq}"
+        try:
+            entry = entries.decode_entry(frame.meta, frame.payload)
+            _check_entry(entry)
+        except FractalError as error:
+            report.add(f"{where}: {error}")
+            continue
+        key = RecordKey(entry.tenant, entry.family, entry.pcs_id)
+        if isinstance(entry, Decision):
+            report.records += 1
+            kind = _STATUS_NAMES[entry.status]
+            setattr(report, kind, getattr(report, kind) + 1)
+            if key in decisions:
+                report.stored_twice += 1
+                report.add(f"{where}: expected one decision of {key.pcs_id}, got a second")
+                continue
+            bare = Frame(seq=frame.seq, received_ns=frame.received_ns, meta=b"", payload=b"")
+            decisions[key] = (position, bare, entry.content_digest)
+        else:
+            report.conflicts += 1
+            conflicts[key] += 1
+            if key not in decisions and not lost:
+                report.add(f"{where}: expected a decision before its conflict, got none")
+    _check_index(
+        folder, decisions, conflicts, report, map_bytes=map_bytes, is_ledger_whole=not lost
+    )
+
+
+def _check_entry(entry: Entry) -> None:
+    record = parse_record(entry.record)
+    input_ = signing_input(record.members)
+    expected: dict[str, object] = {
+        "family": family_of(record.version),
+        "pcs_id": record.pcs_id,
+        "kid": record.kid,
+        "record_digest": record_digest(input_),
+        "content_digest": content_digest(record.members),
+    }
+    for name, value in expected.items():
+        if getattr(entry, name) != value:
+            raise ContractError(f"{name}: expected the record's own, got another")
+    if isinstance(entry, Decision):
+        _check_answer(entry)
+
+
+def _check_answer(decision: Decision) -> None:
+    try:
+        answer = msgspec.json.decode(decision.answer, type=dict[str, object])
+    except msgspec.DecodeError as error:
+        raise ContractError("answer: expected a JSON object, got something else") from error
+    expected = {
+        200: (True, False),
+        202: (True, True),
+        422: (False, False),
+    }.get(decision.status)
+    if expected is None:
+        raise ContractError(f"status: expected 200, 202 or 422, got {decision.status}")
+    if (answer.get("accepted"), answer.get("escalated")) != expected:
+        raise ContractError(f"answer: expected the one of status {decision.status}, got another")
+    for name in ("pcs_id", "record_digest", "params_version"):
+        if answer.get(name) != getattr(decision, name):
+            raise ContractError(f"answer: expected the decision's own {name}, got another")
+
+
+def _check_index(  # noqa: PLR0913 - two sides of a comparison and where to say so
+    folder: Path,
+    decisions: dict[RecordKey, tuple[Position, Frame, str]],
+    conflicts: Counter[RecordKey],
+    report: Report,
+    *,
+    map_bytes: int,
+    is_ledger_whole: bool,
+) -> None:
+    if not (folder / names.INDEX / "data.mdb").exists():
+        return  # derived: the next start builds it
+    index = LmdbIndex(folder / names.INDEX, map_bytes=map_bytes, is_read_only=True)
+    where = f"{folder.name} index"
+    through = index.checkpoint.seq if index.checkpoint else 0
+    seen = 0
+    for key, known in index.items():
+        expected = decisions.get(key)
+        if expected is None:
+            if is_ledger_whole:
+                report.add(f"{where}: expected a decision of {key.pcs_id}, got none in the ledger")
+            continue
+        seen += 1
+        if _known(expected) != (known.content_digest, known.received_ns, known.place):
+            report.add(f"{where}: expected {key.pcs_id} where the ledger has it, got another place")
+        if len(known.conflicts) > conflicts[key]:
+            report.add(f"{where}: expected {conflicts[key]} conflicts of {key.pcs_id}, got more")
+    due = sum(1 for _, frame, _ in decisions.values() if frame.seq <= through)
+    if seen < due:
+        report.add(f"{where}: expected the first {due} decisions, got {seen}")
+    for first, last in index.losses:
+        report.add(
+            f"{folder.name}: expected every decision, got damage over the numbers {first} to {last}"
+        )
+    index.close()
+
+
+def _known(expected: tuple[Position, Frame, str]) -> tuple[str, int, Place]:
+    position, frame, digest = expected
+    place = Place(seq=frame.seq, segment=position.segment, offset=position.offset)
+    return digest, frame.received_ns, place
+
+
+def _check_inbox(disk: Disk, folder: Path, stream: str, report: Report) -> None:
+    undecided: set[int] = set()
+    for item in scan_folder(disk, folder, stream):
+        if isinstance(item, Damage):
+            _note_damage(stream, item, report)
+            continue
+        _, frame = item
+        try:
+            if inbox_frame.decode_received(frame.meta) is not None:
+                report.inbox_bodies += 1
+                undecided.add(frame.seq)
+            else:
+                undecided.difference_update(inbox_frame.decode_finished(frame.payload))
+        except FractalError as error:
+            report.add(f"{stream} frame {frame.seq}: {error}")
+    report.undecided_inbox += len(undecided)
+
+
+def _note_damage(stream: str, damage: Damage, report: Report) -> None:
+    if not damage.is_loss:
+        report.torn_bytes += damage.length
+        return
+    text = f"{stream}: {damage}"
+    report.damage.append(text)
+    report.add(text)

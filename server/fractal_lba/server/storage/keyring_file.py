@@ -1,0 +1,61 @@
+"""The keyring file, watched: a sound new one takes over, a broken one changes nothing."""
+
+import asyncio
+import logging
+from pathlib import Path
+
+from fractal_lba.keyfile import load_keyring
+from fractal_lba.protocol.errors import KeyringError
+from fractal_lba.protocol.keyring import Keyring
+from fractal_lba.server.ports import Meter
+
+_log = logging.getLogger(__name__)
+
+
+class KeyringFile:
+    """The ring of this moment.
+
+    Args:
+        path: Loaded at once; a broken file raises here, when nothing is served yet.
+        meter: Counts the files that were refused.
+
+    Raises:
+        KeyringError: The file cannot be used.
+    """
+
+    def __init__(self, path: Path, *, meter: Meter) -> None:
+        self._path = path
+        self._meter = meter
+        self._seen = _fingerprint(path)
+        self._ring = load_keyring(path)
+
+    def current(self) -> Keyring:
+        """Return the last sound ring."""
+        return self._ring
+
+    def reload(self) -> bool:
+        """Load the file again; tell whether it took over."""
+        self._seen = _fingerprint(self._path)
+        try:
+            self._ring = load_keyring(self._path)
+        except KeyringError as error:
+            self._meter.keyring_refused()
+            _log.error("keyring refused, the old one stays", extra={"error": str(error)})
+            return False
+        _log.info("keyring loaded", extra={"count": len(self._ring.keys)})
+        return True
+
+    async def watch(self, *, interval_s: float) -> None:
+        """Reload whenever the file changed, until cancelled."""
+        while True:
+            await asyncio.sleep(interval_s)
+            if await asyncio.to_thread(_fingerprint, self._path) != self._seen:
+                await asyncio.to_thread(self.reload)
+
+
+def _fingerprint(path: Path) -> tuple[int, int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns, status.st_size

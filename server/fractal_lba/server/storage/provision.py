@@ -1,0 +1,86 @@
+"""What ``init`` makes: settings, a data folder, a first key pair and a read token."""
+
+import base64
+import hashlib
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from fractal_lba.keyfile import write_private
+from fractal_lba.protocol.errors import ContractError
+from fractal_lba.protocol.signing import ed25519_public
+from fractal_lba.server.config import Settings, to_toml
+from fractal_lba.server.storage import data_folder
+
+TENANT = "demo"
+KID = "demo-1"
+
+SETTINGS = "server.toml"
+SERVER_KEYRING = "keyring.json"
+AGENT_KEYRING = "agent-keyring.json"
+TOKEN = "token"  # noqa: S105 - a file's name
+
+_TOKEN_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provisioned:
+    """Where things were put."""
+
+    settings: Path
+    server_keyring: Path
+    agent_keyring: Path
+    token: Path
+    data: Path
+
+
+def provision(folder: Path) -> Provisioned:
+    """Make a folder that a server can run from and an agent can sign for.
+
+    The server's keyring holds the public key and the token's hash; the secret seed is in the
+    agent's keyring alone.
+
+    Raises:
+        ContractError: Something of it is there already; nothing was written.
+        OSError: The disk failed; what was written before is left.
+    """
+    settings = Settings()
+    made = Provisioned(
+        settings=folder / SETTINGS,
+        server_keyring=folder / SERVER_KEYRING,
+        agent_keyring=folder / AGENT_KEYRING,
+        token=folder / TOKEN,
+        data=folder / settings.data,
+    )
+    for path in (made.settings, made.server_keyring, made.agent_keyring, made.token, made.data):
+        if path.exists():
+            raise ContractError(
+                f"{path}: expected nothing there, got something; init changes no folder"
+            )
+    folder.mkdir(parents=True, exist_ok=True)
+    seed = secrets.token_bytes(32)
+    token = secrets.token_urlsafe(_TOKEN_BYTES)
+    key = {"kid": KID, "tenant": TENANT, "alg": "ed25519", "public": _base64(ed25519_public(seed))}
+    hashed = hashlib.sha256(token.encode()).hexdigest()
+    write_private(made.token, f"{token}\n".encode())
+    write_private(made.agent_keyring, _json({"keys": [key | {"secret": _base64(seed)}]}))
+    write_private(
+        made.server_keyring,
+        _json(
+            {"keys": [key], "tokens": [{"tenant": TENANT, "sha256": hashed, "scopes": ["read"]}]}
+        ),
+    )
+    data_folder.create(made.data, settings.shards)
+    # Last: a folder with its settings is a whole one.
+    write_private(made.settings, to_toml(settings).encode())
+    return made
+
+
+def _base64(data: bytes) -> str:
+    return "base64:" + base64.b64encode(data).decode()
+
+
+def _json(value: object) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(value)) + b"\n"

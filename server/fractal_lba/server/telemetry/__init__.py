@@ -1,0 +1,1 @@
+"""Adapters: log lines and metrics. Payloads and keys never reach them."""

@@ -1,0 +1,69 @@
+"""Log lines: one JSON object each, on stderr.
+
+Only named fields are written. A message is a fixed sentence; what varies stands in fields, and a
+field that is not on the list below is left out, so that a payload or a key handed to a logger by
+mistake ends here.
+"""
+
+import json
+import logging
+import sys
+import traceback
+from typing import Final, TextIO
+
+from typing_extensions import override
+
+from fractal_lba.protocol.timestamps import format_timestamp
+
+FIELDS: Final = (
+    "pcs_id",
+    "tenant",
+    "status",
+    "code",
+    "replayed",
+    "duration_ms",
+    "received_at",
+    "stream",
+    "seq",
+    "count",
+    "error",
+    "frames",
+    "torn_bytes",
+    "damage",
+    "url",
+    "address",
+    "path",
+    "signal",
+    "version",
+)
+
+
+class JsonFormatter(logging.Formatter):
+    """Write a record as one JSON object with the fields of ``FIELDS`` that it carries."""
+
+    @override
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, object] = {
+            "at": format_timestamp(int(record.created * 1000)),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "event": record.getMessage(),
+        }
+        line.update({name: getattr(record, name) for name in FIELDS if hasattr(record, name)})
+        if record.exc_info and record.exc_info[0] is not None:
+            # The type and the places, not the message: that one may quote what it choked on.
+            line["exception"] = record.exc_info[0].__name__
+            line["stack"] = [
+                f"{frame.filename}:{frame.lineno} {frame.name}"
+                for frame in traceback.extract_tb(record.exc_info[2])
+            ]
+        return json.dumps(line, default=str)
+
+
+def configure(level: str, out: TextIO = sys.stderr) -> None:
+    """Send every log line of the process to ``out`` as JSON."""
+    handler = logging.StreamHandler(out)
+    handler.setFormatter(JsonFormatter())
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    # Its lines would name what a client sent.
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)

@@ -1,0 +1,154 @@
+"""Metrics for Prometheus, in a registry of their own.
+
+A client library appends ``_total`` to counters: the names here are the ones that are scraped.
+"""
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+_RECORDS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+
+_OK, _ACCEPTED, _NOT_ACCEPTED, _CONFLICT, _UNAUTHORIZED = 200, 202, 422, 409, 401
+
+
+class Metrics:
+    """The server's counts; the ``Meter`` of the pipeline."""
+
+    def __init__(self) -> None:
+        # When a series began is one more series for each: nobody asks for it.
+        disable_created_metrics()
+        self._registry = CollectorRegistry()
+        registry = self._registry
+        self._ingest = Counter(
+            "flk_ingest_total", "Bodies written to the inbox.", registry=registry
+        )
+        self._hits = Counter(
+            "flk_dedup_hits_total",
+            "Repeats answered from the first decision.",
+            ["tenant"],
+            registry=registry,
+        )
+        self._accepted = Counter(
+            "flk_accepted_total",
+            "Records accepted, escalated ones included.",
+            ["tenant"],
+            registry=registry,
+        )
+        self._escalated = Counter(
+            "flk_escalated_total", "Records accepted and escalated.", ["tenant"], registry=registry
+        )
+        self._rejected = Counter(
+            "flk_rejected_total",
+            "Bodies refused, and records decided and not accepted (code not_accepted).",
+            ["tenant", "code"],
+            registry=registry,
+        )
+        self._conflicts = Counter(
+            "flk_conflicts_total",
+            "Other contents under a decided id.",
+            ["tenant"],
+            registry=registry,
+        )
+        self._signature_errors = Counter(
+            "flk_signature_errors_total",
+            "Bodies whose key or signature was refused.",
+            registry=registry,
+        )
+        self._wal_errors = Counter(
+            "flk_wal_errors_total",
+            "Failed writes, fsyncs, commits and reads of a log.",
+            ["stream"],
+            registry=registry,
+        )
+        self._torn = Counter(
+            "flk_wal_torn_bytes_total",
+            "Bytes of torn tails set aside in .cut files.",
+            ["stream"],
+            registry=registry,
+        )
+        self._damaged = Gauge(
+            "flk_wal_damaged_ranges",
+            "Damaged ranges found by the last recovery.",
+            ["stream"],
+            registry=registry,
+        )
+        self._keyring_errors = Counter(
+            "flk_keyring_errors_total", "Keyring files that could not be loaded.", registry=registry
+        )
+        self._submit = Histogram(
+            "flk_submit_seconds",
+            "From a body's last byte to its answer.",
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._fsync = Histogram(
+            "flk_fsync_seconds",
+            "One write and fsync of a log.",
+            ["stream"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._batch = Histogram(
+            "flk_batch_records",
+            "Frames that shared a commit.",
+            ["stream"],
+            buckets=_RECORDS,
+            registry=registry,
+        )
+
+    def ingested(self) -> None:
+        """Count a body that was logged."""
+        self._ingest.inc()
+
+    def answered(
+        self, *, tenant: str | None, status: int, code: str | None, is_replayed: bool
+    ) -> None:
+        """Count how a logged body ended, under no tenant where none was verified."""
+        label = tenant or ""
+        if is_replayed:
+            self._hits.labels(label).inc()
+        elif status in {_OK, _ACCEPTED}:
+            self._accepted.labels(label).inc()
+            if status == _ACCEPTED:
+                self._escalated.labels(label).inc()
+        elif status == _CONFLICT:
+            self._conflicts.labels(label).inc()
+        else:
+            self._rejected.labels(label, code or "not_accepted").inc()
+            if status == _UNAUTHORIZED:
+                self._signature_errors.inc()
+
+    def submit_took(self, seconds: float) -> None:
+        """Observe the time from a body's last byte to its answer."""
+        self._submit.observe(seconds)
+
+    def synced(self, *, stream: str, seconds: float, frames: int) -> None:
+        """Observe one write and fsync of a log, and how many frames shared it."""
+        self._fsync.labels(stream).observe(seconds)
+        self._batch.labels(stream).observe(frames)
+
+    def wal_failed(self, *, stream: str) -> None:
+        """Count a failed write, fsync or commit."""
+        self._wal_errors.labels(stream).inc()
+
+    def recovered(self, *, stream: str, torn_bytes: int, damaged_ranges: int) -> None:
+        """Count what opening a log found."""
+        self._torn.labels(stream).inc(torn_bytes)
+        self._damaged.labels(stream).set(damaged_ranges)
+
+    def keyring_refused(self) -> None:
+        """Count a keyring file that could not be loaded; the old ring stays."""
+        self._keyring_errors.inc()
+
+    def exposition(self) -> bytes:
+        """Return what a scrape gets."""
+        return generate_latest(self._registry)

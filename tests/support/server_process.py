@@ -1,0 +1,175 @@
+"""A real server in a real process: started, killed, stopped, asked over real sockets."""
+
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+import urllib.parse
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Self
+
+import msgspec
+from tests.support.signed import ACME, ACME_NEXT, GLOBEX, Signer
+
+SERVER = Path(sys.executable).with_name("fractal-server")
+START_TIMEOUT_S = 60.0
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What came back."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> dict[str, Any]:
+        document: dict[str, Any] = json.loads(self.body)
+        return document
+
+    @property
+    def is_replayed(self) -> bool:
+        return self.headers.get("idempotent-replayed") == "true"
+
+
+class Folder:
+    """A server's folder with known keys and one read token for each tenant."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.data = path / "data"
+        subprocess.run([SERVER, "init", path], check=True, capture_output=True)
+        self.write_keyring([ACME, ACME_NEXT, GLOBEX])
+
+    @property
+    def config(self) -> Path:
+        return self.path / "server.toml"
+
+    def token(self, tenant: str, scope: str = "read") -> str:
+        return f"{scope}-token-of-{tenant}"
+
+    def write_keyring(self, signers: Iterable[Signer]) -> None:
+        tenants = sorted({signer.tenant for signer in signers})
+        ring = {
+            "keys": [signer.entry() for signer in signers],
+            "tokens": [
+                {
+                    "tenant": tenant,
+                    "sha256": sha256(self.token(tenant, scope).encode()).hexdigest(),
+                    "scopes": [scope],
+                }
+                for tenant in tenants
+                for scope in ("read", "submit")
+            ],
+        }
+        path = self.path / "keyring.json"
+        new = path.with_suffix(".new")
+        new.write_bytes(msgspec.json.encode(ring))
+        new.chmod(0o600)
+        new.replace(path)
+
+    def fsck(self) -> tuple[int, dict[str, Any]]:
+        done = subprocess.run(
+            [SERVER, "fsck", "--config", self.config], capture_output=True, check=False
+        )
+        assert done.stdout, done.stderr.decode()
+        return done.returncode, json.loads(done.stdout)
+
+
+class ServerProcess:
+    """One run of the server over a folder, on a free port."""
+
+    def __init__(
+        self, folder: Folder, *flags: str, command: list[str] | None = None, log: Path | None = None
+    ) -> None:
+        self.folder = folder
+        self.log = log or folder.path / f"server-{os.urandom(4).hex()}.log"
+        with self.log.open("wb") as err:
+            self.process = subprocess.Popen(
+                [
+                    *(command or [str(SERVER), "run"]),
+                    "--config",
+                    str(folder.config),
+                    "--listen",
+                    "127.0.0.1:0",
+                    *flags,
+                ],
+                stdout=subprocess.PIPE,
+                stderr=err,
+            )
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            self.process.wait()
+            raise AssertionError(f"the server did not start: {self.log.read_text()}")
+        self.url = json.loads(line)["url"]
+        parts = urllib.parse.urlsplit(self.url)
+        assert parts.hostname is not None
+        assert parts.port is not None
+        self.address = (parts.hostname, parts.port)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Reply:
+        connection = http.client.HTTPConnection(*self.address, timeout=START_TIMEOUT_S)
+        try:
+            connection.request(method, path, body=body, headers=dict(headers or {}))
+            answer = connection.getresponse()
+            return Reply(
+                answer.status,
+                {name.lower(): value for name, value in answer.getheaders()},
+                answer.read(),
+            )
+        finally:
+            connection.close()
+
+    def submit(self, body: bytes, headers: Mapping[str, str] | None = None) -> Reply:
+        return self.ask(
+            "POST",
+            "/v1/pcs/submit",
+            body,
+            {"Content-Type": "application/json", **(headers or {})},
+        )
+
+    def get(self, pcs_id: str, tenant: str = "acme") -> Reply:
+        return self.ask(
+            "GET",
+            f"/v1/pcs/{pcs_id}",
+            headers={"Authorization": f"Bearer {self.folder.token(tenant)}"},
+        )
+
+    def log_lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.log.read_text().splitlines()]
+
+    def kill(self) -> None:
+        """SIGKILL, whatever it is doing."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGKILL)
+        self._end()
+
+    def stop(self) -> int:
+        """SIGTERM, and wait for the drain."""
+        self.process.send_signal(signal.SIGTERM)
+        return self._end()
+
+    def _end(self) -> int:
+        code = self.process.wait(timeout=START_TIMEOUT_S)
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+        return code

@@ -1,0 +1,195 @@
+import asyncio
+import threading
+from collections.abc import Sequence
+
+import pytest
+
+from fractal_lba.protocol.errors import DurabilityError, UnavailableError
+from fractal_lba.wal.group_commit import Bounds, GroupCommit
+
+pytestmark = pytest.mark.asyncio
+
+BOUNDS = Bounds(items_max=4, bytes_max=100, queue_items_max=8, queue_bytes_max=1_000)
+
+
+class Disk:
+    """Work that waits for leave, and writes down its batches."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+        self.threads: set[str] = set()
+        self.may_go = threading.Semaphore(0)
+        self.started = threading.Semaphore(0)
+
+    def commit(self, batch: Sequence[int]) -> list[int | Exception]:
+        self.started.release()
+        self.may_go.acquire()
+        self.batches.append(list(batch))
+        self.threads.add(threading.current_thread().name)
+        return [item * 10 for item in batch]
+
+    async def has_started(self) -> None:
+        await asyncio.to_thread(self.started.acquire)
+
+
+async def test_what_arrives_during_a_commit_forms_the_next_batch() -> None:
+    disk = Disk()
+    commits = GroupCommit("disk", disk.commit, bounds=BOUNDS)
+    first = asyncio.create_task(commits.submit(1))
+    await disk.has_started()
+    others = [asyncio.create_task(commits.submit(item)) for item in range(2, 8)]
+    await asyncio.sleep(0)
+    for _ in range(3):
+        disk.may_go.release()
+    assert await asyncio.gather(first, *others) == [10, 20, 30, 40, 50, 60, 70]
+    assert disk.batches == [[1], [2, 3, 4, 5], [6, 7]]
+    assert len(disk.threads) == 1
+    await commits.close()
+
+
+async def test_a_batch_is_bounded_in_bytes_and_a_large_item_goes_alone() -> None:
+    disk = Disk()
+    commits = GroupCommit("disk", disk.commit, bounds=BOUNDS)
+    first = asyncio.create_task(commits.submit(1, size=1))
+    await disk.has_started()
+    sizes = [60, 40, 1, 500, 1]
+    others = [asyncio.create_task(commits.submit(n, size=size)) for n, size in enumerate(sizes)]
+    await asyncio.sleep(0)
+    for _ in range(5):
+        disk.may_go.release()
+    await asyncio.gather(first, *others)
+    assert disk.batches == [[1], [0, 1], [2], [3], [4]]
+    await commits.close()
+
+
+@pytest.mark.parametrize("size", [0, 200])
+async def test_a_full_queue_refuses_before_memory_grows(size: int) -> None:
+    disk = Disk()
+    commits = GroupCommit("disk", disk.commit, bounds=BOUNDS)
+    first = asyncio.create_task(commits.submit(0))
+    await disk.has_started()
+    fitting = 8 if size == 0 else 5
+    waiting = [asyncio.create_task(commits.submit(n, size=size)) for n in range(fitting)]
+    await asyncio.sleep(0)
+    with pytest.raises(UnavailableError, match="disk"):
+        await commits.submit(99, size=size)
+    for _ in range(fitting + 1):
+        disk.may_go.release()
+    await asyncio.gather(first, *waiting)
+    assert 99 not in [item for batch in disk.batches for item in batch]
+    await commits.close()
+
+
+async def test_a_failed_commit_reaches_every_submitter_of_its_batch_and_no_other() -> None:
+    fail = [True]
+
+    def work(batch: Sequence[int]) -> list[int | Exception]:
+        if fail.pop() if fail else False:
+            raise DurabilityError("disk: expected a write, got EIO")
+        return list(batch)
+
+    commits = GroupCommit("disk", work, bounds=BOUNDS)
+    results = await asyncio.gather(commits.submit(1), commits.submit(2), return_exceptions=True)
+    assert [type(result) for result in results] == [DurabilityError, DurabilityError]
+    assert await commits.submit(3) == 3
+    await commits.close()
+
+
+async def test_one_items_exception_is_its_own() -> None:
+    def work(batch: Sequence[int]) -> list[int | Exception]:
+        return [ValueError(item) if item == 1 else item for item in batch]
+
+    commits = GroupCommit("checks", work, bounds=BOUNDS)
+    results = await asyncio.gather(
+        *(commits.submit(item) for item in range(3)), return_exceptions=True
+    )
+    assert results[0] == 0
+    assert isinstance(results[1], ValueError)
+    assert results[2] == 2
+    await commits.close()
+
+
+async def test_a_cancelled_submitter_takes_nothing_back() -> None:
+    disk = Disk()
+    commits = GroupCommit("disk", disk.commit, bounds=BOUNDS)
+    first = asyncio.create_task(commits.submit(1))
+    await disk.has_started()
+    second = asyncio.create_task(commits.submit(2))
+    await asyncio.sleep(0)
+    second.cancel()
+    disk.may_go.release()
+    disk.may_go.release()
+    await first
+    await commits.close()
+    assert second.cancelled()
+    assert disk.batches == [[1], [2]]
+
+
+async def test_the_idle_work_runs_once_after_the_last_batch_and_at_close() -> None:
+    idle_ran = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    order: list[str] = []
+
+    def idle() -> None:
+        order.append("idle")
+        loop.call_soon_threadsafe(idle_ran.set)
+
+    def work(batch: Sequence[int]) -> list[int | Exception]:
+        order.append("work")
+        return list(batch)
+
+    commits = GroupCommit("disk", work, bounds=BOUNDS, idle=idle, idle_after_s=0.01)
+    await commits.submit(1)
+    await idle_ran.wait()
+    idle_ran.clear()
+    await commits.submit(2)
+    await idle_ran.wait()
+    await commits.close()
+    assert order[order.index("work") :] == ["work", "idle", "work", "idle", "idle"]
+
+
+async def test_a_failed_idle_work_is_handed_over_and_commits_go_on() -> None:
+    failed: list[Exception] = []
+    seen = asyncio.Event()
+
+    def idle() -> None:
+        raise DurabilityError("disk: expected a mark, got EIO")
+
+    def idle_failed(error: Exception) -> None:
+        failed.append(error)
+        seen.set()
+
+    def work(batch: Sequence[int]) -> list[int | Exception]:
+        return list(batch)
+
+    commits = GroupCommit(
+        "disk", work, bounds=BOUNDS, idle=idle, idle_failed=idle_failed, idle_after_s=0.01
+    )
+    await seen.wait()
+    assert await commits.submit(1) == 1
+    await commits.close()
+    assert {type(error) for error in failed} == {DurabilityError}
+
+
+async def test_close_commits_what_was_taken_and_then_refuses() -> None:
+    disk = Disk()
+    commits = GroupCommit("disk", disk.commit, bounds=BOUNDS)
+    waiting = [asyncio.create_task(commits.submit(n)) for n in range(3)]
+    await disk.has_started()
+    closing = asyncio.create_task(commits.close())
+    disk.may_go.release()
+    disk.may_go.release()
+    await closing
+    assert await asyncio.gather(*waiting) == [0, 10, 20]
+    with pytest.raises(UnavailableError, match="closing"):
+        await commits.submit(4)
+    await commits.close()
+
+
+async def test_other_work_runs_between_two_batches_on_the_same_thread() -> None:
+    disk = Disk()
+    disk.may_go.release()
+    commits = GroupCommit("disk", disk.commit, bounds=BOUNDS)
+    await commits.submit(1)
+    assert await commits.call(lambda: threading.current_thread().name) in disk.threads
+    await commits.close()
