@@ -87,6 +87,9 @@ class Server:
         data = resolve(self._base, settings, "data")
         data_folder.check(data, settings.shards)
         async with AsyncExitStack() as stack:
+            # Taken first: an address that is not to be had is known before the logs are opened.
+            listener = bind(settings)
+            stack.callback(listener.close)
             lock = lock_folder(self._disk, data)
             stack.callback(lock.release)
             keyring = KeyringFile(resolve(self._base, settings, "keyring"), meter=self._metrics)
@@ -116,7 +119,7 @@ class Server:
                     tasks.create_task(keyring.watch(interval_s=settings.keyring_poll_s)),
                 ]
                 asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, keyring.reload)
-                await self._serve(handlers, announce)
+                await self._serve(handlers, listener, announce)
                 for task in background:
                     task.cancel()
 
@@ -215,7 +218,9 @@ class Server:
             metrics_credentials=credentials,
         )
 
-    async def _serve(self, handlers: Handlers, announce: Callable[[str], None]) -> None:
+    async def _serve(
+        self, handlers: Handlers, listener: socket.socket, announce: Callable[[str], None]
+    ) -> None:
         settings = self._settings
         application = web.Application(middlewares=[problems])
         application.add_routes(handlers.routes())
@@ -232,7 +237,6 @@ class Server:
             total_max=settings.connections_max,
             per_address_max=settings.connections_per_address_max,
         )
-        listener = bind(settings)
         http = runner.server
         assert http is not None  # noqa: S101 - set by setup
         server = await asyncio.get_running_loop().create_server(

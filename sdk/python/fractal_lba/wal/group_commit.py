@@ -120,6 +120,21 @@ class GroupCommit(Generic[ItemT, ResultT]):
         self._thread.shutdown(wait=True)
 
     async def _run(self) -> None:
+        try:
+            await self._serve()
+        except BaseException as error:
+            # Nobody is left waiting for a committer that is gone: a bug, or the loop ends.
+            self._is_closing = True
+            failure = UnavailableError(
+                f"{self._name}: expected a commit, got {type(error).__name__}"
+            )
+            for waiting in self._queue:
+                if not waiting.answer.done():
+                    waiting.answer.set_exception(failure)
+            self._queue.clear()
+            raise
+
+    async def _serve(self) -> None:
         is_idle_due = True
         while True:
             if self._queue:

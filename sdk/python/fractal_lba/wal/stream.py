@@ -7,6 +7,7 @@ files. Frames are numbered from 1 on, without gaps, over all segments.
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Final, Self
@@ -178,6 +179,20 @@ class Stream:
         with self._writing():
             self._active.mark()
 
+    def skip_to(self, seq: int) -> None:
+        """Go on with a later number, so that none of those before it is ever given again.
+
+        For a stream that lost its end, as something derived from it tells. Every scan reports the
+        numbers in between as missing. A number that is not later changes nothing.
+
+        Raises:
+            FencedError: The stream is fenced or closed.
+            DurabilityError: The disk failed, and the stream is fenced.
+        """
+        if seq > self.next_seq:
+            with self._writing():
+                self._rotate(first_seq=seq)
+
     def read(self, position: Position) -> Frame:
         """Return the frame at a position; any thread may call this, also while another appends.
 
@@ -294,7 +309,7 @@ class Stream:
         if active.has_frames and active.end + size + BATCH_BYTES > self._segment_bytes_max:
             self._rotate()
 
-    def _rotate(self) -> None:
+    def _rotate(self, *, first_seq: int | None = None) -> None:
         old = self._active
         old.mark()
         created_ns, segment_id = self._disk.stamp()
@@ -302,13 +317,13 @@ class Stream:
             stream=self.name,
             ordinal=old.header.ordinal + 1,
             segment_id=segment_id,
-            first_seq=old.next_seq,
+            first_seq=old.next_seq if first_seq is None else first_seq,
             previous_id=old.header.segment_id,
             previous_end=old.end,
             created_ns=created_ns,
         )
         self._active = create_segment(self._disk, self._folder, header)
-        self._older = (*self._older, _as_segment(old))
+        self._older = (*self._older, replace(_as_segment(old), next_seq=header.first_seq))
         self._paths = {segment.ordinal: segment for segment in self._segments()}
         old.close()
 

@@ -67,9 +67,12 @@ class Mender:
     async def _settle(self, seq: int) -> bool:
         try:
             frame = await self._inbox.take(seq)
-        except CorruptionError as error:
-            _log.error("open body does not verify", extra={"seq": seq, "error": str(error)})
+        except DurabilityError as error:
+            # Logged without a stack: it says where the bytes are, and nothing of what they are.
+            _log.error("open body cannot be read", extra={"seq": seq, "error": str(error)})
             self._meter.wal_failed(stream="inbox")
+            if not isinstance(error, CorruptionError):
+                self._inbox.leave_open(seq)
             return False
         try:
             settled = await self._intake.settle(frame)

@@ -13,6 +13,7 @@ from fractal_lba.protocol.errors import ContractError
 from fractal_lba.protocol.signing import ed25519_public
 from fractal_lba.server.config import Settings, to_toml
 from fractal_lba.server.storage import data_folder
+from fractal_lba.wal import RealDisk
 
 TENANT = "demo"
 KID = "demo-1"
@@ -75,6 +76,7 @@ def provision(folder: Path) -> Provisioned:
     data_folder.create(made.data, settings.shards)
     # Last: a folder with its settings is a whole one.
     write_private(made.settings, to_toml(settings).encode())
+    RealDisk().sync_dir(folder.parent)
     return made
 
 

@@ -92,44 +92,38 @@ def replay(stream: Stream, index: LmdbIndex) -> int:
         index.discard()
         checkpoint = None
     count = 0
+    expected = checkpoint.seq + 1 if checkpoint else 1
     for item in stream.scan(from_seq=checkpoint.segment_first_seq if checkpoint else 1):
         if isinstance(item, Damage):
-            if item.is_loss:
-                _note_loss(stream, index, item, checkpoint)
-            continue
+            continue  # counted by the recovery; what it took shows in the numbers that are missing
         position, frame = item
         if checkpoint and position.segment == checkpoint.segment and frame.seq <= checkpoint.seq:
             continue
+        if frame.seq > expected:
+            index.lose(expected, frame.seq - 1)
+        expected = max(expected, frame.seq + 1)
         key, entry = _decode(frame)
+        if isinstance(entry, Conflict) and index.losses and index.lookup(key) is None:
+            continue  # the decision it conflicts with is among the lost ones
         _put(index, key, entry, frame, position)
         count += 1
         if index.unflushed >= REPLAY_FLUSH:
             index.flush()
+    if expected < stream.next_seq:
+        index.lose(expected, stream.next_seq - 1)
     index.flush()
     return count
 
 
 def _matches(stream: Stream, checkpoint: Checkpoint) -> bool:
-    """Whether the ledger holds the entry of the checkpoint; damage there does not unsay it."""
+    """Whether the ledger holds no other entry in the checkpoint's place.
+
+    One that is not there at all was lost to damage, which does not unsay what the index holds.
+    """
     for item in stream.scan(from_seq=checkpoint.segment_first_seq):
-        if isinstance(item, Damage):
-            if item.is_loss and (item.first_seq or 1) <= checkpoint.seq <= (
-                item.last_seq or checkpoint.seq
-            ):
-                return True
-        elif item[1].seq == checkpoint.seq:
+        if not isinstance(item, Damage) and item[1].seq == checkpoint.seq:
             return crc32c(item[1].payload) == checkpoint.payload_crc32c
-    return False
-
-
-def _note_loss(
-    stream: Stream, index: LmdbIndex, damage: Damage, checkpoint: Checkpoint | None
-) -> None:
-    first = damage.first_seq or 1
-    last = damage.last_seq or stream.next_seq - 1
-    first = max(first, checkpoint.seq + 1 if checkpoint else 1)
-    if first <= last:
-        index.lose(first, last)
+    return True
 
 
 def _decode(frame: Frame) -> tuple[RecordKey, Entry]:
