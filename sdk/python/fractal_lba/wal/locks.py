@@ -10,6 +10,7 @@ from typing import Final
 
 from fractal_lba.protocol.errors import DurabilityError, LockedError
 from fractal_lba.wal.disk import Disk, Lock
+from fractal_lba.wal.folder import io_errors
 
 LOCK_NAME: Final = ".lock"
 _NOTE_BYTES_MAX: Final = 512
@@ -25,10 +26,15 @@ class FolderLock:
         self.folder: Final = folder
 
     def release(self) -> None:
-        """Let the next process have the folder. Idempotent."""
+        """Let the next process have the folder. Idempotent.
+
+        Raises:
+            DurabilityError: The disk failed; the folder is free all the same.
+        """
         lock, self._lock = self._lock, None
         if lock is not None:
-            lock.release()
+            with io_errors(f"lock of {self.folder.name}"):
+                lock.release()
 
 
 def lock_folder(disk: Disk, folder: Path, what: str | None = None) -> FolderLock:
@@ -59,9 +65,10 @@ def lock_folder(disk: Disk, folder: Path, what: str | None = None) -> FolderLock
 def _holder(disk: Disk, path: Path) -> str:
     try:
         file = disk.open(path)
+        try:
+            note = file.read_at(0, _NOTE_BYTES_MAX)
+        finally:
+            file.close()
     except OSError:
         return "one that cannot be named"
-    try:
-        return file.read_at(0, _NOTE_BYTES_MAX).decode(errors="replace") or "one that starts now"
-    finally:
-        file.close()
+    return note.decode(errors="replace") or "one that starts now"
