@@ -5,6 +5,7 @@ digest and signature differs while the shape stays that of a record an agent sen
 """
 
 import sysconfig
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -13,7 +14,6 @@ from fractal_lba.protocol import Key, format_timestamp, pcs_id, sign_record, sto
 from fractal_lba.signals import summarise_bytes
 
 WINDOW_BYTES: Final = 4096
-FIRST_CREATED_MS: Final = 1_760_000_000_000
 SHARD_ID: Final = "benchmark"
 
 
@@ -33,11 +33,13 @@ def template() -> dict[str, Any]:
 def signed_bodies(key: Key, count: int, *, first_epoch: int = 0) -> Iterator[bytes]:
     """Yield ``count`` signed request bodies with consecutive epochs."""
     shared = template()
+    # Now, as an agent would say: a server refuses what is older than its horizon.
+    created_ms = time.time_ns() // 1_000_000
     for epoch in range(first_epoch, first_epoch + count):
         members = {
             **shared,
             "epoch": epoch,
             "pcs_id": pcs_id(shared["merkle_root"], epoch, SHARD_ID),
-            "created_at": format_timestamp(FIRST_CREATED_MS + epoch),
+            "created_at": format_timestamp(created_ms),
         }
         yield stored_bytes(sign_record(members, key))

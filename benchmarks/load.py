@@ -1,8 +1,8 @@
 """The load generator, a process of its own: one request at a time on each connection.
 
 The file given holds one body on each line (a canonical record holds no newline); every body is sent
-once. Prints one JSON object: seconds, answers for each status, CPU seconds, and percentiles of the
-answer time in milliseconds.
+once. Prints one JSON object: seconds, answers for each status, repeats, CPU seconds, percentiles of
+the answer time in milliseconds.
 """
 
 import argparse
@@ -31,6 +31,7 @@ class Connection(asyncio.Protocol):
         self._taken = taken
         self._buffer = b""
         self._sent_at = 0.0
+        self.repeats = 0
         self._transport: asyncio.Transport | None = None
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -63,6 +64,7 @@ class Connection(asyncio.Protocol):
             return
         self._taken.append(time.perf_counter() - self._sent_at)
         self._statuses[int(head[9:12])] += 1
+        self.repeats += b"\r\nidempotent-replayed: true" in lowered
         self._buffer = b""
         self.send_next()
 
@@ -103,6 +105,7 @@ async def load(port: int, connections: int, bodies: list[bytes]) -> dict[str, ob
     return {
         "seconds": seconds,
         "statuses": dict(statuses),
+        "repeats": sum(connection.repeats for connection in opened),
         "cpu_seconds": usage.ru_utime + usage.ru_stime,
         "p50_ms": taken[len(taken) // 2] * 1e3,
         "p99_ms": taken[len(taken) * 99 // 100] * 1e3,

@@ -51,30 +51,32 @@ def serving(command: list[str], log: Path) -> Iterator[tuple[int, int]]:
     Raises:
         RuntimeError: It did not become ready, or did not stop with exit code 0.
     """
-    with log.open("ab") as stream:
-        process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=stream, env={**os.environ, **LIMITS_LIFTED}
-        )
-    try:
-        assert process.stdout is not None  # noqa: S101 - asked for as a pipe
-        waiting, _, _ = select.select([process.stdout], [], [], SECONDS_MAX)
-        line = process.stdout.readline() if waiting else b""
-        if not line:
-            raise RuntimeError(f"{command}: no ready line; see {log}: {log.read_text()[-2000:]}")
-        yield process.pid, int(urlsplit(json.loads(line)["url"]).port or 0)
-        process.send_signal(signal.SIGTERM)
-        if process.wait(SECONDS_MAX) != 0:
-            raise RuntimeError(f"{command}: expected exit code 0, got {process.returncode}")
-    finally:
-        process.kill()
-        process.wait()
+    environment = {**os.environ, **LIMITS_LIFTED}
+    with (
+        log.open("ab") as stream,
+        subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=stream, env=environment
+        ) as process,
+    ):
+        try:
+            assert process.stdout is not None  # noqa: S101 - asked for as a pipe
+            waiting, _, _ = select.select([process.stdout], [], [], SECONDS_MAX)
+            line = process.stdout.readline() if waiting else b""
+            if not line:
+                raise RuntimeError(f"{command}: no ready line; it says {log.read_text()[-2000:]}")
+            yield process.pid, int(urlsplit(json.loads(line)["url"]).port or 0)
+            process.send_signal(signal.SIGTERM)
+            if process.wait(SECONDS_MAX) != 0:
+                raise RuntimeError(f"{command}: expected exit code 0, got {process.returncode}")
+        finally:
+            process.kill()
 
 
 def load(pid: int, port: int, bodies: Path) -> Run:
     """Send every body of a file to a server and return what both sides spent.
 
     Raises:
-        RuntimeError: An answer was not ``200``: a refusal is quicker than the work it refuses.
+        RuntimeError: An answer was not ``200``, or was a repeat's: both are quicker than the work.
     """
     server = psutil.Process(pid)
     before = server.cpu_times()
@@ -89,6 +91,8 @@ def load(pid: int, port: int, bodies: Path) -> Run:
     result: dict[str, Any] = json.loads(done.stdout)
     if result["statuses"] != {"200": RECORDS}:
         raise RuntimeError(f"submit: expected {RECORDS} × 200, got {result['statuses']}")
+    if result["repeats"]:
+        raise RuntimeError(f"submit: expected distinct records, got {result['repeats']} repeats")
     server_cpu = after.user + after.system - before.user - before.system
     return Run(
         per_second=RECORDS / result["seconds"],
@@ -114,16 +118,20 @@ def prepare(folder: Path) -> list[Path]:
     return files
 
 
+def real_command(folder: Path) -> list[str]:
+    """Return the command of the server that ``prepare`` made in a folder."""
+    binary = str(Path(sys.executable).parent / "fractal-server")
+    config = str(folder / "server" / "server.toml")
+    return [binary, "run", "--config", config, "--listen", "127.0.0.1:0"]
+
+
 def measure(folder: Path) -> list[Figure]:
     """Return the figures of this module."""
     files = prepare(folder)
-    binary = str(Path(sys.executable).parent / "fractal-server")
-    config = str(folder / "server" / "server.toml")
-    real_command = [binary, "run", "--config", config, "--listen", "127.0.0.1:0"]
     bare_command = [sys.executable, "-m", "benchmarks.bare_server"]
     bare_command += ["--answer-bytes", str(ANSWER_BYTES)]
     with (
-        serving(real_command, folder / "server.log") as real,
+        serving(real_command(folder), folder / "server.log") as real,
         serving(bare_command, folder / "bare.log") as bare,
     ):
         runs = [(load(*real, path), load(*bare, path)) for path in files]

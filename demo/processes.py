@@ -86,6 +86,8 @@ class Server:
         """Kill the process as a power button would: no signal it could answer."""
         self._process.kill()
         self._process.wait()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
 
     def stop(self) -> None:
         """Ask the server to finish and wait for it.

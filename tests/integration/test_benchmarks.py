@@ -1,0 +1,51 @@
+"""The benchmarks run: with a load too small to measure anything, but through the same code."""
+
+from pathlib import Path
+
+import pytest
+from benchmarks import append, submit, verify
+from benchmarks.figures import SAMPLES_MIN
+from benchmarks.machine import header
+
+
+def test_checking_a_record_gives_its_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verify, "RECORDS", 10)
+    figures = verify.measure()
+    assert [figure.at_most for figure in figures] == [2.5, None, None, None]
+    assert all(sample > 0 for figure in figures for sample in figure.samples)
+
+
+def test_appending_gives_its_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(append, "APPENDS", 2)
+    figures = append.measure(tmp_path)
+    assert len(figures) == 6
+    assert all(sample > 0 for figure in figures for sample in figure.samples)
+
+
+def test_submitting_gives_its_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(submit, "RECORDS", submit.CONNECTIONS * 2)
+    figures = submit.measure(tmp_path)
+    assert {len(figure.samples) for figure in figures} == {submit.ROUNDS}
+    assert submit.ROUNDS >= SAMPLES_MIN
+
+
+def test_a_load_of_refusals_or_repeats_is_no_figure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(submit, "RECORDS", submit.CONNECTIONS)
+    refused = tmp_path / "refused"
+    refused.write_bytes(b'{"not":"a record"}\n' * submit.CONNECTIONS)
+    files = submit.prepare(tmp_path)
+    assert len({path.read_bytes() for path in files}) == submit.ROUNDS + 1
+    with submit.serving(submit.real_command(tmp_path), tmp_path / "log") as (pid, port):
+        with pytest.raises(RuntimeError, match="expected 64 × 200"):
+            submit.load(pid, port, refused)
+        submit.load(pid, port, files[0])
+        with pytest.raises(RuntimeError, match="expected distinct records, got 64 repeats"):
+            submit.load(pid, port, files[0])
+
+
+def test_the_header_tells_what_a_figure_depends_on(tmp_path: Path) -> None:
+    lines = header(tmp_path, batch_records_max=256)
+    for fact in ("commit", "cores", "Python", "fsync", "dedup", "batch", "disk", "client"):
+        assert f"- {fact}: " in lines
