@@ -82,20 +82,25 @@ def _read_private(path: Path) -> bytes:
         handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except (OSError, ValueError) as error:
         raise KeyringError(f"expected a file to read, got {_what(error)}") from error
-    with os.fdopen(handle, "rb") as file:
-        status = os.fstat(handle)
-        if not stat.S_ISREG(status.st_mode):
-            raise KeyringError("expected a regular file, got another kind")
-        if status.st_mode & _OTHERS:
-            mode = stat.S_IMODE(status.st_mode)
-            raise KeyringError(f"expected mode 0600, got {mode:04o}: others can reach the file")
-        try:
+    try:
+        _check_private(os.fstat(handle))
+        with os.fdopen(handle, "rb", closefd=False) as file:
             data = file.read(FILE_BYTES_MAX + 1)
-        except OSError as error:
-            raise KeyringError(f"expected a file to read, got {_what(error)}") from error
+    except OSError as error:
+        raise KeyringError(f"expected a file to read, got {_what(error)}") from error
+    finally:
+        os.close(handle)
     if len(data) > FILE_BYTES_MAX:
         raise KeyringError(f"expected at most {FILE_BYTES_MAX} bytes, got more")
     return data
+
+
+def _check_private(status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise KeyringError("expected a regular file, got another kind")
+    if status.st_mode & _OTHERS:
+        mode = stat.S_IMODE(status.st_mode)
+        raise KeyringError(f"expected mode 0600, got {mode:04o}: others can reach the file")
 
 
 def _what(error: OSError | ValueError) -> str:

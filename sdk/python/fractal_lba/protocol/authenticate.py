@@ -52,16 +52,18 @@ def authenticate(body: bytes, keyring: Keyring) -> Authenticated:
     record = parse_record(body)
     key = keyring.key(record.kid)
     if key is None:
-        raise Refusal(
-            RefusalCode.UNKNOWN_KEY, "unknown_key", "kid: expected a key of the ring, got another"
-        )
-    message = signing_input(record.members)
-    _check_signature(record.signature, key, message)
+        message = "kid: expected a key of the ring, got another"
+        raise Refusal(RefusalCode.UNKNOWN_KEY, "unknown_key", message, member="kid")
+    if key.is_short:
+        message = "kid: expected a key of at least 32 bytes, got one for version 0.1 only"
+        raise Refusal(RefusalCode.UNKNOWN_KEY, "short_key", message, member="kid")
+    signed = signing_input(record.members)
+    _check_signature(record.signature, key, signed)
     return Authenticated(
         record=record,
         key=key,
         tenant=key.tenant,
-        record_digest=record_digest(message),
+        record_digest=record_digest(signed),
         content_digest=content_digest(record.members),
     )
 
@@ -75,6 +77,8 @@ def sign_record(members: Mapping[str, JsonValue], key: Key) -> Record:
     """
     if key.secret is None:
         raise ContractError(f'key "{key.kid}": expected a secret to sign with, got none')
+    if key.is_short:
+        raise ContractError(f'key "{key.kid}": expected at least 32 bytes, got a shorter secret')
     unsigned = {name: value for name, value in members.items() if name != "sig"}
     record = record_from_members({**unsigned, "kid": key.kid})
     message = signing_input(record.members)
@@ -88,29 +92,22 @@ def sign_record(members: Mapping[str, JsonValue], key: Key) -> Record:
     return record_from_members({**record.members, "sig": encode_base64(signature)})
 
 
-def _check_signature(signature: bytes, key: Key, message: bytes) -> None:
+def _check_signature(signature: bytes, key: Key, signed: bytes) -> None:
     if not signature:
-        raise Refusal(
-            RefusalCode.SIGNATURE_MISSING, "signature_missing", "sig: expected one, got none"
-        )
+        message = "sig: expected one, got none"
+        raise Refusal(RefusalCode.SIGNATURE_MISSING, "signature_missing", message, member="sig")
     match key.alg:
         case Alg.HMAC_SHA256:
             length = HMAC_SHA256_BYTES
-            holds = key.secret is not None and verify_hmac(key.secret, message, signature)
+            holds = key.secret is not None and verify_hmac(key.secret, signed, signature)
         case Alg.ED25519:
             length = ED25519_SIGNATURE_BYTES
-            holds = key.public is not None and verify_ed25519(key.public, message, signature)
+            holds = key.public is not None and verify_ed25519(key.public, signed, signature)
         case _:
             assert_never(key.alg)
     if len(signature) != length:
-        raise Refusal(
-            RefusalCode.SIGNATURE_INVALID,
-            "signature_length",
-            f"sig: expected {length} bytes for this key, got {len(signature)}",
-        )
+        message = f"sig: expected {length} bytes for this key, got {len(signature)}"
+        raise Refusal(RefusalCode.SIGNATURE_INVALID, "signature_length", message, member="sig")
     if not holds:
-        raise Refusal(
-            RefusalCode.SIGNATURE_INVALID,
-            "signature_mismatch",
-            "sig: expected this key's signature of the record, got another",
-        )
+        message = "sig: expected this key's signature of the record, got another"
+        raise Refusal(RefusalCode.SIGNATURE_INVALID, "signature_mismatch", message, member="sig")

@@ -43,11 +43,11 @@ def canonical(value: JsonValue) -> bytes:
 
     Source: RFC 8785 section 3.2.
     """
-    if is_plain(value, JCS_DEPTH_MAX):
-        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
     try:
+        if is_plain(value, JCS_DEPTH_MAX):
+            return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
         return _written(value, JCS_DEPTH_MAX).encode()
-    except UnicodeEncodeError as error:
+    except (orjson.JSONEncodeError, UnicodeEncodeError) as error:
         raise ContractError("string: expected Unicode text, got a lone surrogate") from error
 
 

@@ -58,7 +58,7 @@ class Key:
         secret: the HMAC secret, or the Ed25519 seed where this ring can sign. Never shown.
         not_before_ms: first millisecond since 1970 it is valid at; none for always.
         not_after_ms: the last one; none for ever.
-        legacy: usable for records of version 0.1, and then of any length.
+        legacy: also tried on records of version 0.1, for which a secret of any length will do.
     """
 
     kid: str
@@ -69,6 +69,15 @@ class Key:
     not_before_ms: int | None
     not_after_ms: int | None
     legacy: bool
+
+    @property
+    def is_short(self) -> bool:
+        """Whether the secret is too short for anything but records of version 0.1."""
+        return (
+            self.alg is Alg.HMAC_SHA256
+            and self.secret is not None
+            and len(self.secret) < HMAC_SECRET_BYTES_MIN
+        )
 
     def is_valid_at(self, ms: int) -> bool:
         """Return whether the key is valid at a time in milliseconds since 1970; bounds count."""
@@ -102,8 +111,10 @@ class Keyring:
 
         Every token is compared, in constant time, so that the time taken tells nothing about any.
         """
-        # A header may carry any bytes; they reach here as surrogate escapes.
-        digest = hashlib.sha256(bearer.encode("utf-8", "surrogateescape")).digest()
+        try:
+            digest = hashlib.sha256(bearer.encode()).digest()
+        except UnicodeEncodeError:  # a header with other bytes, which HTTP readers smuggle in
+            return None
         found = None
         for token in self.tokens:
             if hmac.compare_digest(token.sha256, digest):

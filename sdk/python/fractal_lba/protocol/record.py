@@ -63,13 +63,13 @@ class Profile(StrEnum):
 _PROFILES: Final = {profile.value: profile for profile in Profile}
 _REGIMES: Final = {regime.value: regime for regime in Regime}
 
-_MEMBERS: Final = (
-    "schema", "version", "kid", "pcs_id", "merkle_root", "epoch", "shard_id", "created_at",
-    "profile", "n", "d", "seed", "scales", "N_j", "D_hat", "coh_star", "r", "budget", "v_star",
-    "regime", "ft", "meta", "delivery", "sig",
-)  # fmt: skip
-_FT_MEMBERS: Final = ("degraded", "fallbacks", "clock_skew_ms")
-_DELIVERY_MEMBERS: Final = ("attempt", "sent_at", "outbox_seq")
+_MEMBERS: Final = frozenset(
+    {"schema", "version", "kid", "pcs_id", "merkle_root", "epoch", "shard_id", "created_at"}
+    | {"profile", "n", "d", "seed", "scales", "N_j", "D_hat", "coh_star", "r", "budget"}
+    | {"v_star", "regime", "ft", "meta", "delivery", "sig"}
+)
+_FT_MEMBERS: Final = frozenset({"degraded", "fallbacks", "clock_skew_ms"})
+_DELIVERY_MEMBERS: Final = frozenset({"attempt", "sent_at", "outbox_seq"})
 
 
 class FaultTolerance(msgspec.Struct, frozen=True, kw_only=True):
@@ -255,7 +255,7 @@ def _n_j(value: object, members: Mapping[str, JsonValue]) -> dict[int, int]:
         scale: structure.require_integer(counts.get(name, MISSING), f"N_j.{name}", 1, points)
         for scale, name in zip(scales, names, strict=True)
     }
-    structure.refuse_unknown(counts, names, "N_j.")
+    structure.refuse_unknown(counts, frozenset(names), "N_j.")
     return n_j
 
 
@@ -297,8 +297,8 @@ def _meta(value: object) -> dict[str, str | int | bool] | None:
     if len(members) > _META_MEMBERS_MAX:
         structure.refuse("wrong_count", "meta", f"at most {_META_MEMBERS_MAX} members", "more")
     meta: dict[str, str | int | bool] = {}
-    for name in sorted(members, key=lambda name: name.encode("utf-16-be")):
-        member = f"meta.{name}"
+    for name in structure.in_canonical_order(members):
+        member = f"meta.{structure.shown(name)}"
         structure.require_match(name, member, _META_NAME)
         item = members[name]
         if type(item) is bool:

@@ -5,7 +5,7 @@ itself never appears in a message.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Final, NoReturn, TypeAlias
 
 from fractal_lba.protocol.canonical import SAFE_INTEGER_MAX
@@ -16,6 +16,8 @@ Value: TypeAlias = object
 """What a member holds after parsing, or `MISSING`."""
 
 MISSING: Final = object()
+
+_TAME_NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 _TYPE_NAMES: Final = {
     type(None): "null",
@@ -126,9 +128,18 @@ def require_object(value: Value, member: str) -> dict[str, object]:
     return value
 
 
-def refuse_unknown(members: Mapping[str, object], known: Sequence[str], path: str = "") -> None:
+def refuse_unknown(members: Mapping[str, object], known: frozenset[str], path: str = "") -> None:
     """Refuse the first member, in canonical order, that is not one of the known names."""
-    unknown = members.keys() - set(known)
-    if unknown:
-        first = min(unknown, key=lambda name: name.encode("utf-16-be"))
-        refuse("unknown_member", path + first, "no such member", "one")
+    if not known.issuperset(members):
+        first = in_canonical_order(members.keys() - known)[0]
+        refuse("unknown_member", path + shown(first), "no such member", "one")
+
+
+def in_canonical_order(names: Iterable[str]) -> list[str]:
+    """Return names in the order of their UTF-16 code units, as canonical bytes have them."""
+    return sorted(names, key=lambda name: name.encode("utf-16-be"))
+
+
+def shown(name: str) -> str:
+    """Return a name the sender chose as a message may hold it: as it is where it is tame."""
+    return name if _TAME_NAME.fullmatch(name) else "?"
