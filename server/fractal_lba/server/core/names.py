@@ -3,7 +3,7 @@
 ::
 
     data/
-    ├── lock                      one server at a time
+    ├── .lock                     one server at a time (each stream's folder has one too)
     ├── shards.json               the shard set, written at init
     ├── inbox-0/                  one inbox for each worker: segments
     └── shard-0/                  one folder for each shard, by its name
@@ -13,7 +13,6 @@
 
 import re
 
-LOCK = "lock"
 SHARDS = "shards.json"
 LEDGER = "ledger"
 INDEX = "index"

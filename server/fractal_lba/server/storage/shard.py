@@ -264,8 +264,10 @@ class ShardStore:
     async def close(self) -> None:
         """Commit what was taken, commit the index, write the durable offset, release the files."""
         await self._commits.close()
-        self._index.close()
-        self._stream.close()
+        try:
+            self._index.close()
+        finally:
+            self._stream.close()
 
     def _fence(self, error: Exception) -> None:
         if not isinstance(error, DurabilityError):
