@@ -28,7 +28,7 @@ class ContractError(FractalError):
 
 
 class RefusalCode(StrEnum):
-    """The stable codes under which a record is refused (``specs/pcs.md`` section 7)."""
+    """The stable codes under which a record is refused (``specs/pcs.md`` section 1.3)."""
 
     TOO_LARGE = "too_large"
     BAD_ENCODING = "bad_encoding"
