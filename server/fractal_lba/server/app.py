@@ -18,6 +18,7 @@ from fractal_lba.server.core import names
 from fractal_lba.server.core.admission import Rate
 from fractal_lba.server.http.handlers import Bounded, Handlers
 from fractal_lba.server.http.limits import Addresses, Connections, Gate
+from fractal_lba.server.http.protocol import Connection
 from fractal_lba.server.http.respond import problems
 from fractal_lba.server.pipeline.decide import Decider
 from fractal_lba.server.pipeline.intake import Intake
@@ -224,14 +225,7 @@ class Server:
         settings = self._settings
         application = web.Application(middlewares=[problems])
         application.add_routes(handlers.routes())
-        runner = web.AppRunner(
-            application,
-            access_log=None,
-            # The inbox keeps what came over the wire: nothing inflates it on the way.
-            auto_decompress=False,
-            lingering_time=_LINGER_S,
-            shutdown_timeout=settings.grace_s,
-        )
+        runner = web.AppRunner(application, shutdown_timeout=settings.grace_s)
         await runner.setup()
         connections = Connections(
             total_max=settings.connections_max,
@@ -239,8 +233,21 @@ class Server:
         )
         http = runner.server
         assert http is not None  # noqa: S101 - set by setup
-        server = await asyncio.get_running_loop().create_server(
-            lambda: Gate(connections, http), sock=listener, backlog=_BACKLOG
+        loop = asyncio.get_running_loop()
+
+        def connection() -> Connection:
+            return Connection(
+                http,
+                loop=loop,
+                access_log=None,  # type: ignore[arg-type]  # how aiohttp is told to keep none
+                # The inbox keeps what came over the wire: nothing inflates it on the way.
+                auto_decompress=False,
+                lingering_time=_LINGER_S,
+                keepalive_timeout=settings.idle_timeout_s,
+            )
+
+        server = await loop.create_server(
+            lambda: Gate(connections, connection), sock=listener, backlog=_BACKLOG
         )
         host, port = listener.getsockname()[:2]
         url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

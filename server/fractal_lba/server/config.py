@@ -91,6 +91,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             gt=0, description="A body must be complete within this time, or the answer is 408."
         ),
     ] = 10.0
+    idle_timeout_s: Annotated[
+        float,
+        msgspec.Meta(
+            gt=0,
+            description="A connection that sends no whole request head for so long is closed.",
+        ),
+    ] = 75.0
     requests_in_flight_max: Annotated[
         int,
         msgspec.Meta(

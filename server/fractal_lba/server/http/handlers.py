@@ -5,7 +5,6 @@ import hmac
 import logging
 import time
 from base64 import b64decode
-from binascii import Error as Base64Error
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -113,8 +112,7 @@ class Handlers:
                 body,
                 Received(
                     identified_tenant=token.tenant if token else None,
-                    # Two of them are no tenant's name: joined, they agree with none.
-                    tenant_header=",".join(request.headers.getall("X-Tenant-Id", [])) or None,
+                    tenant_header=_tenant_header(request),
                 ),
             )
             seconds = time.perf_counter() - started
@@ -241,6 +239,13 @@ class Handlers:
         return reasons
 
 
+def _tenant_header(request: web.Request) -> str | None:
+    # Two of them are no tenant's name: joined, they agree with none. Nor do bytes that are not
+    # UTF-8, which aiohttp hands over as surrogates that no log could hold.
+    given = ",".join(request.headers.getall("X-Tenant-Id", []))
+    return given.encode(errors="backslashreplace").decode() or None
+
+
 def _unsupported_media(request: web.Request) -> Answer | None:
     if request.content_type != "application/json":
         return problem(
@@ -280,6 +285,6 @@ def _is_basic(request: web.Request, credentials: tuple[str, str]) -> bool:
         return False
     try:
         given = b64decode(encoded, validate=True)
-    except Base64Error:
+    except ValueError:
         return False
     return hmac.compare_digest(given, ":".join(credentials).encode())

@@ -124,7 +124,7 @@ def address_of(transport: asyncio.BaseTransport | None) -> str:
 
 
 async def read_body(request: web.Request, *, timeout_s: float) -> bytes | Answer:
-    """Return the body as it came over the wire, or the problem of a large or slow one.
+    """Return the body as it came over the wire, or the problem of one that is large, slow or cut.
 
     At most ``RECORD_BYTES_MAX`` bytes and one chunk are held.
     """
@@ -140,6 +140,10 @@ async def read_body(request: web.Request, *, timeout_s: float) -> bytes | Answer
                 body += chunk
                 if len(body) > RECORD_BYTES_MAX:
                     return too_large
+    except ConnectionResetError:
+        return problem(
+            ServerCode.BAD_REQUEST, "body: expected all of it, got a caller that hung up"
+        )
     except TimeoutError:
         return problem(
             ServerCode.TIMEOUT, f"body: expected all of it within {timeout_s:g} s, got a part"

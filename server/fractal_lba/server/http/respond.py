@@ -13,8 +13,7 @@ _log = logging.getLogger(__name__)
 
 def response(answer: Answer) -> web.Response:
     """Return the response of an answer; the body is exactly the answer's."""
-    # aiohttp would name itself and its version.
-    headers: dict[str, str] = {"Server": "fractal-lba"}
+    headers: dict[str, str] = {}
     if answer.is_replayed:
         headers["Idempotent-Replayed"] = "true"
     if answer.received_ns is not None:
