@@ -29,7 +29,8 @@ def project_files() -> list[Path]:
         names = listed.stdout.decode().split("\0")
         found = [ROOT / name for name in names if name]
     else:
-        found = [path for top in SOURCE_ROOTS for path in (ROOT / top).rglob("*")]
+        below = (path for top in SOURCE_ROOTS for path in (ROOT / top).rglob("*"))
+        found = [*ROOT.glob("*"), *below]
     return [path for path in found if path.is_file() and b"\0" not in path.read_bytes()]
 
 
