@@ -14,7 +14,7 @@ class Attempts:
         self.outcomes = list(outcomes)
         self.numbers: list[int] = []
         self.slept: list[float] = []
-        self.retries = 0
+        self.reasons: list[object] = []
 
     async def attempt(self, number: int) -> Answer:
         self.numbers.append(number)
@@ -26,14 +26,12 @@ class Attempts:
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
 
-    def count(self) -> None:
-        self.retries += 1
+    def note(self, reason: Answer | UnavailableError) -> None:
+        self.reasons.append(reason)
 
     async def until_final(self, policy: RetryPolicy, seed: int = 1) -> Answer:
         rng = random.Random(seed)  # noqa: S311 - a seed, so that a failure can be replayed
-        return await policy.until_final(
-            self.attempt, rng=rng, sleep=self.sleep, on_retry=self.count
-        )
+        return await policy.until_final(self.attempt, rng=rng, sleep=self.sleep, on_retry=self.note)
 
 
 def answer(status: int, retry_after_s: float | None = None) -> Answer:
@@ -46,17 +44,23 @@ async def test_a_final_answer_ends_it_at_once() -> None:
     assert (await attempts.until_final(RetryPolicy())).status == 422
     assert attempts.numbers == [1]
     assert attempts.slept == []
-    assert attempts.retries == 0
+    assert attempts.reasons == []
 
 
 @pytest.mark.asyncio
 async def test_everything_else_is_tried_again_and_numbered() -> None:
-    attempts = Attempts(
-        answer(503), UnavailableError("cut"), answer(429), answer(408), answer(302), answer(200)
-    )
+    open_ends: list[Answer | BaseException] = [
+        answer(503),
+        UnavailableError("cut"),
+        answer(429),
+        answer(408),
+        answer(302),
+    ]
+    attempts = Attempts(*open_ends, answer(200))
     assert (await attempts.until_final(RetryPolicy())).status == 200
     assert attempts.numbers == [1, 2, 3, 4, 5, 6]
-    assert attempts.retries == len(attempts.slept) == 5
+    assert len(attempts.slept) == 5
+    assert attempts.reasons == open_ends
 
 
 @pytest.mark.asyncio

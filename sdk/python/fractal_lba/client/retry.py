@@ -40,7 +40,7 @@ class RetryPolicy:
         *,
         rng: random.Random,
         sleep: Callable[[float], Awaitable[None]],
-        on_retry: Callable[[], None],
+        on_retry: Callable[[Answer | UnavailableError], None],
     ) -> Answer:
         """Call ``attempt`` until its answer is final and return that answer.
 
@@ -49,7 +49,7 @@ class RetryPolicy:
                 that is not final leads to the next one; any other exception is raised as it is.
             rng: Where the jitter comes from.
             sleep: Waits so many seconds.
-            on_retry: Called once before each wait.
+            on_retry: Called before each wait with what made it necessary.
         """
         number = 0
 
@@ -58,8 +58,10 @@ class RetryPolicy:
             number += 1
             return await attempt(number)
 
-        async def before_sleep(_state: RetryCallState) -> None:
-            on_retry()
+        async def before_sleep(state: RetryCallState) -> None:
+            assert state.outcome is not None, "tenacity waits only after an attempt"  # noqa: S101
+            failure = state.outcome.exception()
+            on_retry(failure if isinstance(failure, UnavailableError) else state.outcome.result())
 
         retrying = AsyncRetrying(
             sleep=sleep,

@@ -1,0 +1,364 @@
+"""The command line of the agent: ``fractal-agent run`` and ``fractal-agent status``.
+
+It translates words into a ``Plan``, meets adapters with ports, and translates what came of it into
+a report and an exit code.
+"""
+
+import asyncio
+import contextlib
+import json
+import random
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from fractal_lba.agent import report
+from fractal_lba.agent.ports import SystemClock, ThreadLanes, now_ms
+from fractal_lba.agent.record import Recipe, rehearse
+from fractal_lba.agent.run import Plan, World, run_agent
+from fractal_lba.agent.sources.choose import choose
+from fractal_lba.agent.status import read_status
+from fractal_lba.agent.stop import Stop
+from fractal_lba.agent.tally import Exit, Tally
+from fractal_lba.agent.window import check_window_size
+from fractal_lba.client import Client, RetryPolicy
+from fractal_lba.keyfile import load_keyring
+from fractal_lba.protocol import (
+    ContractError,
+    DurabilityError,
+    FractalError,
+    Key,
+    Keyring,
+    LockedError,
+    Profile,
+)
+from fractal_lba.signals import DEFAULT_SCALES, DEFAULT_SEED
+from fractal_lba.wal import RealDisk
+
+# 256 rows fill the finest default scale's cells well enough to tell a line from a cloud; 4,096
+# bytes are a page of text.
+WINDOW_DEFAULTS = {Profile.POINTS: 256, Profile.BYTES: 4096}
+
+# More requests in flight than a server commits in one group win nothing.
+IN_FLIGHT_MAX = 1024
+
+EXIT_CODES = """\
+Exit codes:
+
+\b
+  0  every window was answered and accepted
+  1  a defect of this program
+  2  a setting, a source or the data folder cannot be used (also: locked by another agent)
+  3  stopped with windows pending: they are kept, and sent by the next run
+  4  the outbox or the dead letters cannot be written, or are damaged; nothing that is not on
+     disk was sent
+  5  every window was answered, and some were not accepted: see DIR/dead-letters.ndjson
+"""
+
+WINDOW_RULES = """\
+Windows: a window holds N rows (bytes/1: N bytes) as long as at least 3 are left after it. Where 1
+    or 2
+would be left over at the end of a source, they are included in its last window (where that would
+pass 65,536, the window ends early instead and leaves 3). A last window may be shorter than N; a
+source of fewer than 3 rows or bytes is an error.
+
+Again: the next epoch of each stream and the position of each file are kept with every window in
+    DIR/outbox.
+A rerun goes on behind the last window kept, also after a crash, and observes what was appended to a
+file since. A file that is shorter than it was read, or differs right before that position, is
+refused; a change further in front is not noticed. 1 or 2 rows appended later wait for more. A live
+source has no position: its epochs go on.
+"""
+
+
+@click.group(epilog=EXIT_CODES)
+def cli() -> None:
+    """Observe data in windows, sign what was seen, and ship it until it is answered."""
+
+
+@cli.command(epilog=WINDOW_RULES + "\n" + EXIT_CODES)
+@click.argument("sources", metavar="SOURCE...", nargs=-1, required=True)
+@click.option(
+    "--data",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="The agent's folder: the outbox and the dead letters. One agent at a time.",
+)
+@click.option("--url", required=True, help="The server, http://HOST:PORT or https://….")
+@click.option(
+    "--keyring",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Keyring with the signing key's secret, mode 0600.",
+)
+@click.option("--kid", help="The key to sign with; not needed where only one can sign.")
+@click.option(
+    "--token-file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Bearer token that names this agent to the server; not needed to submit.",
+)
+@click.option(
+    "--profile",
+    type=click.Choice([profile.value for profile in Profile]),
+    help="How to read the sources; by default .csv, .npy and live: as points/1, others as bytes/1.",
+)
+@click.option("--columns", help="Columns of the CSV files, a,b,…; all by default.")
+@click.option(
+    "--window",
+    type=int,
+    metavar="N",
+    help="Rows or bytes of a window, 3 … 65,536; 256 rows or 4,096 bytes by default.",
+)
+@click.option(
+    "--shard-id",
+    help="Name of the stream of all sources; by default each file's name, and live:HOST. Sources"
+    " of one stream share its epochs.",
+)
+@click.option("--seed", type=int, default=DEFAULT_SEED, show_default=True, help="0 … 2^53−1.")
+@click.option(
+    "--scales",
+    default=",".join(map(str, DEFAULT_SCALES)),
+    show_default=True,
+    help="Cells for each axis.",
+)
+@click.option(
+    "--meta",
+    "metas",
+    multiple=True,
+    metavar="NAME=TEXT",
+    help="A member of each record's meta (model, task, …); up to 16.",
+)
+@click.option(
+    "--interval",
+    "interval_s",
+    type=click.FloatRange(min=0.001, max=3600),
+    default=0.05,
+    show_default=True,
+    metavar="SECONDS",
+    help="Between two samples of live:.",
+)
+@click.option(
+    "--duration",
+    "duration_s",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="Stop observing after so long; without it live: is observed until SIGINT or SIGTERM.",
+)
+@click.option(
+    "--in-flight",
+    type=click.IntRange(1, IN_FLIGHT_MAX),
+    default=16,
+    show_default=True,
+    metavar="N",
+    help="Requests on their way at once.",
+)
+@click.option(
+    "--grace",
+    "grace_s",
+    type=click.FloatRange(min=0),
+    default=10.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="After SIGINT or SIGTERM sending goes on for so long; a second signal ends it.",
+)
+@click.option("--json", "is_json", is_flag=True, help="Print the report as one JSON object.")
+def run(  # noqa: PLR0913, PLR0917 - one argument for each option
+    sources: tuple[str, ...],
+    data: Path,
+    url: str,
+    keyring: Path,
+    kid: str | None,
+    token_file: Path | None,
+    profile: str | None,
+    columns: str | None,
+    window: int | None,
+    shard_id: str | None,
+    seed: int,
+    scales: str,
+    metas: tuple[str, ...],
+    interval_s: float,
+    duration_s: float | None,
+    in_flight: int,
+    grace_s: float,
+    is_json: bool,  # noqa: FBT001 - click passes by name
+) -> None:
+    """Observe each SOURCE, and ship its windows until every one is answered.
+
+    SOURCE is a .csv file (UTF-8, a first row of names), a .npy array of the shape (n,) or (n, d),
+    any file (as bytes/1), or live: for this machine's counters.
+
+    SIGINT or SIGTERM stops observing, goes on sending for the grace period, and ends; what was not
+    answered is kept and sent by the next run with the same --data.
+    """
+    clock = SystemClock()
+    with _ending(Exit.UNUSABLE, ContractError):
+        files, live = choose(
+            sources,
+            profile=None if profile is None else Profile(profile),
+            columns=None if columns is None else columns.split(","),
+            shard_id=shard_id,
+        )
+        recipe = Recipe(
+            key=_signing_key(load_keyring(keyring), kid, now_ms=now_ms(clock)),
+            seed=seed,
+            scales=_scales(scales),
+            meta=dict(map(_meta, metas)),
+        )
+        windows = {
+            each: size if window is None else check_window_size(window)
+            for each, size in WINDOW_DEFAULTS.items()
+        }
+        for stream in files:
+            rehearse(recipe, stream.shard_id, stream.source.profile)
+        if live is not None:
+            rehearse(recipe, live.shard_id, Profile.POINTS)
+        client = Client(
+            url,
+            token=None if token_file is None else _token(token_file),
+            connections_max=in_flight,
+        )
+    plan = Plan(
+        data=data,
+        files=files,
+        live=live,
+        windows=windows,
+        recipe=recipe,
+        interval_s=interval_s,
+        duration_s=duration_s,
+        in_flight=in_flight,
+        grace_s=grace_s,
+        policy=RetryPolicy(),
+    )
+    console = Console(stderr=True)
+    tally = Tally(say=lambda text: console.print(text, style="red", markup=False, highlight=False))
+    with (
+        _ending(Exit.UNWRITABLE, DurabilityError),
+        _ending(Exit.UNUSABLE, ContractError, LockedError),
+    ):
+        asyncio.run(_run(plan, client, clock, tally, console))
+    if is_json:
+        click.echo(json.dumps(tally.members()))
+    else:
+        Console().print(report.table(tally))
+    sys.exit(tally.exit)
+
+
+@cli.command(epilog=EXIT_CODES)
+@click.option(
+    "--data",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="The agent's folder.",
+)
+@click.option("--json", "is_json", is_flag=True, help="Print one JSON object.")
+@click.option(
+    "--ids",
+    "has_ids",
+    is_flag=True,
+    help="List every pcs_id with its state: pending, acknowledged or dead.",
+)
+def status(data: Path, is_json: bool, has_ids: bool) -> None:  # noqa: FBT001 - click passes by name
+    """Show what the outbox holds, also while an agent runs on it.
+
+    Exits with 0 where the outbox can be read whole, with 4 where parts of it are damaged, and with
+    2 where there is none.
+    """
+    with _ending(Exit.UNWRITABLE, DurabilityError), _ending(Exit.UNUSABLE, ContractError):
+        found = read_status(RealDisk(), data, has_ids=has_ids)
+    if is_json:
+        click.echo(json.dumps(found.members()))
+    else:
+        for line in found.lines():
+            click.echo(line)
+    sys.exit(Exit.UNWRITABLE if found.is_damaged else Exit.DONE)
+
+
+async def _run(
+    plan: Plan, client: Client, clock: SystemClock, tally: Tally, console: Console
+) -> None:
+    stop = Stop()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.interrupt)
+    lanes = ThreadLanes()
+    try:
+        async with client:
+            world = World(
+                clock=clock,
+                lanes=lanes,
+                disk=RealDisk(),
+                server=client,
+                rng=random.Random(),  # noqa: S311 - jitter, not a secret
+            )
+            with contextlib.ExitStack() as stack:
+                if console.is_terminal:
+                    stack.enter_context(report.drawn_progress(tally, console))
+                else:
+                    lines = asyncio.create_task(report.plain_progress(tally, _say))
+                    stack.callback(lines.cancel)
+                await run_agent(plan, world, stop, tally)
+    finally:
+        lanes.close()
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)
+
+
+def _signing_key(keyring: Keyring, kid: str | None, *, now_ms: int) -> Key:
+    """Return the key to sign with.
+
+    Raises:
+        ContractError: There is none, or no telling which.
+    """
+    able = [key for key in keyring.keys.values() if key.secret is not None and not key.legacy]
+    if kid is not None:
+        able = [key for key in able if key.kid == kid]
+    if len(able) != 1:
+        wanted = "one key that can sign" if kid is None else f"a key {kid!r} that can sign"
+        named = ", ".join(key.kid for key in able)
+        raise ContractError(
+            f"keyring: expected {wanted}, got {f'{named}: choose with --kid' if able else 'none'}"
+        )
+    if not able[0].is_valid_at(now_ms):
+        raise ContractError(f"keyring: expected a key that is valid now, got {able[0].kid!r}")
+    return able[0]
+
+
+def _scales(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise ContractError(f"scales: expected integers like 2,4,8, got {text!r}") from error
+
+
+def _meta(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise ContractError(f"meta: expected NAME=TEXT, got {text!r}")
+    return name, value
+
+
+def _token(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ContractError(f"{path}: expected a file with a token, got none") from error
+
+
+@contextlib.contextmanager
+def _ending(code: Exit, *kinds: type[FractalError]) -> Iterator[None]:
+    """Turn errors of these kinds into a line on stderr and an exit code."""
+    try:
+        yield
+    except kinds as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(code)

@@ -1,0 +1,199 @@
+"""Dead letters: records whose final answer was no acceptance, kept for a person.
+
+``DIR/dead-letters.ndjson``, one JSON object in each line::
+
+    {"v", "outbox_seq", "pcs_id", "epoch", "shard_id", "status", "code", "answer", "record", "at"}
+
+``v`` is the format's version, ``answer`` the answer's body as text, ``record`` the signed record as
+it was kept, ``at`` when the answer came. A line is on disk before the outbox notes the answer;
+after a crash between the two the record is sent again and the line written again, so a reader takes
+the last line of each ``outbox_seq``. A torn last line is no line: its record is still in the
+outbox.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from fractal_lba.client import Answer
+from fractal_lba.protocol import (
+    ContractError,
+    CorruptionError,
+    DurabilityError,
+    FencedError,
+    Record,
+    stored_bytes,
+)
+from fractal_lba.wal import Disk, File
+
+FILE = "dead-letters.ndjson"
+FORMAT = 1
+
+# Problem documents and decisions are far below; a proxy's page is cut, the record is not.
+ANSWER_CHARACTERS_MAX = 16_384
+
+# A record of 64 KiB, an answer of the bound above with each character escaped, and the names.
+LINE_BYTES_MAX = 256 * 1024
+
+
+class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
+    """One record that was not accepted, and the answer it got."""
+
+    outbox_seq: int
+    pcs_id: str
+    epoch: int
+    shard_id: str
+    status: int
+    code: str | None
+    answer: str
+    record: msgspec.Raw
+    at: str
+    v: int = FORMAT
+
+
+class _Version(msgspec.Struct):
+    v: int
+
+
+def dead_letter(record: Record, answer: Answer, *, outbox_seq: int, at: str) -> DeadLetter:
+    """Return the entry for a record and its final answer."""
+    return DeadLetter(
+        outbox_seq=outbox_seq,
+        pcs_id=record.pcs_id,
+        epoch=record.epoch,
+        shard_id=record.shard_id,
+        status=answer.status,
+        code=answer.code,
+        answer=answer.body.decode(errors="replace")[:ANSWER_CHARACTERS_MAX],
+        record=msgspec.Raw(stored_bytes(record)),
+        at=at,
+    )
+
+
+class DeadLetters:
+    """The file of one agent, open for appending; its methods block."""
+
+    def __init__(self, disk: Disk, data: Path, file: File | None, size: int) -> None:
+        """Take over an open file; ``open`` is the usual way."""
+        self._disk = disk
+        self._data = data
+        self._file = file
+        self._size = size
+        self._is_fenced = False
+
+    @classmethod
+    def open(cls, disk: Disk, data: Path) -> "DeadLetters":
+        """Open the dead letters of a data folder; the file is made with its first line.
+
+        Raises:
+            DurabilityError: The disk refused, or the file is not one of dead letters.
+        """
+        path = data / FILE
+        try:
+            if FILE not in disk.names(data):
+                return cls(disk, data, None, 0)
+            file = disk.open(path, is_writable=True)
+            try:
+                size = _mend(file, path)
+            except BaseException:
+                file.close()
+                raise
+        except OSError as error:
+            raise _refused(path, error) from error
+        return cls(disk, data, file, size)
+
+    def append(self, letter: DeadLetter) -> None:
+        """Write one line; it is durable when this returns.
+
+        Raises:
+            DurabilityError: It may or may not be there, and no further line is written.
+        """
+        path = self._data / FILE
+        if self._is_fenced:
+            raise FencedError(f"{path}: expected a file that can be written, got a failure before")
+        line = msgspec.json.encode(letter) + b"\n"
+        try:
+            if self._file is None:
+                self._file = self._disk.create(path)
+                self._disk.sync_dir(self._data)
+            self._file.write_at(self._size, line)
+            self._file.datasync()
+        except OSError as error:
+            self._is_fenced = True
+            raise _refused(path, error) from error
+        self._size += len(line)
+
+    def close(self) -> None:
+        """Close the file; every line in it is durable already."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+def read_dead_letters(disk: Disk, data: Path) -> Iterator[DeadLetter | None]:
+    """Yield the lines of a data folder's dead letters in order, None for one that is damaged.
+
+    Raises:
+        ContractError: A newer program wrote a line; the ones before it were yielded.
+        DurabilityError: The disk refused.
+    """
+    path = data / FILE
+    try:
+        if FILE not in disk.names(data):
+            return
+        file = disk.open(path)
+        try:
+            for line in _whole_lines(file):
+                yield _letter(line, path)
+        finally:
+            file.close()
+    except OSError as error:
+        raise _refused(path, error) from error
+
+
+def _mend(file: File, path: Path) -> int:
+    """Cut a torn last line, make the last whole one durable, and return the file's size.
+
+    A process before this one may have failed to sync its last line, and reading it now tells only
+    that it is in memory. Written again, it is on its way to the disk again.
+    """
+    size = file.size()
+    start = max(0, size - LINE_BYTES_MAX)
+    tail = file.read_at(start, size - start)
+    end = tail.rfind(b"\n") + 1
+    if not end and start:
+        raise CorruptionError(
+            f"{path}: expected lines of at most {LINE_BYTES_MAX} bytes, got a longer one"
+        )
+    last = tail.rfind(b"\n", 0, max(0, end - 1)) + 1
+    file.truncate(start + end)
+    file.write_at(start + last, tail[last:end])
+    file.datasync()
+    return start + end
+
+
+def _whole_lines(file: File) -> Iterator[bytes]:
+    rest = b""
+    offset = 0
+    while block := file.read_at(offset, LINE_BYTES_MAX):
+        offset += len(block)
+        *lines, rest = (rest + block).split(b"\n")
+        yield from lines
+
+
+def _letter(line: bytes, path: Path) -> DeadLetter | None:
+    try:
+        version = msgspec.json.decode(line, type=_Version).v
+        if version > FORMAT:
+            raise ContractError(
+                f"{path}: expected format {FORMAT}, got {version}:"
+                f" read it with the version of fractal-agent that knows format {version}"
+            )
+        return msgspec.json.decode(line, type=DeadLetter)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+def _refused(path: Path, error: OSError) -> DurabilityError:
+    return DurabilityError(f"{path}: expected a working disk, got {error.strerror}")

@@ -1,0 +1,86 @@
+"""What every file source shares: its name in the outbox, its mark, and the checks at a return.
+
+The rule: a source that is not what was read before is refused, never silently read from the middle.
+"""
+
+import hashlib
+from collections.abc import Generator
+from pathlib import Path
+from typing import Protocol
+
+from fractal_lba.agent.window import UNITS_MIN, SourcePosition, Window
+from fractal_lba.protocol import ContractError, Profile
+
+# How much of what was already read is compared at a return: one disk page, enough to tell two files
+# apart that do not repeat themselves, and cheap after every window.
+MARK_BYTES = 4096
+
+
+class FileSource(Protocol):
+    """A finite source with a position."""
+
+    key: str
+    """Names the source in the outbox: the same for a file, in whatever folder the agent runs."""
+
+    name: str
+    """Names the source for people: the path as it was given."""
+
+    profile: Profile
+
+    def windows(self, after: SourcePosition | None, window: int) -> Generator[Window, None, None]:
+        """Yield the windows behind a position in order; blocking.
+
+        Raises:
+            ContractError: The file cannot be read as this source, is too short, or is not what was
+                read before; windows yielded until then stand.
+        """
+
+
+def source_key(kind: str, path: Path) -> str:
+    """Return the outbox's name of a file: its kind and its absolute address, links resolved."""
+    return f"{kind}+{path.resolve().as_uri()}"
+
+
+def mark_of(*parts: bytes) -> str:
+    """Return the digest that stands for what lies before a position."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "little"))
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def check_size(name: str, after: SourcePosition, *, size: int, unit: str) -> None:
+    """Check that a file still reaches to where it was read.
+
+    Raises:
+        ContractError: It is shorter; nothing was read.
+    """
+    if size < after.offset:
+        raise ContractError(
+            f"{name}: expected at least {after.offset} {unit}, which were read before, got {size}:"
+            " the file was truncated or replaced; give it another name or use another data folder"
+        )
+
+
+def check_mark(name: str, after: SourcePosition, *, mark: str) -> None:
+    """Check that what lies before the position is what was read.
+
+    Raises:
+        ContractError: It differs; nothing was read.
+    """
+    if mark != after.mark:
+        raise ContractError(
+            f"{name}: expected the content that was read before position {after.offset}, got other:"
+            " the file was changed or replaced; give it another name or use another data folder"
+        )
+
+
+def check_length(name: str, units: int, *, unit: str) -> None:
+    """Check that a source holds enough for one window.
+
+    Raises:
+        ContractError: It does not.
+    """
+    if units < UNITS_MIN:
+        raise ContractError(f"{name}: expected at least {UNITS_MIN} {unit}, got {units}")

@@ -1,0 +1,134 @@
+"""The tally of one run: what was observed and what became of it, and the exit code that follows.
+
+The counts are a partition, so that a reader can check them::
+
+    windows + resumed = acknowledged + dead_letters + pending
+    acknowledged      = accepted + escalated
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+from fractal_lba.agent.verdict import Fate
+from fractal_lba.protocol import Record, Regime
+
+
+class Exit(IntEnum):
+    """How the command ends; the first that applies, from top to bottom."""
+
+    UNWRITABLE = 4  # the outbox or the dead letters could not be written, or are damaged
+    UNUSABLE = 2  # a setting or a source cannot be used
+    PENDING = 3  # stopped before everything was answered; the rest is kept and sent by the next run
+    DEAD_LETTERS = 5  # everything was answered, and something was not accepted
+    DONE = 0
+
+
+@dataclass(slots=True, kw_only=True)
+class Tally:
+    """Counts of one run.
+
+    Attributes:
+        say: Told of each failure at once, since a run may take days.
+        windows: Windows observed and made durable.
+        resumed: Windows that were pending when the run began.
+        accepted: Answered 200.
+        escalated: Answered 202: accepted, and a person should look.
+        repeats: Answers to content the server had decided before, whatever they said.
+        dead_letters: Answered finally, not accepted.
+        pending: Not answered finally yet.
+        retries: Attempts after the first ones.
+        slowest_answer_ms: The longest time from a window's first attempt to its final answer.
+        trouble: Why the last attempt had to be repeated; empty since the last final answer.
+        regimes: Observed windows by regime.
+        unreadable: Pending windows, and frames of the outbox, that cannot be read any more.
+        source_failures: Why a source could not be read, or not to its end.
+        durability_failures: What could not be written or read back.
+    """
+
+    say: Callable[[str], None]
+    windows: int = 0
+    resumed: int = 0
+    accepted: int = 0
+    escalated: int = 0
+    repeats: int = 0
+    dead_letters: int = 0
+    pending: int = 0
+    retries: int = 0
+    slowest_answer_ms: float = 0.0
+    trouble: str = ""
+    regimes: dict[str, int] = field(default_factory=lambda: {regime.value: 0 for regime in Regime})
+    unreadable: int = 0
+    source_failures: list[str] = field(default_factory=list)
+    durability_failures: list[str] = field(default_factory=list)
+
+    @property
+    def acknowledged(self) -> int:
+        """Windows the server accepted."""
+        return self.accepted + self.escalated
+
+    def observed(self, record: Record) -> None:
+        """Count a window that is on disk."""
+        self.windows += 1
+        self.pending += 1
+        self.regimes[record.regime.value] += 1
+
+    def answered(self, fate: Fate, *, is_replayed: bool, after_s: float) -> None:
+        """Count a final answer that was noted."""
+        self.pending -= 1
+        self.trouble = ""
+        self.repeats += is_replayed
+        self.slowest_answer_ms = max(self.slowest_answer_ms, round(after_s * 1000, 3))
+        match fate:
+            case Fate.ACCEPTED:
+                self.accepted += 1
+            case Fate.ESCALATED:
+                self.escalated += 1
+            case Fate.DEAD:
+                self.dead_letters += 1
+
+    def retried(self, why: str) -> None:
+        """Count an attempt that has to be repeated."""
+        self.retries += 1
+        self.trouble = why
+
+    def source_failed(self, why: str) -> None:
+        """Note that a source cannot be read, or not to its end."""
+        self.source_failures.append(why)
+        self.say(why)
+
+    def durability_failed(self, why: str) -> None:
+        """Note that something could not be written or read back."""
+        self.durability_failures.append(why)
+        self.say(why)
+
+    def members(self) -> dict[str, object]:
+        """Return the report as one object, for ``--json``."""
+        return {
+            "windows": self.windows,
+            "resumed": self.resumed,
+            "acknowledged": self.acknowledged,
+            "accepted": self.accepted,
+            "escalated": self.escalated,
+            "repeats": self.repeats,
+            "dead_letters": self.dead_letters,
+            "pending": self.pending,
+            "regimes": self.regimes,
+            "slowest_answer_ms": self.slowest_answer_ms,
+            "retries": self.retries,
+            "unreadable": self.unreadable,
+            "source_failures": self.source_failures,
+            "durability_failures": self.durability_failures,
+            "exit_code": int(self.exit),
+        }
+
+    @property
+    def exit(self) -> Exit:
+        """The exit code the counts ask for."""
+        if self.durability_failures or self.unreadable:
+            return Exit.UNWRITABLE
+        if self.source_failures:
+            return Exit.UNUSABLE
+        if self.pending:
+            return Exit.PENDING
+        return Exit.DEAD_LETTERS if self.dead_letters else Exit.DONE

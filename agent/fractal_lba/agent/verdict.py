@@ -1,0 +1,51 @@
+"""Verdicts: what an answer means for the record that was sent.
+
+Pure. The rule: a record leaves the outbox only by an answer that cannot change any more, and a
+success counts only when it speaks of that very record, so that a proxy's friendly page is no
+acknowledgement.
+"""
+
+from enum import StrEnum
+
+import msgspec
+
+from fractal_lba.client import Answer
+
+
+class Fate(StrEnum):
+    """Where a record ends."""
+
+    ACCEPTED = "accepted"  # 200
+    ESCALATED = "escalated"  # 202: accepted, and a person should look
+    DEAD = "dead"  # 409, 422 and every other final 4xx: kept in the dead letters
+
+
+_SUCCESS = 2
+_ESCALATED_STATUS = 202
+
+
+class _Decision(msgspec.Struct):
+    """The member of a decision body that tells whose decision it is."""
+
+    pcs_id: str
+
+
+def fate_of(status: int) -> Fate:
+    """Return what a final status means."""
+    if status == _ESCALATED_STATUS:
+        return Fate.ESCALATED
+    return Fate.ACCEPTED if status // 100 == _SUCCESS else Fate.DEAD
+
+
+def is_about(answer: Answer, pcs_id: str) -> bool:
+    """Return whether an answer may be taken as one about this record.
+
+    A success must carry the decision with the record's id. Refusals are taken as they are: their
+    record is kept with the dead letters, so that a refusal by something in between loses nothing.
+    """
+    if fate_of(answer.status) is Fate.DEAD or not answer.is_final:
+        return True
+    try:
+        return msgspec.json.decode(answer.body, type=_Decision).pcs_id == pcs_id
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
