@@ -76,6 +76,9 @@ source has no position: its epochs go on.
 
 
 @click.group(epilog=EXIT_CODES)
+@click.version_option(
+    package_name="fractal-lba", prog_name="fractal-agent", message="%(prog)s %(version)s"
+)
 def cli() -> None:
     """Observe data in windows, sign what was seen, and ship it until it is answered."""
 
