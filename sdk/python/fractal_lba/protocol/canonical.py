@@ -9,8 +9,8 @@ holds, and everything else takes the path written out here.
 """
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import Final, TypeAlias
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, TypeAlias
 
 import orjson
 
@@ -26,6 +26,7 @@ SAFE_INTEGER_MAX: Final = 2**53 - 1
 JCS_DEPTH_MAX: Final = 64
 """Open objects and arrays, the outermost being 1."""
 
+_STR: Final = frozenset({str})
 _PLAIN_FLOAT_MIN: Final = 1e-5  # below 1e-5 orjson and ECMAScript choose exponents differently
 _ECMA_FIXED_DIGITS_MAX: Final = 21  # ECMA-262, Number::toString: an exponent from 1e21 on
 _ECMA_FIXED_ZEROS_MAX: Final = 6  # and below 1e-6
@@ -44,11 +45,27 @@ def canonical(value: JsonValue) -> bytes:
     Source: RFC 8785 section 3.2.
     """
     try:
-        if is_plain(value, JCS_DEPTH_MAX):
+        if type(value) is PlainObject or is_plain(value, JCS_DEPTH_MAX):
             return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
         return _written(value, JCS_DEPTH_MAX).encode()
     except (orjson.JSONEncodeError, UnicodeEncodeError) as error:
         raise ContractError("string: expected Unicode text, got a lone surrogate") from error
+
+
+class PlainObject(dict[str, JsonValue]):
+    """An object of which `is_plain` is known, so that it is not walked again. Never changed.
+
+    A record is canonicalised for its signature, for its content and for the ledger; the walk would
+    cost more than all three.
+    """
+
+    __slots__ = ()
+
+
+def without(members: Mapping[str, JsonValue], names: frozenset[str]) -> Mapping[str, JsonValue]:
+    """Return an object without some of its members; what is left of a plain one is plain."""
+    left = {name: value for name, value in members.items() if name not in names}
+    return PlainObject(left) if type(members) is PlainObject else left
 
 
 def is_plain(value: object, depth_max: int) -> bool:
@@ -56,27 +73,34 @@ def is_plain(value: object, depth_max: int) -> bool:
 
     True only for what `strict_json.parse_json` returns as well: no float that is a safe integer.
     """
-    kind = type(value)
-    if kind is str or kind is bool or value is None:
-        return True
-    if kind is int:
-        return -SAFE_INTEGER_MAX <= value <= SAFE_INTEGER_MAX  # type: ignore[operator]  # an int
-    if kind is float:
-        return is_plain_float(value)  # type: ignore[arg-type]  # a float
-    if kind is dict and depth_max > 0:
-        # Names below U+10000 sort the same in UTF-8 and in UTF-16; ASCII ones do for certain.
-        return all(
-            type(name) is str and name.isascii() and is_plain(member, depth_max - 1)
-            for name, member in value.items()  # type: ignore[attr-defined]  # a dict
-        )
-    if (kind is list or kind is tuple) and depth_max > 0:
-        return all(is_plain(item, depth_max - 1) for item in value)  # type: ignore[attr-defined]
-    return False
+    return _are_plain((value,), depth_max)
 
 
-def is_plain_float(value: float) -> bool:
-    """Return whether a double is no integer and is written without an exponent everywhere."""
-    return _PLAIN_FLOAT_MIN <= abs(value) <= SAFE_INTEGER_MAX and not value.is_integer()
+def _are_plain(values: Iterable[Any], depth_max: int) -> bool:
+    # One loop for each level: a call for each scalar would be most of the time of reading a record.
+    for value in values:
+        kind = type(value)
+        if kind is str or kind is bool or value is None:
+            continue
+        if kind is int:
+            plain = -SAFE_INTEGER_MAX <= value <= SAFE_INTEGER_MAX
+        elif kind is float:
+            size = abs(value)
+            plain = _PLAIN_FLOAT_MIN <= size <= SAFE_INTEGER_MAX and not value.is_integer()
+        elif kind is dict and depth_max > 0:
+            plain = _sort_alike(value) and _are_plain(value.values(), depth_max - 1)
+        elif (kind is list or kind is tuple) and depth_max > 0:
+            plain = _are_plain(value, depth_max - 1)
+        else:
+            plain = False
+        if not plain:
+            return False
+    return True
+
+
+def _sort_alike(names: Iterable[Any]) -> bool:
+    """Return whether names sort the same in UTF-8 and in UTF-16: ASCII does for certain."""
+    return _STR.issuperset(map(type, names)) and "".join(names).isascii()
 
 
 def _written(value: JsonValue, depth_max: int) -> str:

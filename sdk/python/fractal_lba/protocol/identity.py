@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Final
 
-from fractal_lba.protocol.canonical import JsonValue, canonical
+from fractal_lba.protocol.canonical import JsonValue, canonical, without
 
 SIGNING_LABEL: Final = b"fractal-lba/pcs/1\n"
 CONTENT_LABEL: Final = b"fractal-lba/content/1\n"
@@ -34,7 +34,7 @@ def signing_input(members: Mapping[str, JsonValue]) -> bytes:
     Raises:
         ContractError: The members have no canonical form.
     """
-    return SIGNING_LABEL + canonical(_without(members, _NOT_SIGNED))
+    return SIGNING_LABEL + canonical(without(members, _NOT_SIGNED))
 
 
 def record_digest(signing_input: bytes) -> str:
@@ -48,8 +48,4 @@ def content_digest(members: Mapping[str, JsonValue]) -> str:
     Raises:
         ContractError: The members have no canonical form.
     """
-    return hashlib.sha256(CONTENT_LABEL + canonical(_without(members, _NOT_CONTENT))).hexdigest()
-
-
-def _without(members: Mapping[str, JsonValue], left_out: frozenset[str]) -> dict[str, JsonValue]:
-    return {name: value for name, value in members.items() if name not in left_out}
+    return hashlib.sha256(CONTENT_LABEL + canonical(without(members, _NOT_CONTENT))).hexdigest()

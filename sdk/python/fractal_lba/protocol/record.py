@@ -16,7 +16,7 @@ from typing import Final, cast
 import msgspec
 
 from fractal_lba.protocol import structure
-from fractal_lba.protocol.canonical import SAFE_INTEGER_MAX, JsonValue, canonical
+from fractal_lba.protocol.canonical import SAFE_INTEGER_MAX, JsonValue, canonical, without
 from fractal_lba.protocol.derive import Regime
 from fractal_lba.protocol.errors import ContractError, Refusal, RefusalCode
 from fractal_lba.protocol.identity import pcs_id
@@ -44,6 +44,8 @@ _SHARD_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _META_NAME: Final = re.compile(r"[a-z0-9_.]{1,64}")
 KID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
+_SCALE_PATHS: Final = tuple(f"scales.{index}" for index in range(SCALES_MAX))
+_V_STAR_PATHS: Final = ("v_star.0", "v_star.1", "v_star.2")
 _D_HAT_MAX: Final = 16
 _COH_STAR_MIN: Final = 0.05  # one of 20 bins always holds a twentieth of the points
 _UNIT_TOLERANCE: Final = 1e-6
@@ -68,6 +70,7 @@ _MEMBERS: Final = frozenset(
     | {"profile", "n", "d", "seed", "scales", "N_j", "D_hat", "coh_star", "r", "budget"}
     | {"v_star", "regime", "ft", "meta", "delivery", "sig"}
 )
+_NOT_STORED: Final = frozenset({"delivery"})
 _FT_MEMBERS: Final = frozenset({"degraded", "fallbacks", "clock_skew_ms"})
 _DELIVERY_MEMBERS: Final = frozenset({"attempt", "sent_at", "outbox_seq"})
 
@@ -166,7 +169,7 @@ def record_from_members(members: Mapping[str, JsonValue]) -> Record:
 
 def stored_bytes(record: Record) -> bytes:
     """Return the canonical bytes with ``sig`` and without ``delivery``: what a ledger keeps."""
-    return canonical({name: each for name, each in record.members.items() if name != "delivery"})
+    return canonical(without(record.members, _NOT_STORED))
 
 
 def sent_bytes(record: Record, delivery: Delivery) -> bytes:
@@ -176,7 +179,7 @@ def sent_bytes(record: Record, delivery: Delivery) -> bytes:
 
 
 def _record(value: JsonValue) -> Record:
-    if type(value) is not dict:
+    if not isinstance(value, dict):
         message = "record: expected an object, got another value"
         raise Refusal(RefusalCode.INVALID_RECORD, "not_an_object", message)
     members: dict[str, JsonValue] = value
@@ -237,7 +240,7 @@ def _scales(value: object) -> tuple[int, ...]:
     items = structure.require_array(value, "scales", SCALES_MIN, SCALES_MAX)
     scales: list[int] = []
     for index, item in enumerate(items):
-        member = f"scales.{index}"
+        member = _SCALE_PATHS[index]
         scale = structure.require_integer(item, member, SCALE_MIN, SCALE_MAX)
         if scales and scale < 2 * scales[-1]:
             structure.refuse("not_doubled", member, "at least twice the one before", "less")
@@ -262,7 +265,8 @@ def _n_j(value: object, members: Mapping[str, JsonValue]) -> dict[int, int]:
 def _v_star(value: object) -> tuple[float, float, float]:
     items = structure.require_array(value, "v_star", 3, 3)
     v0, v1, v2 = (
-        structure.require_number(item, f"v_star.{index}", -1, 1) for index, item in enumerate(items)
+        structure.require_number(item, member, -1, 1)
+        for item, member in zip(items, _V_STAR_PATHS, strict=True)
     )
     if abs((v0 * v0 + v1 * v1) + v2 * v2 - 1) > _UNIT_TOLERANCE:
         structure.refuse("not_a_unit_vector", "v_star", "length 1", "another length")

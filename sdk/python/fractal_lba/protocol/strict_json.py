@@ -23,6 +23,7 @@ from fractal_lba.protocol.canonical import (
     JCS_DEPTH_MAX,
     SAFE_INTEGER_MAX,
     JsonValue,
+    PlainObject,
     is_plain,
 )
 from fractal_lba.protocol.errors import Refusal, RefusalCode
@@ -89,7 +90,7 @@ def _parse_canonical(data: bytes, depth_max: int) -> object:
     except orjson.JSONDecodeError:
         return _NOT_CANONICAL
     if is_plain(value, depth_max) and orjson.dumps(value, option=orjson.OPT_SORT_KEYS) == data:
-        return value
+        return PlainObject(value) if type(value) is dict else value
     return _NOT_CANONICAL
 
 
