@@ -61,17 +61,15 @@ Exit codes:
 
 WINDOW_RULES = """\
 Windows: a window holds N rows (bytes/1: N bytes) as long as at least 3 are left after it. Where 1
-    or 2
-would be left over at the end of a source, they are included in its last window (where that would
-pass 65,536, the window ends early instead and leaves 3). A last window may be shorter than N; a
-source of fewer than 3 rows or bytes is an error.
+or 2 would be left over at the end of a source, they are included in its last window (where that
+would pass 65,536, the window ends early instead and leaves 3). A last window may be shorter than
+N; a source of fewer than 3 rows or bytes is an error.
 
 Again: the next epoch of each stream and the position of each file are kept with every window in
-    DIR/outbox.
-A rerun goes on behind the last window kept, also after a crash, and observes what was appended to a
-file since. A file that is shorter than it was read, or differs right before that position, is
-refused; a change further in front is not noticed. 1 or 2 rows appended later wait for more. A live
-source has no position: its epochs go on.
+DIR/outbox. A rerun goes on behind the last window kept, also after a crash, and observes what was
+appended to a file since. A file that is shorter than it was read, or differs right before that
+position, is refused; a change further in front is not noticed. 1 or 2 rows appended later wait for
+more. A live source has no position: its epochs go on.
 """
 
 

@@ -125,10 +125,17 @@ class DeadLetters:
         self._size += len(line)
 
     def close(self) -> None:
-        """Close the file; every line in it is durable already."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        """Close the file.
+
+        Raises:
+            DurabilityError: The disk refused; every line that was appended is durable all the same.
+        """
+        file, self._file = self._file, None
+        if file is not None:
+            try:
+                file.close()
+            except OSError as error:
+                raise _refused(self._data / FILE, error) from error
 
 
 def read_dead_letters(disk: Disk, data: Path) -> Iterator[DeadLetter | None]:

@@ -5,8 +5,9 @@ give another one.
 """
 
 import asyncio
+import contextlib
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,15 +84,20 @@ async def run_agent(plan: Plan, world: World, stop: Stop, tally: Tally) -> None:
     tally.unreadable = outbox.contents.lost
     for damage in outbox.contents.damage:
         tally.say(f"outbox damaged: {damage}")
-    try:
+    async with _closing(outbox.close, tally):
         letters = await world.lanes.run(Lane.OUTBOX, DeadLetters.open, world.disk, plan.data)
-        try:
+        async with _closing(lambda: world.lanes.run(Lane.OUTBOX, letters.close), tally):
             await _observe_and_ship(plan, world, stop, tally, outbox, letters)
-        finally:
-            await world.lanes.run(Lane.OUTBOX, letters.close)
+
+
+@contextlib.asynccontextmanager
+async def _closing(close: Callable[[], Awaitable[None]], tally: Tally) -> AsyncIterator[None]:
+    """Close something at the end; that it failed does not hide why the end came."""
+    try:
+        yield
     finally:
         try:
-            await outbox.close()
+            await close()
         except DurabilityError as error:
             tally.durability_failed(str(error))
 

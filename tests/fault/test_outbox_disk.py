@@ -1,0 +1,183 @@
+"""The agent on a disk that fails, or a process that dies, at every single call.
+
+Whatever fails: nothing is sent that is not on disk, no epoch is used for two windows or left out,
+and the next run delivers everything.
+"""
+
+import errno
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.agent_world import MemoryServer, csv_stream, plan, run, world
+from tests.support.failing_disk import Crash, Effect, FailingDisk
+from tests.support.virtual_time import run_virtual
+
+from fractal_lba.agent.deadletters import read_dead_letters
+from fractal_lba.agent.status import read_status
+from fractal_lba.agent.tally import Exit, Tally
+from fractal_lba.protocol import DurabilityError, LockedError
+from fractal_lba.wal import RealDisk
+
+ROWS = 13  # 4 windows of 3 rows, the last one with a fourth
+WINDOWS = 4
+DEAD_EPOCH = 2
+
+
+def status_of(record: dict[str, Any]) -> int:
+    return 422 if record["epoch"] == DEAD_EPOCH else 200
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one run over a failing disk came to."""
+
+    tally: Tally | None
+    error: BaseException | None
+
+
+class Rig:
+    """One folder, one source, one server that outlives the agents."""
+
+    def __init__(self, folder: Path) -> None:
+        self.data = folder / "data"
+        self.stream = csv_stream(folder / "x.csv", ROWS)
+        self.server = MemoryServer(status=status_of)
+
+    def run(self, disk: FailingDisk) -> Outcome:
+        self.server.before = lambda body: check_durable(disk, self.data, body)
+        try:
+            tally = run_virtual(run(plan(self.data, self.stream), world(self.server, disk)))
+        except (DurabilityError, Crash) as error:
+            return Outcome(None, error)
+        except BaseExceptionGroup as group:
+            if group.subgroup(Crash) is None:
+                raise
+            return Outcome(None, group)
+        finally:
+            disk.abandon()
+        return Outcome(tally, None)
+
+
+def check_durable(disk: FailingDisk, data: Path, body: bytes) -> None:
+    """Fail unless the record in this body is in the outbox, and everything written is synced."""
+    pcs_id = body[body.index(b'"pcs_id":"') + 10 :][:64].decode()
+    ids = read_status(RealDisk(), data, has_ids=True).ids
+    assert ids is not None
+    assert pcs_id in {window.pcs_id for window in ids.values()}, "sent before it was appended"
+    unsynced = set()
+    for call in disk.calls:
+        if call.name == "write_at":
+            unsynced.add(call.path)
+        elif call.name == "datasync":
+            unsynced.discard(call.path)
+    assert not {name for name in unsynced if name.endswith(".seg")}, "sent before it was synced"
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[int, Rig]:
+    """Return the number of disk calls of a run nothing happens to, and what it did."""
+    rig = Rig(tmp_path_factory.mktemp("undisturbed"))
+    disk = FailingDisk(RealDisk())
+    outcome = rig.run(disk)
+    assert outcome.tally is not None
+    assert outcome.tally.exit is Exit.DEAD_LETTERS
+    assert len(rig.server.sent) == WINDOWS
+    return len(disk.calls), rig
+
+
+@contextmanager
+def named(call: int, disk: FailingDisk) -> Iterator[None]:
+    """Say which call failed when what is inside does."""
+    try:
+        yield
+    except AssertionError as error:
+        struck = disk.calls[call - 1] if len(disk.calls) >= call else "nothing"
+        raise AssertionError(f"call {call}, {struck}: {error}") from error
+
+
+FAULTS = [(error, effect) for error in (errno.EIO, errno.ENOSPC, None) for effect in Effect]
+
+
+@pytest.mark.parametrize(
+    ("error", "effect"),
+    FAULTS,
+    ids=[f"{errno.errorcode[error] if error else 'crash'}-{effect}" for error, effect in FAULTS],
+)
+def test_a_fault_at_any_disk_call_loses_and_repeats_nothing(
+    undisturbed: tuple[int, Rig], tmp_path: Path, error: int | None, effect: Effect
+) -> None:
+    calls, expected = undisturbed
+    for call in range(1, calls + 1):
+        folder = tmp_path / str(call)
+        folder.mkdir()
+        rig = Rig(folder)
+        disk = FailingDisk(
+            RealDisk(), fail_at=call, error=error, effect=effect, is_sticky=error == errno.ENOSPC
+        )
+        with named(call, disk):
+            first = rig.run(disk)
+            assert disk.has_failed, "the fault was never reached"
+            check_first(first, error)
+            second = rig.run(FailingDisk(RealDisk()))
+            check_end(second, rig, expected)
+    print(f"{calls} disk calls, each failed once")  # noqa: T201 - a fault suite says how far it went
+
+
+def check_first(outcome: Outcome, error: int | None) -> None:
+    if error is None:
+        assert outcome.error is not None, "a dead process went on"
+        return
+    assert not isinstance(outcome.error, LockedError)
+    if outcome.tally is not None:
+        # Either what failed was noticed, or it did not matter (the closing of a file).
+        assert outcome.tally.exit in (Exit.UNWRITABLE, Exit.DEAD_LETTERS)
+
+
+def check_end(outcome: Outcome, rig: Rig, expected: Rig) -> None:
+    tally = outcome.tally
+    assert tally is not None, f"the next run could not start: {outcome.error}"
+    assert (tally.pending, tally.unreadable) == (0, 0)
+    assert tally.exit in (Exit.DONE, Exit.DEAD_LETTERS)
+    assert rig.server.windows() == expected.server.windows()
+    assert {key: answer.status for key, answer in rig.server.decided.items()} == {
+        key: answer.status for key, answer in expected.server.decided.items()
+    }
+    found = read_status(RealDisk(), rig.data, has_ids=True)
+    assert not found.is_damaged
+    assert found.ids is not None
+    states = [(window.epoch, window.state) for window in found.ids.values()]
+    assert sorted(states) == [
+        (epoch, "dead" if epoch == DEAD_EPOCH else "acknowledged") for epoch in range(WINDOWS)
+    ]
+    letters = list(read_dead_letters(RealDisk(), rig.data))
+    assert {letter.epoch for letter in letters if letter is not None} == {DEAD_EPOCH}
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_faults_in_one_run_after_the_other_lose_and_repeat_nothing(
+    undisturbed: tuple[int, Rig], tmp_path: Path, seed: int
+) -> None:
+    calls, expected = undisturbed
+    rng = random.Random(seed)  # noqa: S311 - the seed is the test's name
+    rig = Rig(tmp_path)
+    for _ in range(rng.randint(2, 6)):
+        error, effect = rng.choice(FAULTS)
+        call = rng.randint(1, calls)
+        disk = FailingDisk(RealDisk(), fail_at=call, error=error, effect=effect)
+        with named(call, disk):
+            rig.run(disk)
+    check_end(rig.run(FailingDisk(RealDisk())), rig, expected)
+
+
+def test_a_second_run_over_the_same_source_sends_nothing(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    rig.run(FailingDisk(RealDisk()))
+    second = rig.run(FailingDisk(RealDisk()))
+    assert second.tally is not None
+    assert (second.tally.windows, second.tally.resumed) == (0, 0)
+    assert len(rig.server.sent) == WINDOWS

@@ -1,0 +1,152 @@
+"""A world for the agent's own code: virtual time, no threads, and a server in memory."""
+
+import asyncio
+import csv
+import json
+import random
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+from tests.support.scripted_server import decision
+
+from fractal_lba.agent.ports import Lane
+from fractal_lba.agent.record import Recipe
+from fractal_lba.agent.run import Plan, World, run_agent
+from fractal_lba.agent.sources.choose import FileStream
+from fractal_lba.agent.sources.csv_rows import CsvRows
+from fractal_lba.agent.stop import Stop
+from fractal_lba.agent.tally import Tally
+from fractal_lba.client import Answer, RetryPolicy, UnavailableError
+from fractal_lba.protocol import Alg, Key, Profile
+from fractal_lba.wal import Disk, RealDisk
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+START_NS = 1_767_225_600_000_000_000
+KEY = Key(
+    kid="k-1",
+    tenant="t",
+    alg=Alg.HMAC_SHA256,
+    public=None,
+    secret=bytes(32),
+    not_before_ms=None,
+    not_after_ms=None,
+    legacy=False,
+)
+RECIPE = Recipe(key=KEY, seed=42, scales=(2, 4), meta={})
+
+
+class VirtualClock:
+    """The running loop's time."""
+
+    def now_ns(self) -> int:
+        return START_NS + int(self.monotonic_s() * 1e9)
+
+    def monotonic_s(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+class DirectLanes:
+    """Does the work where it is asked for, after everything else that is ready had its turn."""
+
+    async def run(
+        self, _lane: Lane, work: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs
+    ) -> _T:
+        await asyncio.sleep(0)
+        return work(*args, **kwargs)
+
+
+Answering = Callable[[dict[str, Any], int], Awaitable[Answer]]
+
+
+class MemoryServer:
+    """Remembers what it decided; what it answers to something new is a function.
+
+    Attributes:
+        sent: Every record that came, in order, with its delivery.
+        decided: pcs_id → the first answer.
+        before: Called with each body before anything else.
+    """
+
+    def __init__(
+        self,
+        *,
+        status: Callable[[dict[str, Any]], int] = lambda _record: 200,
+        before: Callable[[bytes], None] = lambda _body: None,
+    ) -> None:
+        self.sent: list[dict[str, Any]] = []
+        self.decided: dict[str, Answer] = {}
+        self.status = status
+        self.before = before
+        self.is_down = False
+        self.latency_s = 0.01
+
+    async def submit(self, body: bytes) -> Answer:
+        self.before(body)
+        record = json.loads(body)
+        self.sent.append(record)
+        await asyncio.sleep(self.latency_s)
+        if self.is_down:
+            raise UnavailableError("expected an answer, got none")
+        pcs_id = record["pcs_id"]
+        first = self.decided.get(pcs_id)
+        if first is not None:
+            return Answer(status=first.status, body=first.body, code=first.code, replayed=True)
+        answer = Answer(status=self.status(record), body=decision(pcs_id))
+        if answer.is_final:
+            self.decided[pcs_id] = answer
+        return answer
+
+    def windows(self) -> dict[tuple[str, int], set[str]]:
+        """Return (shard_id, epoch) → the pcs_ids that came under it."""
+        found: dict[tuple[str, int], set[str]] = {}
+        for record in self.sent:
+            found.setdefault((record["shard_id"], record["epoch"]), set()).add(record["pcs_id"])
+        return found
+
+
+def world(server: MemoryServer, disk: Disk | None = None, *, seed: int = 1) -> World:
+    return World(
+        clock=VirtualClock(),
+        lanes=DirectLanes(),
+        disk=RealDisk() if disk is None else disk,
+        server=server,
+        rng=random.Random(seed),  # noqa: S311 - a seed, so that a failure can be replayed
+    )
+
+
+def plan(data: Path, *files: FileStream, **changes: Any) -> Plan:  # noqa: ANN401 - of Plan's own types
+    settings: dict[str, Any] = {
+        "data": data,
+        "files": files,
+        "live": None,
+        "windows": {Profile.POINTS: 3, Profile.BYTES: 3},
+        "recipe": RECIPE,
+        "interval_s": 0.05,
+        "duration_s": None,
+        "in_flight": 2,
+        "grace_s": 10.0,
+        "policy": RetryPolicy(),
+    }
+    return Plan(**(settings | changes))
+
+
+def csv_stream(path: Path, rows: int, *, shard_id: str = "s", first: int = 0) -> FileStream:
+    """Write a table whose windows all differ, and return it as a stream."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["a", "b"])
+        writer.writerows([at, (at * at) % 17] for at in range(first, first + rows))
+    return FileStream(shard_id=shard_id, source=CsvRows(path, None))
+
+
+async def run(plan: Plan, world: World, stop: Stop | None = None) -> Tally:
+    """Run an agent to its end and return what it counted."""
+    tally = Tally(say=lambda _text: None)
+    await run_agent(plan, world, Stop() if stop is None else stop, tally)
+    return tally
