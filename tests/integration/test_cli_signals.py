@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import pickle
 from pathlib import Path
 
@@ -136,20 +137,23 @@ def test_a_missing_file_is_unusable(tmp_path: Path) -> None:
     assert_unusable(fractal_lba("signals", tmp_path / "none", *POINTS), "none: cannot be read")
 
 
+def without(folder: Path, module: str) -> dict[str, str]:
+    """Return an environment in which a module fails to import as an absent one does."""
+    absent = f'raise ModuleNotFoundError("No module named {module!r}", name={module!r})\n'
+    (folder / f"{module}.py").write_text(absent)
+    inherited = os.environ.get("PYTHONPATH")
+    return {"PYTHONPATH": os.pathsep.join(filter(None, [str(folder), inherited]))}
+
+
 @pytest.mark.parametrize(
     ("missing", "arguments"),
     [("click", ("canonical",)), ("numpy", ("signals", "-", "--profile", "bytes/1"))],
 )
 def test_a_missing_extra_is_named(tmp_path: Path, missing: str, arguments: tuple[str, ...]) -> None:
-    # A module of that name that fails as an absent one does stands before the installed one.
-    absent = f'raise ModuleNotFoundError("No module named {missing!r}", name={missing!r})\n'
-    (tmp_path / f"{missing}.py").write_text(absent)
-    bare = {"PYTHONPATH": str(tmp_path)}
-    ended = fractal_lba(*arguments, stdin=b"[1]", environment=bare)
+    ended = fractal_lba(*arguments, stdin=b"[1]", environment=without(tmp_path, missing))
     assert_unusable(ended, f"{missing} is not installed; run: pip install 'fractal-lba[cli]'")
 
 
 def test_other_commands_do_not_need_numpy(tmp_path: Path) -> None:
-    (tmp_path / "numpy.py").write_text('raise ModuleNotFoundError("no", name="numpy")\n')
-    ended = fractal_lba("canonical", stdin=b"[1.0]", environment={"PYTHONPATH": str(tmp_path)})
+    ended = fractal_lba("canonical", stdin=b"[1.0]", environment=without(tmp_path, "numpy"))
     assert (ended.code, ended.out) == (0, b"[1]")
