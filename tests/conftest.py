@@ -19,6 +19,10 @@ TESTS: Final = Path(__file__).parent
 ROOT: Final = TESTS.parent
 ALLOWED_SKIPS: Final = TESTS / "allowed_skips.txt"
 _skips = pytest.StashKey[list[tuple[str, str]]]()
+# Commands that tests start behave as in a user's shell: a full pipe's bytes wait in a buffer, and
+# what cannot be written shows again at exit.
+os.environ.pop("PYTHONUNBUFFERED", None)
+
 # A deadline is a timed assertion, which a busy machine breaks; a failing example is printed in a
 # form that replays it.
 settings.register_profile("suite", deadline=None, print_blob=True)

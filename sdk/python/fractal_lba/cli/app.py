@@ -51,6 +51,7 @@ def run(arguments: Sequence[str]) -> int:
     except streams.CommandError as error:
         message, code = str(error), error.exit_code
     except BrokenPipeError as error:  # from click's own printing of --help
+        streams.abandon_output()
         message = f"standard output: cannot be written: {streams.what(error)}"
         code = streams.EXIT_UNUSABLE
     except KeyboardInterrupt:

@@ -4,6 +4,7 @@ The rule: what a command cannot read or write is `Unusable`, what it read and re
 `Refused`; each becomes one line on standard error and an exit code, never a traceback.
 """
 
+import os
 import sys
 from pathlib import Path
 from typing import Final
@@ -65,12 +66,20 @@ def write_output(data: bytes) -> None:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
     except OSError as error:
+        abandon_output()
         raise Unusable(f"standard output: cannot be written: {what(error)}") from error
 
 
 def write_json(value: JsonValue) -> None:
     """Write a value as one line of canonical JSON."""
     write_output(canonical(value) + b"\n")
+
+
+def abandon_output() -> None:
+    """Let what is left in the buffer go nowhere: Python would try again at exit, and complain."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 def shown(name: str) -> str:
