@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import cast
 
 from aiohttp import web
 from typing_extensions import override
@@ -87,9 +88,10 @@ class Gate(asyncio.Protocol):
             self._inner = self._behind()
             self._inner.connection_made(transport)
         else:
-            assert isinstance(transport, asyncio.WriteTransport)  # noqa: S101 - a server's are
-            transport.write(_REFUSED_CONNECTION)
-            transport.close()
+            # A server's transports are all of this kind, but uvloop's do not say so.
+            writing = cast("asyncio.WriteTransport", transport)
+            writing.write(_REFUSED_CONNECTION)
+            writing.close()
 
     @override
     def data_received(self, data: bytes) -> None:
