@@ -1,0 +1,96 @@
+"""One connection, byte by byte: what a client library would tidy up on the way is sent as it is."""
+
+import socket
+import struct
+from collections.abc import Mapping
+from typing import Self
+
+from tests.support.server_process import Reply
+
+TIMEOUT_S = 30.0
+JSON = {"Content-Type": "application/json"}
+
+
+class Wire:
+    """A connection that requests are written to and answers read from, in any order."""
+
+    def __init__(self, address: tuple[str, int]) -> None:
+        self._socket = socket.create_connection(address, timeout=TIMEOUT_S)
+        self._answers = self._socket.makefile("rb")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def send(self, data: bytes) -> None:
+        self._socket.sendall(data)
+
+    def reply(self) -> Reply:
+        """Read one answer; ``ConnectionError`` where the other end closed instead."""
+        line = self._answers.readline()
+        if not line:
+            raise ConnectionError("expected an answer, got the end")
+        status = int(line.split()[1])
+        headers: dict[str, str] = {}
+        while (line := self._answers.readline()) not in {b"\r\n", b""}:
+            name, _, value = line.decode().partition(":")
+            headers[name.lower()] = value.strip()
+        return Reply(status, headers, self._answers.read(int(headers.get("content-length", "0"))))
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str | bytes] | None = None,
+    ) -> Reply:
+        self.send(request(method, path, body, headers))
+        return self.reply()
+
+    def submit(self, body: bytes, headers: Mapping[str, str | bytes] | None = None) -> Reply:
+        return self.ask("POST", "/v1/pcs/submit", body, {**JSON, **(headers or {})})
+
+    def is_ended(self) -> bool:
+        """Wait for the other end to close; false where it sends something instead."""
+        try:
+            return self._answers.read(1) == b""
+        except ConnectionResetError:
+            return True
+
+    def reset(self) -> None:
+        """Hang up without a goodbye: the other end gets a reset."""
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.close()
+
+    def close(self) -> None:
+        self._answers.close()
+        self._socket.close()
+
+
+def request(
+    method: str,
+    path: str,
+    body: bytes | None = None,
+    headers: Mapping[str, str | bytes] | None = None,
+) -> bytes:
+    """Return the bytes of a request, its length being right unless ``headers`` says otherwise."""
+    given: dict[str, str | bytes] = {"Host": "server"}
+    if body is not None:
+        given["Content-Length"] = str(len(body))
+    given.update(headers or {})
+    lines = [f"{method} {path} HTTP/1.1".encode()]
+    for name, value in given.items():
+        lines.append(name.encode() + b": " + (value.encode() if isinstance(value, str) else value))
+    return b"\r\n".join(lines) + b"\r\n\r\n" + (body or b"")
+
+
+def submission(body: bytes, headers: Mapping[str, str | bytes] | None = None) -> bytes:
+    """Return the bytes of a submit."""
+    return request("POST", "/v1/pcs/submit", body, {**JSON, **(headers or {})})
+
+
+def head_of_submission(content_length: int, headers: Mapping[str, str] | None = None) -> bytes:
+    """Return a submit's head alone; its body is for the caller to send, or not."""
+    return submission(b"", {"Content-Length": str(content_length), **(headers or {})})
