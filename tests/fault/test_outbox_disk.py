@@ -6,7 +6,7 @@ and the next run delivers everything.
 
 import errno
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 from tests.support.agent_world import MemoryServer, csv_stream, plan, run, world
-from tests.support.failing_disk import Crash, Effect, FailingDisk
+from tests.support.failing_disk import Call, Crash, Effect, FailingDisk
 from tests.support.virtual_time import run_virtual
 
-from fractal_lba.agent.deadletters import read_dead_letters
+from fractal_lba.agent.deadletters import FILE, read_dead_letters
 from fractal_lba.agent.status import read_status
 from fractal_lba.agent.tally import Exit, Tally
 from fractal_lba.protocol import DurabilityError, LockedError
@@ -64,18 +64,26 @@ class Rig:
 
 
 def check_durable(disk: FailingDisk, data: Path, body: bytes) -> None:
-    """Fail unless the record in this body is in the outbox, and everything written is synced."""
+    """Fail unless the record in this body is in the outbox, and everything written is synced.
+
+    What a failed call left unsynced is never sent, but what was synced before it may still be.
+    """
     pcs_id = body[body.index(b'"pcs_id":"') + 10 :][:64].decode()
     ids = read_status(RealDisk(), data, has_ids=True).ids
     assert ids is not None
     assert pcs_id in {window.pcs_id for window in ids.values()}, "sent before it was appended"
-    unsynced = set()
-    for call in disk.calls:
-        if call.name == "write_at":
-            unsynced.add(call.path)
+    assert disk.has_failed or not unsynced(disk.calls), "sent before it was synced"
+
+
+def unsynced(calls: Sequence[Call]) -> set[str]:
+    """Return the files that were written to and not synced since, by their names when opened."""
+    names: set[str] = set()
+    for call in calls:
+        if call.name == "write_at" and call.path != ".lock":
+            names.add(call.path)
         elif call.name == "datasync":
-            unsynced.discard(call.path)
-    assert not {name for name in unsynced if name.endswith(".seg")}, "sent before it was synced"
+            names.discard(call.path)
+    return names
 
 
 @pytest.fixture(scope="module")
@@ -172,6 +180,24 @@ def test_faults_in_one_run_after_the_other_lose_and_repeat_nothing(
         with named(call, disk):
             rig.run(disk)
     check_end(rig.run(FailingDisk(RealDisk())), rig, expected)
+
+
+def test_a_dead_letter_is_synced_before_the_outbox_notes_the_answer(
+    tmp_path: Path,
+) -> None:
+    rig = Rig(tmp_path)
+    disk = FailingDisk(RealDisk())
+    rig.run(disk)
+    letters = [at for at, call in enumerate(disk.calls) if call == Call("write_at", FILE)]
+    assert len(letters) == 1
+    appends = [
+        at for at, call in enumerate(disk.calls) if call.name == "write_at" and ".seg" in call.path
+    ]
+    assert any(at > letters[0] for at in appends), "the answer was never noted"
+    for at in appends:
+        assert FILE not in unsynced(disk.calls[:at])
+    names = [at for at, call in enumerate(disk.calls) if call == Call("create", FILE)]
+    assert disk.calls[names[0] + 1].name == "sync_dir"
 
 
 def test_a_second_run_over_the_same_source_sends_nothing(tmp_path: Path) -> None:
