@@ -79,11 +79,11 @@ def lost_to(offset: int) -> list[int]:
 @pytest.mark.parametrize("made", [made_by_a_process_that_died, made_by_a_process_that_closed])
 @pytest.mark.parametrize("batch", [1, 3], ids=["a middle batch", "the very last batch"])
 def test_a_bit_flipped_at_any_byte_of_an_acknowledged_batch_costs_one_frame_at_most(
-    tmp_path: Path, made: Callable[[Path], tuple[str, dict[str, bytes]]], batch: int
+    ram_path: Path, made: Callable[[Path], tuple[str, dict[str, bytes]]], batch: int
 ) -> None:
-    name, files = made(tmp_path / "made")
+    name, files = made(ram_path / "made")
     start, edges = batch_extents()[batch]
-    folder = tmp_path / "flipped"
+    folder = ram_path / "flipped"
     for offset in range(start, edges[-1]):
         damaged = flipped(files[name], offset)
         restore(folder, files | {name: damaged})
@@ -119,10 +119,10 @@ def test_a_bit_flipped_at_any_byte_of_an_acknowledged_batch_costs_one_frame_at_m
         again.close()
 
 
-def test_a_frame_that_was_damaged_under_a_running_stream_is_not_read(tmp_path: Path) -> None:
-    stream = open_stream(tmp_path / "s")
+def test_a_frame_that_was_damaged_under_a_running_stream_is_not_read(ram_path: Path) -> None:
+    stream = open_stream(ram_path / "s")
     placed = stream.append([new_frame("one"), new_frame("two")])
-    (path,) = (tmp_path / "s").glob("*.seg")
+    (path,) = (ram_path / "s").glob("*.seg")
     whole = path.read_bytes()
     for offset in range(placed[0].position.offset, placed[1].position.offset):
         path.write_bytes(flipped(whole, offset))
@@ -138,21 +138,21 @@ def test_a_frame_that_was_damaged_under_a_running_stream_is_not_read(tmp_path: P
     "which", ["the first segment", "the last segment with frames", "an empty last segment"]
 )
 def test_a_bit_flipped_at_any_byte_of_a_segment_header_costs_no_frame(
-    tmp_path: Path, which: str
+    ram_path: Path, which: str
 ) -> None:
-    stream = open_stream(tmp_path / "made")
+    stream = open_stream(ram_path / "made")
     labels = {}
     for index in range(12):
         (placed,) = stream.append([new_frame(f"frame-{index}", 200)])
         labels[placed.seq] = f"frame-{index}"
     stream.close()
-    files = snapshot(tmp_path / "made")
+    files = snapshot(ram_path / "made")
     names = segments_of(files)
     assert len(names) >= 4
     if which == "the last segment with frames":
         del files[names.pop()]
     name = names[0] if which == "the first segment" else names[-1]
-    folder = tmp_path / "flipped"
+    folder = ram_path / "flipped"
     for offset in range(HEADER_BYTES):
         restore(folder, files | {name: flipped(files[name], offset)})
         stream = open_stream(folder)
@@ -172,13 +172,13 @@ def test_a_bit_flipped_at_any_byte_of_a_segment_header_costs_no_frame(
         again.close()
 
 
-def test_every_damaged_frame_is_lost_alone(tmp_path: Path) -> None:
-    name, files = made_by_a_process_that_died(tmp_path / "made")
+def test_every_damaged_frame_is_lost_alone(ram_path: Path) -> None:
+    name, files = made_by_a_process_that_died(ram_path / "made")
     data = files[name]
     for _, edges in batch_extents():
         for edge in edges[:-1]:
             data = flipped(data, edge + 30)
-    folder = tmp_path / "flipped"
+    folder = ram_path / "flipped"
     restore(folder, {name: data})
     stream = open_stream(folder)
     assert frames_of(stream) == {}
@@ -190,10 +190,10 @@ def test_every_damaged_frame_is_lost_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 32, 100, 150])
-def test_a_range_overwritten_anywhere_costs_only_what_it_touches(tmp_path: Path, size: int) -> None:
-    name, files = made_by_a_process_that_closed(tmp_path / "made")
+def test_a_range_overwritten_anywhere_costs_only_what_it_touches(ram_path: Path, size: int) -> None:
+    name, files = made_by_a_process_that_closed(ram_path / "made")
     end = batch_extents()[-1][1][-1]
-    folder = tmp_path / "overwritten"
+    folder = ram_path / "overwritten"
     for start in range(HEADER_BYTES, end - size, 7):
         data = files[name][:start] + bytes(size) + files[name][start + size :]
         if data == files[name]:

@@ -74,13 +74,13 @@ def check(folder: Path, labels: dict[int, str], torn: bytes, losses: int) -> Non
 @pytest.mark.parametrize("effect", [Effect.NONE, Effect.PART])
 @pytest.mark.parametrize("is_damaged", [False, True], ids=["sound", "damaged"])
 def test_a_recovery_that_ends_anywhere_can_be_repeated(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], effect: Effect, *, is_damaged: bool
+    ram_path: Path, capsys: pytest.CaptureFixture[str], effect: Effect, *, is_damaged: bool
 ) -> None:
-    files, labels = torn_folder(tmp_path / "made", is_damaged=is_damaged)
+    files, labels = torn_folder(ram_path / "made", is_damaged=is_damaged)
     last = segments_of(files)[-1]
     frame_bytes = 26 + len(new_frame("c3").meta) + len(new_frame("c3").payload)
     torn = files[last][-(frame_bytes - TORN_BYTES) :]
-    folder = tmp_path / "s"
+    folder = ram_path / "s"
 
     restore(folder, files)
     total = len(recover_until(folder, None, effect).calls)
@@ -101,7 +101,7 @@ def test_a_recovery_that_ends_anywhere_can_be_repeated(
 
 @pytest.mark.parametrize("effect", list(Effect))
 def test_a_process_that_ends_anywhere_keeps_what_it_acknowledged(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], effect: Effect
+    ram_path: Path, capsys: pytest.CaptureFixture[str], effect: Effect
 ) -> None:
     def work(disk: FailingDisk, folder: Path, acknowledged: dict[int, str]) -> None:
         stream = open_stream(folder, disk)
@@ -117,11 +117,11 @@ def test_a_process_that_ends_anywhere_keeps_what_it_acknowledged(
 
     disk = FailingDisk(RealDisk())
     acknowledged: dict[int, str] = {}
-    work(disk, tmp_path / "0", acknowledged)
+    work(disk, ram_path / "0", acknowledged)
     total = len(disk.calls)
-    assert len(segments_of(snapshot(tmp_path / "0"))) >= 4
+    assert len(segments_of(snapshot(ram_path / "0"))) >= 4
     for n in range(1, total + 1):
-        folder = tmp_path / str(n)
+        folder = ram_path / str(n)
         disk = FailingDisk(RealDisk(), fail_at=n, error=None, effect=effect)
         acknowledged = {}
         with pytest.raises(Crash):

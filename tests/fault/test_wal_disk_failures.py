@@ -197,18 +197,18 @@ def fault_free_calls(folder: Path) -> int:
     ],
 )
 def test_no_call_that_fails_loses_what_was_acknowledged(
-    tmp_path: Path,
+    ram_path: Path,
     capsys: pytest.CaptureFixture[str],
     error: int,
     effect: Effect,
     *,
     is_reopening: bool,
 ) -> None:
-    total = fault_free_calls(tmp_path / "0")
+    total = fault_free_calls(ram_path / "0")
     fences = 0
     for n in range(1, total + 1):
         workload = run(
-            tmp_path / str(n), fail_at=n, error=error, effect=effect, is_reopening=is_reopening
+            ram_path / str(n), fail_at=n, error=error, effect=effect, is_reopening=is_reopening
         )
         assert workload.disk.has_failed, f"call {n} of {total} was not reached"
         fences += workload.ledger.fences
@@ -217,9 +217,9 @@ def test_no_call_that_fails_loses_what_was_acknowledged(
     assert (fences > 0) == is_reopening
 
 
-def test_a_stream_stays_fenced_while_its_disk_fails(tmp_path: Path) -> None:
+def test_a_stream_stays_fenced_while_its_disk_fails(ram_path: Path) -> None:
     disk = FailingDisk(RealDisk())
-    stream = open_stream(tmp_path / "s", disk)
+    stream = open_stream(ram_path / "s", disk)
     stream.append([new_frame("one")])
     broken = FailingDisk(RealDisk(), fail_at=1, is_sticky=True)
     disk.__dict__.update(broken.__dict__ | {"_held": disk._held})

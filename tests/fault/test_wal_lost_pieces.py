@@ -53,13 +53,13 @@ def without(labels: dict[int, str], first: int, last: int) -> dict[int, str]:
 
 @pytest.mark.parametrize("gone", [[0], [1], [1, 2], [0, 1]], ids=str)
 def test_segments_that_are_gone_are_named_with_the_frames_they_held(
-    tmp_path: Path, gone: list[int]
+    ram_path: Path, gone: list[int]
 ) -> None:
-    files, labels = closed_stream(tmp_path / "made")
+    files, labels = closed_stream(ram_path / "made")
     names = segments_of(files)
     first = first_seq(files, names[gone[0]])
     last = first_seq(files, names[gone[-1] + 1]) - 1
-    folder = tmp_path / "s"
+    folder = ram_path / "s"
     restore(
         folder,
         {
@@ -80,26 +80,26 @@ def test_segments_that_are_gone_are_named_with_the_frames_they_held(
     stream.close()
 
 
-def test_a_position_in_a_segment_that_is_gone_is_corruption(tmp_path: Path) -> None:
-    stream = open_stream(tmp_path / "s")
+def test_a_position_in_a_segment_that_is_gone_is_corruption(ram_path: Path) -> None:
+    stream = open_stream(ram_path / "s")
     (placed,) = stream.append([new_frame("one")])
     stream.close()
-    stream = open_stream(tmp_path / "s")
-    path = next((tmp_path / "s").glob("0000000001-*"))
+    stream = open_stream(ram_path / "s")
+    path = next((ram_path / "s").glob("0000000001-*"))
     path.unlink()
     with pytest.raises(CorruptionError, match="got no file"):
         stream.read(placed.position)
     stream.close()
-    stream = open_stream(tmp_path / "s")
+    stream = open_stream(ram_path / "s")
     with pytest.raises(CorruptionError, match="got no such segment"):
         stream.read(placed.position)
     stream.close()
 
 
-def test_a_durable_region_cut_short_anywhere_is_corruption(tmp_path: Path) -> None:
-    files, labels = closed_stream(tmp_path / "made", count=5)
+def test_a_durable_region_cut_short_anywhere_is_corruption(ram_path: Path) -> None:
+    files, labels = closed_stream(ram_path / "made", count=5)
     names = segments_of(files)
-    folder = tmp_path / "s"
+    folder = ram_path / "s"
     for name, following in pairwise(names):
         first, last = first_seq(files, name), first_seq(files, following) - 1
         whole = len(files[name])
@@ -127,10 +127,10 @@ def test_a_durable_region_cut_short_anywhere_is_corruption(tmp_path: Path) -> No
             stream.close()
 
 
-def test_a_segment_put_in_the_place_of_another_is_not_believed(tmp_path: Path) -> None:
-    files, labels = closed_stream(tmp_path / "made")
+def test_a_segment_put_in_the_place_of_another_is_not_believed(ram_path: Path) -> None:
+    files, labels = closed_stream(ram_path / "made")
     names = segments_of(files)
-    folder = tmp_path / "s"
+    folder = ram_path / "s"
     restore(folder, files | {names[1]: files[names[2]]})
     stream = open_stream(folder)
     first, last = first_seq(files, names[1]), first_seq(files, names[2]) - 1
@@ -142,13 +142,13 @@ def test_a_segment_put_in_the_place_of_another_is_not_believed(tmp_path: Path) -
     stream.close()
 
 
-def test_stale_blocks_of_another_segment_never_verify(tmp_path: Path) -> None:
+def test_stale_blocks_of_another_segment_never_verify(ram_path: Path) -> None:
     # The same place of a file that was deleted: same layout, same numbers, another id.
-    files, labels = closed_stream(tmp_path / "made")
-    other, _ = closed_stream(tmp_path / "other")
+    files, labels = closed_stream(ram_path / "made")
+    other, _ = closed_stream(ram_path / "other")
     name, stale = segments_of(files)[0], other[segments_of(other)[0]]
     assert len(files[name]) == len(stale)
-    folder = tmp_path / "s"
+    folder = ram_path / "s"
     start = HEADER_BYTES + 32
     for end in (len(stale), start + 230):
         data = files[name][:start] + stale[start:end] + files[name][end:]
@@ -161,25 +161,25 @@ def test_stale_blocks_of_another_segment_never_verify(tmp_path: Path) -> None:
         stream.close()
 
 
-def test_a_batch_of_the_same_segment_in_a_later_place_is_not_given_again(tmp_path: Path) -> None:
-    files, labels = closed_stream(tmp_path / "made")
+def test_a_batch_of_the_same_segment_in_a_later_place_is_not_given_again(ram_path: Path) -> None:
+    files, labels = closed_stream(ram_path / "made")
     name = segments_of(files)[0]
     first_batch = slice(HEADER_BYTES, HEADER_BYTES + 32 + 26 + len("meta of frame-0") + 150)
     size = first_batch.stop - first_batch.start
     data = bytearray(files[name])
     data[first_batch.stop : first_batch.stop + size] = data[first_batch]
-    restore(tmp_path / "s", files | {name: bytes(data)})
-    stream = open_stream(tmp_path / "s")
+    restore(ram_path / "s", files | {name: bytes(data)})
+    stream = open_stream(ram_path / "s")
     assert labels_of(stream) == without(labels, 2, 2)
     assert [(item.first_seq, item.last_seq) for item in damage_of(stream.scan())] == [(2, 2)]
     stream.close()
 
 
 @pytest.mark.parametrize("length", [0, 17, 18, 1000, 1 << 20, 0xFFFF_FFFF])
-def test_a_length_that_lies_is_not_believed(tmp_path: Path, length: int) -> None:
-    stream = open_stream(tmp_path / "s")
+def test_a_length_that_lies_is_not_believed(ram_path: Path, length: int) -> None:
+    stream = open_stream(ram_path / "s")
     placed = stream.append([new_frame("one"), new_frame("two"), new_frame("three")])
-    (path,) = (tmp_path / "s").glob("*.seg")
+    (path,) = (ram_path / "s").glob("*.seg")
     offset = placed[1].position.offset
     data = bytearray(path.read_bytes())
     data[offset : offset + 4] = struct.pack("<I", length)
@@ -188,28 +188,28 @@ def test_a_length_that_lies_is_not_believed(tmp_path: Path, length: int) -> None
         stream.read(placed[1].position)
     assert labels_of(stream) == {1: "one", 3: "three"}
     stream.close()
-    assert folder_labels(tmp_path / "s") == {1: "one", 3: "three"}
+    assert folder_labels(ram_path / "s") == {1: "one", 3: "three"}
 
 
-def test_a_whole_segment_of_zeros_costs_its_frames_and_no_others(tmp_path: Path) -> None:
-    files, labels = closed_stream(tmp_path / "made")
+def test_a_whole_segment_of_zeros_costs_its_frames_and_no_others(ram_path: Path) -> None:
+    files, labels = closed_stream(ram_path / "made")
     names = segments_of(files)
     for name, following in pairwise(names):
-        restore(tmp_path / "s", files | {name: bytes(len(files[name]))})
-        stream = open_stream(tmp_path / "s")
+        restore(ram_path / "s", files | {name: bytes(len(files[name]))})
+        stream = open_stream(ram_path / "s")
         first, last = first_seq(files, name), first_seq(files, following) - 1
         assert labels_of(stream) == without(labels, first, last)
         assert stream.next_seq == len(labels) + 1
         stream.close()
 
 
-def test_neighbouring_damaged_headers_cost_no_frame(tmp_path: Path) -> None:
-    files, labels = closed_stream(tmp_path / "made")
+def test_neighbouring_damaged_headers_cost_no_frame(ram_path: Path) -> None:
+    files, labels = closed_stream(ram_path / "made")
     names = segments_of(files)
     for count in (2, len(names)):
         broken = {name: flipped(files[name], 100) for name in names[-count:]}
-        restore(tmp_path / "s", files | broken)
-        stream = open_stream(tmp_path / "s")
+        restore(ram_path / "s", files | broken)
+        stream = open_stream(ram_path / "s")
         assert labels_of(stream) == labels
         assert stream.next_seq == len(labels) + 1
         assert {item.segment for item in stream.recovery.damage} == set(broken)
@@ -234,15 +234,15 @@ def hostile_payload(size: int, *, seqs: range, key: SegmentKey | None) -> bytes:
 
 @pytest.mark.parametrize("is_id_known", [False, True], ids=["id unknown", "id known"])
 def test_a_payload_full_of_false_starts_hides_nothing_and_costs_linear_work(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_id_known: bool
+    ram_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_id_known: bool
 ) -> None:
     disk = FailingDisk(RealDisk())
     size = 1 << 20
     stream = open_stream(
-        tmp_path / "made", disk, segment_bytes_max=8 << 20, frame_bytes_max=2 << 20
+        ram_path / "made", disk, segment_bytes_max=8 << 20, frame_bytes_max=2 << 20
     )
     stream.append([new_frame("before")])
-    (path,) = (tmp_path / "made").glob("*.seg")
+    (path,) = (ram_path / "made").glob("*.seg")
     header = unpack_header(path.read_bytes())
     assert header is not None
     key = SegmentKey(header.segment_id) if is_id_known else None
@@ -263,7 +263,7 @@ def test_a_payload_full_of_false_starts_hides_nothing_and_costs_linear_work(
     for offset in (placed[0].position.offset + 1, placed[0].position.offset + 500):
         path.write_bytes(flipped(data, offset, 3))
         summed = 0
-        items = list(scan_folder(RealDisk(), tmp_path / "made", NAME))
+        items = list(scan_folder(RealDisk(), ram_path / "made", NAME))
         assert summed < 12 * len(data)
         found = {item[1].seq: item[1] for item in items if not isinstance(item, Damage)}
         assert {1, 5} <= set(found) <= {1, 3, 4, 5}
@@ -272,12 +272,12 @@ def test_a_payload_full_of_false_starts_hides_nothing_and_costs_linear_work(
             assert summed < 2 * len(data)
 
 
-def test_a_payload_that_holds_a_copy_of_its_own_segment_is_only_a_payload(tmp_path: Path) -> None:
+def test_a_payload_that_holds_a_copy_of_its_own_segment_is_only_a_payload(ram_path: Path) -> None:
     # Bytes of this very segment, sent back by someone who could read them: whole batches, valid.
-    stream = open_stream(tmp_path / "s", segment_bytes_max=8000, frame_bytes_max=4000)
+    stream = open_stream(ram_path / "s", segment_bytes_max=8000, frame_bytes_max=4000)
     stream.append([new_frame("one")])
     stream.append([new_frame("two")])
-    (path,) = (tmp_path / "s").glob("*.seg")
+    (path,) = (ram_path / "s").glob("*.seg")
     copy = path.read_bytes()[HEADER_BYTES:]
     placed = stream.append([NewFrame(1, b"", copy), new_frame("four")])
     stream.append([new_frame("five")])

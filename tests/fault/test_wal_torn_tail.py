@@ -62,12 +62,12 @@ def longer(data: bytes, cut: int) -> bytes:
 
 @pytest.mark.parametrize("tear", [keep, zeros, noise, longer])
 def test_a_tail_torn_at_any_byte_loses_nothing_acknowledged(
-    tmp_path: Path, tear: Callable[[bytes, int], bytes]
+    ram_path: Path, tear: Callable[[bytes, int], bytes]
 ) -> None:
-    files = folder_of_a_dead_process(tmp_path / "made", is_last_batch_marked=False)
+    files = folder_of_a_dead_process(ram_path / "made", is_last_batch_marked=False)
     (name,) = segments_of(files)
     start = len(files[name]) - BATCH_BYTES
-    folder = tmp_path / "torn"
+    folder = ram_path / "torn"
     for cut in range(start, len(files[name])):
         torn = tear(files[name], cut)
         restore(folder, {name: torn})
@@ -101,11 +101,11 @@ def test_a_tail_torn_at_any_byte_loses_nothing_acknowledged(
         again.close()
 
 
-def test_a_torn_mark_loses_nothing(tmp_path: Path) -> None:
-    files = folder_of_a_dead_process(tmp_path / "made", is_last_batch_marked=True)
+def test_a_torn_mark_loses_nothing(ram_path: Path) -> None:
+    files = folder_of_a_dead_process(ram_path / "made", is_last_batch_marked=True)
     (name,) = segments_of(files)
     whole = len(files[name])
-    folder = tmp_path / "torn"
+    folder = ram_path / "torn"
     for cut in range(whole - 32, whole):
         restore(folder, {name: files[name][:cut]})
         stream = open_stream(folder)
@@ -115,14 +115,14 @@ def test_a_torn_mark_loses_nothing(tmp_path: Path) -> None:
         stream.close()
 
 
-def test_the_first_batch_of_a_segment_can_be_torn_too(tmp_path: Path) -> None:
+def test_the_first_batch_of_a_segment_can_be_torn_too(ram_path: Path) -> None:
     disk = FailingDisk(RealDisk())
-    stream = open_stream(tmp_path / "made", disk)
+    stream = open_stream(ram_path / "made", disk)
     stream.append([new_frame("only")])
     disk.abandon()
-    files = snapshot(tmp_path / "made")
+    files = snapshot(ram_path / "made")
     (name,) = segments_of(files)
-    folder = tmp_path / "torn"
+    folder = ram_path / "torn"
     for cut in range(216, len(files[name])):
         restore(folder, {name: files[name][:cut]})
         stream = open_stream(folder)
@@ -132,14 +132,14 @@ def test_the_first_batch_of_a_segment_can_be_torn_too(tmp_path: Path) -> None:
         stream.close()
 
 
-def test_frames_behind_a_torn_one_are_not_kept(tmp_path: Path) -> None:
+def test_frames_behind_a_torn_one_are_not_kept(ram_path: Path) -> None:
     # They may be from a write that never ended; a gap would break the numbering.
-    files = folder_of_a_dead_process(tmp_path / "made", is_last_batch_marked=False)
+    files = folder_of_a_dead_process(ram_path / "made", is_last_batch_marked=False)
     (name,) = segments_of(files)
     middle = len(files[name]) - BATCH_BYTES + FRAME_ENDS[0] + 5
     data = bytearray(files[name])
     data[middle] ^= 1
-    folder = tmp_path / "torn"
+    folder = ram_path / "torn"
     restore(folder, {name: bytes(data)})
     stream = open_stream(folder)
     assert labels_of(stream) == ACKNOWLEDGED | {5: "last-1"}

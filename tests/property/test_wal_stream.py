@@ -13,6 +13,7 @@ from tests.support.failing_disk import Crash, Effect, FailingDisk
 from tests.support.wal_streams import (
     NAME,
     damage_of,
+    memory_folder,
     new_frame,
     open_stream,
     segments_of,
@@ -33,7 +34,7 @@ class StreamMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.folder = Path(tempfile.mkdtemp(prefix="stream-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="stream-", dir=memory_folder()))
         self.disk = FailingDisk(RealDisk())
         self.stream: Stream | None = None
         self.known: list[NewFrame] = []
