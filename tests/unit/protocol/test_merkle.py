@@ -151,6 +151,29 @@ def test_a_proof_of_another_length_is_refused() -> None:
             verify_inclusion(root=root, size=size, index=index, leaf_hash=leaf, proof=proof)
 
 
+def test_a_proof_from_a_larger_tree_does_not_hold_in_a_smaller_one() -> None:
+    root, leaf = merkle_root(MANY[:2]), leaf_hash(MANY[1])
+    proof = inclusion_proof(MANY[:2], 1)
+    with pytest.raises(ContractError):
+        verify_inclusion(root=root, size=1, index=0, leaf_hash=leaf, proof=proof)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "claimed"),
+    [((7, 8), (3, 4)), ((3, 4), (3, 8)), ((5, 16), (5, 8)), ((6, 8), (2, 4)), ((5, 8), (5, 16))],
+)
+def test_a_proof_of_growth_holds_for_no_sizes_of_another_height(
+    sizes: tuple[int, int], claimed: tuple[int, int]
+) -> None:
+    root1, root2 = (merkle_root(MANY[:size]) for size in sizes)
+    proof = plain_consistency(sizes[0], MANY[: sizes[1]])
+    verify_consistency(size1=sizes[0], size2=sizes[1], root1=root1, root2=root2, proof=proof)
+    with pytest.raises(ContractError):
+        verify_consistency(
+            size1=claimed[0], size2=claimed[1], root1=root1, root2=root2, proof=proof
+        )
+
+
 def test_a_node_cannot_pass_for_a_leaf() -> None:
     left, right = leaf_hash(MANY[0]), leaf_hash(MANY[1])
     assert merkle_root(MANY[:2]) != leaf_hash(left + right)

@@ -10,7 +10,7 @@ from fractal_lba.protocol import (
     verify_ed25519,
     verify_hmac,
 )
-from fractal_lba.protocol.signing import is_strict_point
+from fractal_lba.protocol.signing import is_strict_point, is_strict_scalar
 
 # RFC 4231, test cases 1, 2, 3 and 6: key, message, tag.
 RFC4231 = [
@@ -143,6 +143,13 @@ def test_the_same_signature_with_s_plus_l_does_not_verify() -> None:
     _, public, _, signature = map(bytes.fromhex, RFC8032[0])
     s = int.from_bytes(signature[32:], "little")
     assert not verify_ed25519(public, b"", signature[:32] + encoded(s + L))
+
+
+def test_a_scalar_is_strict_below_the_order_of_the_group() -> None:
+    assert is_strict_scalar(encoded(0))
+    assert is_strict_scalar(encoded(L - 1))
+    assert not is_strict_scalar(encoded(L))
+    assert not is_strict_scalar(b"\xff" * 32)
 
 
 def test_there_are_fourteen_encodings_of_small_order_and_none_is_strict() -> None:

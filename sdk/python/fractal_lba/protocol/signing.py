@@ -53,9 +53,8 @@ def verify_ed25519(public: bytes, message: bytes, signature: bytes) -> bool:
     """Return whether a signature holds under the strict rule of this module."""
     if len(public) != ED25519_PUBLIC_BYTES or len(signature) != ED25519_SIGNATURE_BYTES:
         return False
-    if int.from_bytes(signature[32:], "little") >= _GROUP_ORDER:
-        return False
-    if not is_strict_point(public) or not is_strict_point(signature[:32]):
+    r, s = signature[:32], signature[32:]
+    if not (is_strict_scalar(s) and is_strict_point(r) and is_strict_point(public)):
         return False
     try:
         bindings.crypto_sign_open(signature + message, public)
@@ -72,6 +71,11 @@ def ed25519_public(seed: bytes) -> bytes:
     """
     public, _ = _key_pair(seed)
     return public
+
+
+def is_strict_scalar(encoding: bytes) -> bool:
+    """Return whether 32 bytes are a reduced scalar (S < L)."""
+    return int.from_bytes(encoding, "little") < _GROUP_ORDER
 
 
 def is_strict_point(encoding: bytes) -> bool:
