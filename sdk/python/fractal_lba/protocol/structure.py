@@ -131,13 +131,9 @@ def require_object(value: Value, member: str) -> dict[str, object]:
 def refuse_unknown(members: Mapping[str, object], known: frozenset[str], path: str = "") -> None:
     """Refuse the first member, in canonical order, that is not one of the known names."""
     if not known.issuperset(members):
-        first = in_canonical_order(members.keys() - known)[0]
+        # UTF-16 orders names as code points do but beyond ASCII, where all are shown alike.
+        first = min(members.keys() - known)
         refuse("unknown_member", path + shown(first), "no such member", "one")
-
-
-def in_canonical_order(names: Iterable[str]) -> list[str]:
-    """Return names in the order of their UTF-16 code units, as canonical bytes have them."""
-    return sorted(names, key=lambda name: name.encode("utf-16-be"))
 
 
 def shown(name: str) -> str:
