@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -41,11 +42,14 @@ class Reply:
 class Folder:
     """A server's folder with known keys and one read token for each tenant."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, copy_of: "Folder | None" = None) -> None:
         self.path = path
         self.data = path / "data"
-        subprocess.run([SERVER, "init", path], check=True, capture_output=True)
-        self.write_keyring([ACME, ACME_NEXT, GLOBEX])
+        if copy_of is None:
+            subprocess.run([SERVER, "init", path], check=True, capture_output=True)
+            self.write_keyring([ACME, ACME_NEXT, GLOBEX])
+        else:
+            shutil.copytree(copy_of.path, path)
 
     @property
     def config(self) -> Path:
@@ -82,6 +86,14 @@ class Folder:
         return done.returncode, json.loads(done.stdout)
 
 
+class NotStartedError(AssertionError):
+    """A server ended before it could answer."""
+
+    def __init__(self, code: int, log: str) -> None:
+        super().__init__(f"the server did not start, exit code {code}: {log}")
+        self.code = code
+
+
 class ServerProcess:
     """One run of the server over a folder, on a free port."""
 
@@ -106,8 +118,7 @@ class ServerProcess:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
-            self.process.wait()
-            raise AssertionError(f"the server did not start: {self.log.read_text()}")
+            raise NotStartedError(self._end(), self.log.read_text())
         self.url = json.loads(line)["url"]
         parts = urllib.parse.urlsplit(self.url)
         assert parts.hostname is not None

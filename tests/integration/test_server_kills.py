@@ -1,0 +1,136 @@
+"""Kill the real server, again and again: nothing acknowledged is lost, nothing is decided twice."""
+
+import json
+import random
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from tests.support.load import Connection, Load, check, id_of
+from tests.support.server_process import Folder, ServerProcess
+
+from fractal_lba.protocol.timestamps import format_timestamp
+from fractal_lba.server.core import entry as entries
+from fractal_lba.server.core import inbox_frame, names
+from fractal_lba.wal import Damage, Frame, RealDisk, scan_folder
+
+KILLS = 20
+ACKNOWLEDGED_MIN = 100
+CONNECTIONS = 8
+SEED = 20261101
+SMALL = ("--segment-bytes-max", "400000", "--index-flush-records", "60")
+"""Segments and index commits small enough for kills to meet rotations and commits."""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    return Folder(tmp_path / "server")
+
+
+def frames(folder: Path, stream: str) -> Iterator[Frame]:
+    for item in scan_folder(RealDisk(), folder, stream):
+        if isinstance(item, Damage):
+            assert not item.is_loss, item
+        else:
+            yield item[1]
+
+
+def ledger(folder: Folder) -> list[entries.Entry]:
+    return [
+        entries.decode_entry(frame.meta, frame.payload)
+        for frame in frames(folder.data / "shard-0" / names.LEDGER, "shard-0/ledger")
+    ]
+
+
+def decided_ids(folder: Folder) -> set[str]:
+    return {entry.pcs_id for entry in ledger(folder) if isinstance(entry, entries.Decision)}
+
+
+def undecided(folder: Folder, load: Load) -> dict[str, int]:
+    """Return the ids of open bodies that have no decision and will get one, with their receipts."""
+    bodies: dict[int, tuple[str, int]] = {}
+    for frame in frames(folder.data / names.inbox(0), names.inbox(0)):
+        if inbox_frame.decode_received(frame.meta) is None:
+            for seq in inbox_frame.decode_finished(frame.payload):
+                bodies.pop(seq, None)
+        else:
+            bodies[frame.seq] = json.loads(frame.payload)["pcs_id"], frame.received_ns
+    excluded = decided_ids(folder) | {id_of(epoch) for epoch in load.forged}
+    found: dict[str, int] = {}
+    for pcs_id, received_ns in bodies.values():
+        if pcs_id not in excluded:
+            found.setdefault(pcs_id, received_ns)
+    return found
+
+
+def assert_decided_as_received(server: ServerProcess, left: dict[str, int]) -> None:
+    with closing(Connection(server)) as connection:
+        for pcs_id, received_ns in left.items():
+            stored = connection.get(pcs_id)
+            assert stored.status == 200, (pcs_id, stored)
+            assert stored.json["received_at"] == format_timestamp(received_ns // 1_000_000)
+
+
+def assert_each_once(folder: Folder, load: Load) -> None:
+    """Hold the whole folder to everything that was ever acknowledged."""
+    with ServerProcess(folder) as server:
+        check(server, load, load.acknowledged)
+        with closing(Connection(server)) as connection:
+            for epoch in load.forged:
+                assert connection.get(id_of(epoch)).status == 404
+        assert server.stop() == 0
+    code, report = folder.fsck()
+    assert (code, report["problems"], report["stored_twice"]) == (0, [], 0), report
+    assert report["undecided_inbox"] == 0
+    decisions = [entry for entry in ledger(folder) if isinstance(entry, entries.Decision)]
+    evidence = [entry for entry in ledger(folder) if isinstance(entry, entries.Conflict)]
+    assert report["records"] == len(decisions) == len({entry.pcs_id for entry in decisions})
+    assert {id_of(epoch) for epoch in load.acknowledged} <= {entry.pcs_id for entry in decisions}
+    assert report["conflicts"] == len(evidence) == len({entry.pcs_id for entry in evidence})
+    assert {id_of(epoch) for epoch in load.conflicts} <= {entry.pcs_id for entry in evidence}
+
+
+def test_twenty_kills_under_load_lose_nothing_and_decide_nothing_twice(
+    folder: Folder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chance = random.Random(SEED)  # noqa: S311 - which moment, not a secret
+    load = Load()
+    left: dict[str, int] = {}
+    before = counted = with_open = with_undecided = 0
+    while counted < KILLS:
+        server = ServerProcess(folder, *SMALL)
+        older = chance.sample(sorted(load.acknowledged), k=min(20, len(load.acknowledged)))
+        recovered = check(server, load, {*list(load.acknowledged)[before:], *older})
+        assert_decided_as_received(server, left)
+        before = len(load.acknowledged)
+
+        run = load.start(server, connections=CONNECTIONS)
+        run.wait_for(ACKNOWLEDGED_MIN + chance.randrange(60), in_flight=chance.randint(1, 4))
+        in_flight = run.kill()
+        assert not load.wrong, load.wrong
+        counted += in_flight > 0
+
+        code, report = folder.fsck()
+        assert (code, report["problems"]) == (0, []), report
+        left = undecided(folder, load)
+        with_open += report["undecided_inbox"] > 0
+        with_undecided += bool(left)
+        with capsys.disabled():
+            print(  # noqa: T201
+                f"\nkill {counted:2}: in flight {in_flight}, acknowledged {run.acknowledged},"
+                f" recovered {recovered}; open in the inbox {report['undecided_inbox']},"
+                f" of them undecided {len(left)}",
+                end="",
+            )
+    assert_each_once(folder, load)
+    with capsys.disabled():
+        print(  # noqa: T201
+            f"\n{counted} kills: {len(load.acknowledged)} acknowledged,"
+            f" {load.repeats_in_flight} sent twice at once, {len(load.conflicts)} conflicts,"
+            f" {len(load.forged)} forged, answers {dict(load.statuses)},"
+            f" {len(load.unanswered)} unanswered; {with_open} kills left open frames,"
+            f" {with_undecided} undecided ones"
+        )
+    assert with_open
+    assert with_undecided
