@@ -100,7 +100,7 @@ def _parse(data: bytes, depth_max: int) -> JsonValue:
     except UnicodeDecodeError:
         # The decoder's own message quotes the bytes.
         raise _refusal("invalid_utf8") from None
-    if _depth(data) > depth_max:
+    if _is_too_deep(data, depth_max):
         raise _refusal("too_deep")
     faults: set[str] = set()
     value = _read_value(text, faults)
@@ -118,19 +118,20 @@ def _refusal(reason: str) -> Refusal:
     return Refusal(code, reason, _RANKED[reason])
 
 
-def _depth(data: bytes) -> int:
-    """Return how many brackets outside strings are open at once, at the most.
+def _is_too_deep(data: bytes, depth_max: int) -> bool:
+    """Return whether more brackets outside strings are open at once than may be.
 
     A scan of its own, so that it asks for no grammar and runs before a parser recurses.
     """
-    deepest = depth = 0
+    depth = 0
     for byte in _STRINGS.sub(b"", data):
         if byte in b"{[":
             depth += 1
-            deepest = max(deepest, depth)
+            if depth > depth_max:
+                return True
         elif byte in b"}]":
             depth -= 1
-    return deepest
+    return False
 
 
 def _read_value(text: str, faults: set[str]) -> JsonValue:
