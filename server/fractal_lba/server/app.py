@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import os
 import signal
 import socket
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from fractal_lba.protocol.errors import ContractError
 from fractal_lba.protocol.judge import CURRENT_PARAMS, Params
 from fractal_lba.server.config import Settings, listen_address, resolve, secret_value
 from fractal_lba.server.core import names
@@ -268,19 +268,24 @@ def bind(settings: Settings) -> socket.socket:
     """Return the listening socket.
 
     Raises:
-        OSError: The address is taken or not this machine's.
+        ContractError: The address is taken or not this machine's.
     """
     host, port = listen_address(settings)
-    family, kind, protocol, _, address = socket.getaddrinfo(
-        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )[0]
-    listener = socket.socket(family, kind, protocol)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind(address)
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+        except OSError:
+            listener.close()
+            raise
     except OSError as error:
-        listener.close()
-        raise OSError(error.errno, f"{settings.listen}: {os.strerror(error.errno or 0)}") from error
+        raise ContractError(
+            f"listen: expected an address to bind, got {settings.listen}: {error.strerror}"
+        ) from error
     return listener
 
 
