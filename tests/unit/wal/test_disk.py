@@ -1,0 +1,175 @@
+"""What both disks must do: the real one, and the failing one while it does not fail."""
+
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.support.failing_disk import FailingDisk
+
+from fractal_lba.wal import Disk, RealDisk
+from fractal_lba.wal.disk import RealFile
+
+pytestmark = pytest.mark.parametrize(
+    "make", [RealDisk, lambda: FailingDisk(RealDisk(), is_syncing=True)], ids=["real", "failing"]
+)
+Make = Callable[[], Disk]
+
+
+def test_what_is_written_is_read_back(tmp_path: Path, make: Make) -> None:
+    file = make().create(tmp_path / "f")
+    file.write_at(0, b"one two")
+    file.write_at(4, b"2")
+    file.write_at(9, b"far")
+    file.datasync()
+    assert file.size() == 12
+    assert file.read_at(0, 100) == b"one 2wo\0\0far"
+    assert file.read_at(4, 1) == b"2"
+    assert file.read_at(12, 5) == b""
+    file.truncate(3)
+    assert file.read_at(0, 100) == b"one"
+    file.close()
+    again = make().open(tmp_path / "f")
+    assert again.read_at(1, 1) == b"n"
+    again.close()
+
+
+def test_a_new_file_is_its_owners_alone(tmp_path: Path, make: Make) -> None:
+    disk = make()
+    disk.create(tmp_path / "f").close()
+    disk.mkdir(tmp_path / "d")
+    assert stat.S_IMODE((tmp_path / "f").stat().st_mode) == 0o600
+    assert stat.S_IMODE((tmp_path / "d").stat().st_mode) == 0o700
+
+
+def test_a_name_is_taken_once(tmp_path: Path, make: Make) -> None:
+    disk = make()
+    disk.create(tmp_path / "f").close()
+    with pytest.raises(FileExistsError):
+        disk.create(tmp_path / "f")
+
+
+def test_a_file_opened_to_be_read_cannot_be_written(tmp_path: Path, make: Make) -> None:
+    disk = make()
+    disk.create(tmp_path / "f").close()
+    file = disk.open(tmp_path / "f")
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        file.write_at(0, b"x")
+    file.close()
+    file = disk.open(tmp_path / "f", is_writable=True)
+    file.write_at(0, b"x")
+    file.close()
+
+
+def test_a_file_can_be_closed_twice(tmp_path: Path, make: Make) -> None:
+    # Its number may be another file's by then.
+    disk = make()
+    file = disk.create(tmp_path / "f")
+    file.close()
+    other = disk.create(tmp_path / "g")
+    file.close()
+    other.write_at(0, b"still open")
+    other.close()
+
+
+def test_names_come_sorted_and_go(tmp_path: Path, make: Make) -> None:
+    disk = make()
+    for name in ("b", "a", "c"):
+        disk.create(tmp_path / name).close()
+    disk.rename(tmp_path / "a", tmp_path / "d")
+    disk.rename(tmp_path / "b", tmp_path / "c")
+    assert disk.names(tmp_path) == ["c", "d"]
+    disk.unlink(tmp_path / "c")
+    disk.sync_dir(tmp_path)
+    assert disk.names(tmp_path) == ["d"]
+
+
+def test_a_folder_can_be_made_again(tmp_path: Path, make: Make) -> None:
+    disk = make()
+    assert not disk.is_folder(tmp_path / "d")
+    disk.mkdir(tmp_path / "d")
+    disk.mkdir(tmp_path / "d")
+    assert disk.is_folder(tmp_path / "d")
+    with pytest.raises(FileNotFoundError):
+        disk.mkdir(tmp_path / "x" / "y")
+
+
+def test_what_is_missing_is_an_error(tmp_path: Path, make: Make) -> None:
+    disk = make()
+    for act in (
+        lambda: disk.open(tmp_path / "f"),
+        lambda: disk.unlink(tmp_path / "f"),
+        lambda: disk.rename(tmp_path / "f", tmp_path / "g"),
+        lambda: disk.names(tmp_path / "d"),
+        lambda: disk.sync_dir(tmp_path / "d"),
+        lambda: disk.lock(tmp_path / "d" / "lock", b""),
+    ):
+        with pytest.raises(FileNotFoundError):
+            act()
+
+
+def test_a_lock_is_held_by_one_and_says_by_whom(tmp_path: Path, make: Make) -> None:
+    disk = make()
+    lock = disk.lock(tmp_path / "lock", b"the first holder")
+    with pytest.raises(BlockingIOError):
+        make().lock(tmp_path / "lock", b"second")
+    assert (tmp_path / "lock").read_bytes() == b"the first holder"
+    lock.release()
+    lock = make().lock(tmp_path / "lock", b"second")
+    assert (tmp_path / "lock").read_bytes() == b"second"
+    lock.release()
+
+
+def test_stamps_differ(make: Make) -> None:
+    (at, one), (later, other) = make().stamp(), make().stamp()
+    assert len(one) == len(other) == 16
+    assert one != other
+    assert 0 < at <= later
+
+
+def test_short_reads_and_writes_are_continued(
+    tmp_path: Path, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, read = os.pwrite, os.pread
+    monkeypatch.setattr(os, "pwrite", lambda fd, data, offset: write(fd, data[:3], offset))
+    monkeypatch.setattr(os, "pread", lambda fd, size, offset: read(fd, min(size, 2), offset))
+    file = make().create(tmp_path / "f")
+    file.write_at(1, b"0123456789")
+    assert file.read_at(1, 7) == b"0123456"
+    assert file.read_at(4, 100) == b"3456789"
+    file.close()
+
+
+def test_syncs_reach_the_operating_system(
+    tmp_path: Path, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    monkeypatch.setattr(os, "fdatasync", lambda _: synced.append("file"))
+    monkeypatch.setattr(os, "fsync", lambda _: synced.append("folder"))
+    disk = make()
+    file = disk.create(tmp_path / "f")
+    file.datasync()
+    assert synced == ["file"]
+    disk.sync_dir(tmp_path)
+    assert synced == ["file", "folder"]
+    file.close()
+
+
+def test_a_failed_lock_note_leaves_the_lock_free(
+    tmp_path: Path, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite", full)
+        with pytest.raises(OSError, match="No space left"):
+            make().lock(tmp_path / "lock", b"note")
+    make().lock(tmp_path / "lock", b"note").release()
+
+
+def test_a_real_file_is_behind_both(tmp_path: Path, make: Make) -> None:
+    file = make().create(tmp_path / "f")
+    assert isinstance(getattr(file, "_inner", file), RealFile)
+    file.close()

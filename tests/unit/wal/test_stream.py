@@ -1,0 +1,439 @@
+import errno
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.support.failing_disk import Effect, FailingDisk
+from tests.support.wal_streams import (
+    FRAME_BYTES_MAX,
+    NAME,
+    SEGMENT_BYTES_MAX,
+    damage_of,
+    frames_of,
+    labels_of,
+    new_frame,
+    open_stream,
+    segments_of,
+    snapshot,
+)
+
+from fractal_lba.protocol.errors import (
+    ContractError,
+    CorruptionError,
+    DurabilityError,
+    FencedError,
+    LockedError,
+)
+from fractal_lba.wal import (
+    Damage,
+    NewFrame,
+    Placed,
+    Position,
+    RealDisk,
+    Recovery,
+    Stream,
+)
+from fractal_lba.wal.framing import META_BYTES_MAX, RECEIVED_NS_MAX
+
+
+def test_a_new_stream_is_empty(tmp_path: Path) -> None:
+    stream = open_stream(tmp_path / "a" / "b" / "s")
+    assert stream.recovery == Recovery(0, 0, 0, (), ())
+    assert stream.next_seq == 1
+    assert stream.name == NAME
+    assert not stream.is_fenced
+    assert list(stream.scan()) == []
+    stream.close()
+
+
+def test_frames_are_numbered_placed_and_read_back(tmp_path: Path) -> None:
+    stream = open_stream(tmp_path / "s")
+    frames = [NewFrame(5, b"meta", b"payload"), NewFrame(RECEIVED_NS_MAX, b"", b"")]
+    placed = stream.append(frames)
+    assert placed == [Placed(1, Position(1, 248)), Placed(2, Position(1, 285))]
+    assert stream.append([]) == []
+    assert stream.next_seq == 3
+    for new, place in zip(frames, placed, strict=True):
+        frame = stream.read(place.position)
+        assert (frame.seq, frame.received_ns, frame.meta, frame.payload) == (
+            place.seq,
+            new.received_ns,
+            new.meta,
+            new.payload,
+        )
+    stream.close()
+
+
+def test_numbers_go_on_over_segments_and_openings(tmp_path: Path) -> None:
+    expected = {}
+    for opening in range(4):
+        stream = open_stream(tmp_path / "s")
+        for index in range(5):
+            label = f"{opening}-{index}"
+            (placed,) = stream.append([new_frame(label, 200)])
+            expected[placed.seq] = label
+        assert labels_of(stream) == expected
+        stream.close()
+    assert list(expected) == list(range(1, 21))
+
+
+def test_a_frame_longer_than_the_first_read_comes_whole(tmp_path: Path) -> None:
+    stream = open_stream(tmp_path / "s", segment_bytes_max=40_000, frame_bytes_max=30_000)
+    for size in (4069, 4070, 4071, 20_000):
+        (placed,) = stream.append([NewFrame(1, b"", b"x" * size)])
+        assert stream.read(placed.position).payload == b"x" * size
+    stream.close()
+
+
+def test_segments_stay_within_their_bound(tmp_path: Path) -> None:
+    stream = open_stream(tmp_path / "s")
+    for index in range(40):
+        stream.append([new_frame(f"{index}", 10 * index % 330)])
+        stream.mark()
+    stream.close()
+    sizes = [len(data) for data in snapshot(tmp_path / "s").values()]
+    assert max(sizes) <= SEGMENT_BYTES_MAX
+    assert len(sizes) > 5
+
+
+def test_opening_and_closing_leaves_one_empty_segment(tmp_path: Path) -> None:
+    for _ in range(5):
+        open_stream(tmp_path / "s").close()
+    assert [len(data) for data in snapshot(tmp_path / "s").values()] == [216]
+    stream = open_stream(tmp_path / "s")
+    stream.append([new_frame("one")])
+    stream.close()
+    for _ in range(5):
+        open_stream(tmp_path / "s").close()
+    assert len(snapshot(tmp_path / "s")) == 2
+
+
+def test_what_does_not_fit_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
+    disk = FailingDisk(RealDisk())
+    stream = open_stream(tmp_path / "s", disk)
+    before = len(disk.calls)
+    longest = FRAME_BYTES_MAX - 26
+    with pytest.raises(ContractError, match=r"frame of at most 400 bytes.*got 401 bytes with 1"):
+        stream.append([new_frame("fits"), NewFrame(1, b"m", bytes(longest))])
+    with pytest.raises(ContractError, match="expected a batch of at most 752 bytes, got 832"):
+        stream.append([NewFrame(1, b"", bytes(longest))] * 2)
+    with pytest.raises(ContractError, match="expected received_ns from 0 to"):
+        stream.append([NewFrame(-1, b"", b"")])
+    with pytest.raises(ContractError, match="expected received_ns from 0 to"):
+        stream.append([NewFrame(RECEIVED_NS_MAX + 1, b"", b"")])
+    assert len(disk.calls) == before
+    assert not stream.is_fenced
+    stream.append([NewFrame(1, b"", bytes(longest))])
+    rest = 752 - 32 - 26 - FRAME_BYTES_MAX
+    stream.append([NewFrame(1, b"", bytes(longest)), NewFrame(1, b"", bytes(rest))])
+    stream.close()
+    stream = open_stream(tmp_path / "t", segment_bytes_max=1 << 20, frame_bytes_max=1 << 19)
+    with pytest.raises(ContractError, match="meta block of at most 65535"):
+        stream.append([NewFrame(1, bytes(META_BYTES_MAX + 1), b"")])
+    stream.append([NewFrame(1, bytes(META_BYTES_MAX), b"")])
+    assert len(frames_of(stream)[1].meta) == META_BYTES_MAX
+    stream.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "segment_bytes_max", "frame_bytes_max"),
+    [
+        ("", 1000, 400),
+        ("x" * 129, 1000, 400),
+        ("ü" * 65, 1000, 400),
+        (NAME, 216 + 64 + 399, 400),
+        (NAME, (1 << 30) + 1, 400),
+    ],
+)
+def test_a_setting_out_of_range_is_refused_before_anything_is_made(
+    tmp_path: Path, name: str, segment_bytes_max: int, frame_bytes_max: int
+) -> None:
+    with pytest.raises(ContractError, match="expected"):
+        Stream.open(
+            RealDisk(),
+            tmp_path / "s",
+            name,
+            segment_bytes_max=segment_bytes_max,
+            frame_bytes_max=frame_bytes_max,
+        )
+    assert not (tmp_path / "s").exists()
+
+
+def test_settings_at_their_bounds_are_taken(tmp_path: Path) -> None:
+    stream = Stream.open(
+        RealDisk(), tmp_path / "s", "x" * 128, segment_bytes_max=216 + 64 + 400, frame_bytes_max=400
+    )
+    for _ in range(3):
+        stream.append([NewFrame(1, b"", bytes(400 - 26))])
+    assert len(frames_of(stream)) == 3
+    stream.close()
+
+
+def test_smaller_bounds_still_read_what_larger_ones_wrote(tmp_path: Path) -> None:
+    stream = open_stream(tmp_path / "s", segment_bytes_max=10_000, frame_bytes_max=5000)
+    stream.append([new_frame("large", 4000)])
+    stream.append([new_frame("larger", 4500)])
+    stream.mark()
+    stream.append([new_frame("one", 300)])
+    stream._lock.release()
+    stream = open_stream(tmp_path / "s")
+    assert labels_of(stream) == {1: "large", 2: "larger", 3: "one"}
+    stream.append([new_frame("after")])
+    stream.close()
+
+
+def test_a_folder_of_another_stream_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    open_stream(tmp_path / "s").close()
+    before = snapshot(tmp_path / "s")
+    for _ in range(2):
+        with pytest.raises(ContractError, match=f"expected stream other, got stream {NAME}"):
+            Stream.open(RealDisk(), tmp_path / "s", "other")
+    assert snapshot(tmp_path / "s") == before
+    open_stream(tmp_path / "s").close()
+
+
+def test_a_scan_begins_where_it_is_asked_to(tmp_path: Path) -> None:
+    stream = open_stream(tmp_path / "s")
+    for index in range(12):
+        stream.append([new_frame(f"{index}", 200)])
+    for from_seq in range(1, 15):
+        assert list(frames_of(stream, from_seq=from_seq)) == list(range(from_seq, 13))
+    stream.close()
+
+
+def test_a_scan_reads_no_segment_that_holds_only_earlier_frames(tmp_path: Path) -> None:
+    disk = FailingDisk(RealDisk())
+    stream = open_stream(tmp_path / "s", disk)
+    placed = [stream.append([new_frame(f"{index}", 200)])[0] for index in range(12)]
+    for place in placed:
+        before = len(disk.calls)
+        list(stream.scan(from_seq=place.seq))
+        opened = [call.path for call in disk.calls[before:] if call.name == "open"]
+        ordinals = {int(name[:10]) for name in opened}
+        assert ordinals == set(range(place.position.segment, placed[-1].position.segment + 1))
+    stream.close()
+
+
+def test_a_scan_gives_only_what_is_durable(tmp_path: Path) -> None:
+    stream = open_stream(tmp_path / "s")
+    stream.append([new_frame("one")])
+    (path,) = (tmp_path / "s").glob("*.seg")
+    with path.open("ab") as file:
+        file.write(b"half a batch")
+    assert labels_of(stream) == {1: "one"}
+    assert damage_of(stream.scan()) == []
+    stream._active._file.truncate(path.stat().st_size - 12)
+    stream.close()
+
+
+@pytest.mark.parametrize(
+    "position", [Position(1, 0), Position(1, 249), Position(1, 10_000), Position(9, 248)]
+)
+def test_a_position_where_no_frame_stands_is_corruption(tmp_path: Path, position: Position) -> None:
+    stream = open_stream(tmp_path / "s")
+    stream.append([new_frame("one")])
+    with pytest.raises(CorruptionError, match=f"segment {position.segment}, offset"):
+        stream.read(position)
+    stream.close()
+
+
+def test_a_read_that_fails_fences_nothing(tmp_path: Path) -> None:
+    disk = FailingDisk(RealDisk())
+    stream = open_stream(tmp_path / "s", disk)
+    (placed,) = stream.append([new_frame("one")])
+    for call in (1, 2, 3):
+        disk.fail_next(call, error=errno.EIO, effect=Effect.NONE)
+        with pytest.raises(DurabilityError, match="expected a working disk, got Input") as failed:
+            stream.read(placed.position)
+        assert not isinstance(failed.value, CorruptionError)
+    disk.fail_next(1, error=errno.EIO, effect=Effect.NONE)
+    with pytest.raises(DurabilityError, match=r"segment 0000000001-.*: expected a working disk"):
+        list(stream.scan())
+    assert not stream.is_fenced
+    assert labels_of(stream) == {1: "one"}
+    stream.close()
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        pytest.param(lambda stream: stream.append([new_frame("two")]), id="append"),
+        pytest.param(lambda stream: stream.mark(), id="mark"),
+        pytest.param(lambda stream: stream.append([new_frame("two", 300)] * 2), id="rotate"),
+    ],
+)
+def test_a_failed_write_fences_and_only_reopening_helps(
+    tmp_path: Path, act: Callable[[Stream], None]
+) -> None:
+    disk = FailingDisk(RealDisk())
+    stream = open_stream(tmp_path / "s", disk)
+    (placed,) = stream.append([new_frame("one", 300)])
+    disk.fail_next(2, error=errno.EIO, effect=Effect.NONE)
+    with pytest.raises(DurabilityError, match=f"^stream {NAME}: expected a working disk"):
+        act(stream)
+    assert stream.is_fenced
+    for refused in (stream.mark, lambda: stream.append([new_frame("three")])):
+        with pytest.raises(FencedError, match="expected an open stream, got a fenced one"):
+            refused()
+    # What was acknowledged is served all the while.
+    assert stream.read(placed.position).seq == 1
+    assert stream.reopen() is stream.recovery
+    assert not stream.is_fenced
+    assert labels_of(stream)[1] == "one"
+    stream.append([new_frame("four")])
+    stream.close()
+
+
+def test_the_frames_that_moved_are_the_last_ones(tmp_path: Path) -> None:
+    stream = open_stream(tmp_path / "s")
+    kept = stream.append([new_frame("one")])
+    stream.mark()
+    moved = stream.append([new_frame("two"), new_frame("three")])
+    recovery = stream.reopen()
+    assert recovery == Recovery(3, 2, 0, (), ())
+    again = {item[1].seq: item[0] for item in stream.scan() if not isinstance(item, Damage)}
+    assert again[1] == kept[0].position
+    for place in moved:
+        assert place.seq >= stream.next_seq - recovery.copied
+        assert again[place.seq] > place.position
+        with pytest.raises(CorruptionError):
+            stream.read(place.position)
+    stream.close()
+
+
+def test_a_closed_stream_refuses_everything_that_writes(tmp_path: Path) -> None:
+    stream = open_stream(tmp_path / "s")
+    (placed,) = stream.append([new_frame("one")])
+    stream.close()
+    stream.close()
+    assert not stream.is_fenced
+    for refused in (stream.mark, stream.reopen, lambda: stream.append([new_frame("two")])):
+        with pytest.raises(FencedError, match="expected an open stream, got a closed one"):
+            refused()
+    assert stream.read(placed.position).seq == 1
+
+
+@pytest.mark.parametrize("call", range(1, 11))
+def test_a_close_that_fails_lets_the_stream_go_and_loses_nothing(tmp_path: Path, call: int) -> None:
+    disk = FailingDisk(RealDisk())
+    stream = open_stream(tmp_path / "s", disk)
+    stream.append([new_frame("one")])
+    disk.fail_next(call, error=errno.EIO, effect=Effect.NONE)
+    with pytest.raises(DurabilityError):
+        stream.close()
+    stream.close()
+    again = open_stream(tmp_path / "s")
+    assert labels_of(again) == {1: "one"}
+    again.close()
+
+
+def test_a_fenced_stream_can_be_closed(tmp_path: Path) -> None:
+    disk = FailingDisk(RealDisk())
+    stream = open_stream(tmp_path / "s", disk)
+    stream.append([new_frame("one")])
+    disk.fail_next(1, error=errno.ENOSPC, effect=Effect.PART)
+    with pytest.raises(DurabilityError):
+        stream.append([new_frame("two")])
+    stream.close()
+    again = open_stream(tmp_path / "s")
+    assert labels_of(again) == {1: "one"}
+    assert again.recovery.torn_bytes > 0
+    again.close()
+
+
+def test_an_opening_that_fails_gives_the_lock_back(tmp_path: Path) -> None:
+    open_stream(tmp_path / "s").close()
+    for call in range(5, 20):
+        with pytest.raises(DurabilityError):
+            open_stream(tmp_path / "s", FailingDisk(RealDisk(), fail_at=call))
+        open_stream(tmp_path / "s").close()
+
+
+def test_something_other_than_the_disk_that_goes_wrong_in_a_write_fences_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = open_stream(tmp_path / "s")
+
+    def interrupted(_: object, __: int) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stream._active._file, "write_at", interrupted, raising=True)
+        with pytest.raises(KeyboardInterrupt):
+            stream.append([new_frame("one")])
+    assert stream.is_fenced
+    stream.reopen()
+    stream.append([new_frame("two")])
+    stream.close()
+
+
+def test_skipped_numbers_are_never_given_and_always_reported(tmp_path: Path) -> None:
+    stream = open_stream(tmp_path / "s")
+    stream.append([new_frame("one"), new_frame("two")])
+    stream.skip_to(2)
+    assert stream.next_seq == 3
+    stream.skip_to(10)
+    assert stream.next_seq == 10
+    assert labels_of(stream) == {1: "one", 2: "two"}
+    (placed,) = stream.append([new_frame("ten")])
+    assert placed.seq == 10
+    seen = damage_of(stream.scan())
+    assert [(item.first_seq, item.last_seq, item.length) for item in seen] == [(3, 9, 0)]
+    stream.close()
+    stream = open_stream(tmp_path / "s")
+    assert damage_of(stream.scan()) == seen
+    assert labels_of(stream) == {1: "one", 2: "two", 10: "ten"}
+    stream.close()
+
+
+def test_numbers_skipped_by_an_empty_stream_stay_skipped(tmp_path: Path) -> None:
+    stream = open_stream(tmp_path / "s")
+    stream.skip_to(7)
+    stream.close()
+    for _ in range(2):
+        stream = open_stream(tmp_path / "s")
+        assert stream.next_seq == 7
+        assert [(item.first_seq, item.last_seq) for item in damage_of(stream.scan())] == [(1, 6)]
+        stream.close()
+
+
+def test_any_thread_reads_while_another_appends(tmp_path: Path) -> None:
+    stream = open_stream(tmp_path / "s")
+    (first,) = stream.append([new_frame("0")])
+    known = [first]
+    wrong: list[object] = []
+    is_over = threading.Event()
+
+    def read() -> None:
+        while not is_over.is_set():
+            for place in list(known):
+                try:
+                    frame = stream.read(place.position)
+                except DurabilityError as error:
+                    wrong.append(error)
+                else:
+                    if frame.seq != place.seq:
+                        wrong.append(frame)
+
+    threads = [threading.Thread(target=read) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for index in range(1, 60):
+        known += stream.append([new_frame(str(index), 150)])
+    is_over.set()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+    assert known[-1].position.segment > 10
+    stream.close()
+
+
+def test_an_open_stream_is_held_until_it_is_closed(tmp_path: Path) -> None:
+    stream = open_stream(tmp_path / "s")
+    stream.reopen()
+    with pytest.raises(LockedError):
+        open_stream(tmp_path / "s")
+    stream.close()
+    open_stream(tmp_path / "s").close()
+    assert len(segments_of(snapshot(tmp_path / "s"))) == 1
