@@ -86,6 +86,9 @@ class MemoryServer:
         self.is_down = False
         self.latency_s = 0.01
 
+    def come_up(self) -> None:
+        self.is_down = False
+
     async def submit(self, body: bytes) -> Answer:
         self.before(body)
         record = json.loads(body)

@@ -29,7 +29,7 @@ COLUMNS = (
 _COUNTERS = len(COLUMNS) - 1
 
 _PROC = Path("/proc")
-_NET_COLUMNS_MIN = 9  # received: 8 fields, then the sent bytes
+_SENT_BYTES = 8  # behind the eight fields of what was received
 
 
 class LiveSource:
@@ -51,14 +51,22 @@ class LiveSource:
             ContractError: The system does not have these counters; the row is not counted.
         """
         now = (
-            *_processor(self._read("stat")),
-            *_network(self._read("net/dev")),
-            _memory(self._read("meminfo")),
+            *self._counters("stat", _processor),
+            *self._counters("net/dev", _network),
+            *self._counters("meminfo", _memory),
         )
         last = now if self._last is None else self._last
         self._last = now
         grown = (new - old for new, old in zip(now[:_COUNTERS], last[:_COUNTERS], strict=True))
         return (*map(float, grown), float(now[_COUNTERS]))
+
+    def _counters(self, name: str, parse: Callable[[str], tuple[int, ...]]) -> tuple[int, ...]:
+        try:
+            return parse(self._read(name))
+        except (KeyError, IndexError, ValueError) as error:
+            raise ContractError(
+                f"live source: expected /proc/{name} as Linux has it, got another format"
+            ) from error
 
 
 def _read_proc(name: str) -> str:
@@ -76,18 +84,13 @@ def _processor(stat: str) -> tuple[int, ...]:
     Source: proc_stat(5).
     """
     fields = {name: rest for name, _, rest in (line.partition(" ") for line in stat.splitlines())}
-    try:
-        user, nice, system, idle, iowait, irq, softirq = map(int, fields["cpu"].split()[:7])
-        switches = int(fields["ctxt"])
-        interrupts = int(fields["intr"].split(maxsplit=1)[0])
-    except (KeyError, IndexError, ValueError) as error:
-        raise ContractError(
-            "live source: expected /proc/stat as Linux has it, got another format"
-        ) from error
+    user, nice, system, idle, iowait, irq, softirq = map(int, fields["cpu"].split()[:7])
+    switches = int(fields["ctxt"])
+    interrupts = int(fields["intr"].split(maxsplit=1)[0])
     return user + nice, system + irq + softirq, idle, iowait, switches, interrupts
 
 
-def _network(dev: str) -> tuple[int, int]:
+def _network(dev: str) -> tuple[int, ...]:
     """Return the bytes received and sent on all interfaces but the loopback.
 
     Source: proc_pid_net(5), ``/proc/net/dev``.
@@ -95,25 +98,19 @@ def _network(dev: str) -> tuple[int, int]:
     received = sent = 0
     for line in dev.splitlines():
         interface, colon, rest = line.partition(":")
-        fields = rest.split()
-        if not colon or interface.strip() == "lo":
-            continue
-        if len(fields) < _NET_COLUMNS_MIN:
-            raise ContractError(
-                "live source: expected /proc/net/dev as Linux has it, got another format"
-            )
-        received += int(fields[0])
-        sent += int(fields[8])
+        if colon and interface.strip() != "lo":
+            fields = rest.split()
+            received += int(fields[0])
+            sent += int(fields[_SENT_BYTES])
     return received, sent
 
 
-def _memory(meminfo: str) -> int:
+def _memory(meminfo: str) -> tuple[int, ...]:
     """Return the memory available to new work, in KiB.
 
     Source: proc_meminfo(5).
     """
-    for line in meminfo.splitlines():
-        name, _, rest = line.partition(":")
-        if name == "MemAvailable":
-            return int(rest.split()[0])
-    raise ContractError("live source: expected MemAvailable in /proc/meminfo, got none")
+    fields = {
+        name: rest for name, _, rest in (line.partition(":") for line in meminfo.splitlines())
+    }
+    return (int(fields["MemAvailable"].split()[0]),)

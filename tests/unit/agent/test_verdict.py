@@ -1,0 +1,46 @@
+"""What an answer means for a record."""
+
+import pytest
+from tests.support.scripted_server import decision
+
+from fractal_lba.agent.verdict import Fate, fate_of, is_about
+from fractal_lba.client import Answer
+
+PCS_ID = "ab" * 32
+
+
+@pytest.mark.parametrize(
+    ("status", "fate"),
+    [
+        (200, Fate.ACCEPTED),
+        (202, Fate.ESCALATED),
+        (400, Fate.DEAD),
+        (401, Fate.DEAD),
+        (403, Fate.DEAD),
+        (404, Fate.DEAD),
+        (409, Fate.DEAD),
+        (410, Fate.DEAD),
+        (413, Fate.DEAD),
+        (422, Fate.DEAD),
+    ],
+)
+def test_a_final_status_is_a_fate(status: int, fate: Fate) -> None:
+    assert fate_of(status) is fate
+
+
+@pytest.mark.parametrize("status", [200, 202])
+def test_a_success_counts_when_it_names_the_record(status: int) -> None:
+    assert is_about(Answer(status=status, body=decision(PCS_ID)), PCS_ID)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"<html>Welcome to the hotel</html>", b"{}", b"[]", b"\xff", decision("cd" * 32)],
+)
+def test_a_success_that_names_another_record_or_none_is_no_acknowledgement(body: bytes) -> None:
+    assert not is_about(Answer(status=200, body=body), PCS_ID)
+
+
+@pytest.mark.parametrize("status", [400, 404, 409, 422, 429, 500, 503])
+def test_any_other_answer_is_taken_as_it_is(status: int) -> None:
+    assert is_about(Answer(status=status, body=b"<html>"), PCS_ID)
