@@ -24,6 +24,7 @@ from fractal_lba.server.pipeline.decide import Decider
 from fractal_lba.server.pipeline.intake import Intake
 from fractal_lba.server.pipeline.recover import Mender
 from fractal_lba.server.storage import data_folder
+from fractal_lba.server.storage.data_folder import ShardSet
 from fractal_lba.server.storage.fsck import Report, check_folder
 from fractal_lba.server.storage.inbox import InboxLog
 from fractal_lba.server.storage.keyring_file import KeyringFile
@@ -86,7 +87,7 @@ class Server:
         """
         settings = self._settings
         data = resolve(self._base, settings, "data")
-        data_folder.check(data, settings.shards)
+        shards = data_folder.check(data, settings.shards)
         async with AsyncExitStack() as stack:
             # Taken first: an address that is not to be had is known before the logs are opened.
             listener = bind(settings)
@@ -94,7 +95,7 @@ class Server:
             lock = lock_folder(self._disk, data)
             stack.callback(lock.release)
             keyring = KeyringFile(resolve(self._base, settings, "keyring"), meter=self._metrics)
-            inbox, shard = await self._open_logs(data, stack, accept_loss=accept_loss)
+            inbox, shard = await self._open_logs(data, shards, stack, accept_loss=accept_loss)
             decider = Decider(
                 shard,
                 params=self._params,
@@ -125,7 +126,7 @@ class Server:
                     task.cancel()
 
     async def _open_logs(
-        self, data: Path, stack: AsyncExitStack, *, accept_loss: bool
+        self, data: Path, shards: ShardSet, stack: AsyncExitStack, *, accept_loss: bool
     ) -> tuple[InboxLog, ShardStore]:
         settings = self._settings
         name = names.inbox(0)
@@ -143,9 +144,10 @@ class Server:
         files = await asyncio.to_thread(
             open_shard,
             self._disk,
-            data / settings.shards[0],
+            data / shards.names[0],
             segment_bytes_max=settings.segment_bytes_max,
             map_bytes=settings.index_map_bytes,
+            data_id=shards.data_id,
         )
         self._report(files.stream.name, files.stream.recovery)
         if accept_loss and files.index.losses:
@@ -302,12 +304,10 @@ def fsck(settings: Settings, base: Path) -> Report:
         DurabilityError: A server holds it, or the disk refused to be read.
     """
     data = resolve(base, settings, "data")
-    data_folder.check(data, settings.shards)
+    shards = data_folder.check(data, settings.shards)
     disk = RealDisk()
     lock = lock_folder(disk, data)
     try:
-        return check_folder(
-            disk, data, worker=0, shards=settings.shards, map_bytes=settings.index_map_bytes
-        )
+        return check_folder(disk, data, worker=0, shards=shards, map_bytes=settings.index_map_bytes)
     finally:
         lock.release()

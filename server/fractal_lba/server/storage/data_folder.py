@@ -1,5 +1,6 @@
 """The data folder: made once with its shard set, held by one server at a time."""
 
+import secrets
 from pathlib import Path
 
 import msgspec
@@ -17,9 +18,13 @@ class _ShardSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class ShardSet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What ``shards.json`` holds: which shards there are, under which version of the ring."""
+    """What ``shards.json`` holds: which shards there are, under which version of the ring.
+
+    ``data_id`` is this data folder's own, by which an index of another one is told.
+    """
 
     format_version: int
+    data_id: str
     ring_version: int
     shards: tuple[_ShardSpec, ...]
 
@@ -42,14 +47,15 @@ def create(folder: Path, shard_names: tuple[str, ...]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     shard_set = ShardSet(
         format_version=FORMAT_VERSION,
+        data_id=secrets.token_hex(16),
         ring_version=1,
         shards=tuple(_ShardSpec(name=name) for name in shard_names),
     )
     write_private(path, msgspec.json.format(msgspec.json.encode(shard_set)) + b"\n")
 
 
-def check(folder: Path, shard_names: tuple[str, ...]) -> None:
-    """Check that a data folder was made with these shards.
+def check(folder: Path, shard_names: tuple[str, ...]) -> ShardSet:
+    """Check that a data folder was made with these shards, and return its set.
 
     Raises:
         ContractError: There is none, it is of another version, or its shard set is another one: a
@@ -72,3 +78,4 @@ def check(folder: Path, shard_names: tuple[str, ...]) -> None:
             f"{path}: expected the configured shards {', '.join(shard_names)},"
             f" got {', '.join(shard_set.names)}"
         )
+    return shard_set

@@ -16,6 +16,7 @@ from fractal_lba.server.core import entry as entries
 from fractal_lba.server.core import inbox_frame, names
 from fractal_lba.server.core.entry import Decision, Entry
 from fractal_lba.server.core.known import Place, RecordKey, family_of
+from fractal_lba.server.storage.data_folder import ShardSet
 from fractal_lba.server.storage.index import LmdbIndex
 from fractal_lba.wal import Damage, Disk, Frame, Position, scan_folder
 
@@ -58,7 +59,7 @@ class Report(msgspec.Struct, kw_only=True):
 
 
 def check_folder(
-    disk: Disk, data: Path, *, worker: int, shards: tuple[str, ...], map_bytes: int
+    disk: Disk, data: Path, *, worker: int, shards: ShardSet, map_bytes: int
 ) -> Report:
     """Check a data folder that no server holds.
 
@@ -70,13 +71,13 @@ def check_folder(
         DurabilityError: The disk refused to be read, or a stream is held by another process.
     """
     report = Report()
-    for name in shards:
-        _check_shard(disk, data / name, report, map_bytes=map_bytes)
+    for name in shards.names:
+        _check_shard(disk, data / name, report, map_bytes=map_bytes, data_id=shards.data_id)
     _check_inbox(disk, data / names.inbox(worker), names.inbox(worker), report)
     return report
 
 
-def _check_shard(disk: Disk, folder: Path, report: Report, *, map_bytes: int) -> None:
+def _check_shard(disk: Disk, folder: Path, report: Report, *, map_bytes: int, data_id: str) -> None:
     stream = f"{folder.name}/{names.LEDGER}"
     decisions: dict[RecordKey, tuple[Position, Frame, str]] = {}
     conflicts: Counter[RecordKey] = Counter()
@@ -110,9 +111,11 @@ def _check_shard(disk: Disk, folder: Path, report: Report, *, map_bytes: int) ->
             conflicts[key] += 1
             if key not in decisions and not lost:
                 report.add(f"{where}: expected a decision before its conflict, got none")
-    _check_index(
-        folder, decisions, conflicts, report, map_bytes=map_bytes, is_ledger_whole=not lost
-    )
+    if not (folder / names.INDEX / "data.mdb").exists():
+        return  # derived: the next start builds it
+    index = LmdbIndex(folder / names.INDEX, map_bytes=map_bytes, data_id=data_id, is_read_only=True)
+    _check_index(index, folder.name, decisions, conflicts, report, is_ledger_whole=not lost)
+    index.close()
 
 
 def _check_entry(entry: Entry) -> None:
@@ -152,18 +155,15 @@ def _check_answer(decision: Decision) -> None:
 
 
 def _check_index(  # noqa: PLR0913 - two sides of a comparison and where to say so
-    folder: Path,
+    index: LmdbIndex,
+    shard: str,
     decisions: dict[RecordKey, tuple[Position, Frame, str]],
     conflicts: Counter[RecordKey],
     report: Report,
     *,
-    map_bytes: int,
     is_ledger_whole: bool,
 ) -> None:
-    if not (folder / names.INDEX / "data.mdb").exists():
-        return  # derived: the next start builds it
-    index = LmdbIndex(folder / names.INDEX, map_bytes=map_bytes, is_read_only=True)
-    where = f"{folder.name} index"
+    where = f"{shard} index"
     through = index.checkpoint.seq if index.checkpoint else 0
     seen = 0
     for key, known in index.items():
@@ -182,9 +182,8 @@ def _check_index(  # noqa: PLR0913 - two sides of a comparison and where to say 
         report.add(f"{where}: expected the first {due} decisions, got {seen}")
     for first, last in index.losses:
         report.add(
-            f"{folder.name}: expected every decision, got damage over the numbers {first} to {last}"
+            f"{shard}: expected every decision, got damage over the numbers {first} to {last}"
         )
-    index.close()
 
 
 def _known(expected: tuple[Position, Frame, str]) -> tuple[str, int, Place]:

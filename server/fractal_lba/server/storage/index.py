@@ -40,6 +40,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     """What is committed together with the entries."""
 
     format_version: int = FORMAT_VERSION
+    data_id: str | None = None
     checkpoint: Checkpoint | None = None
     losses: tuple[tuple[int, int], ...] = ()
 
@@ -83,14 +84,24 @@ class LmdbIndex:
         folder: Created if it is missing; one that LMDB or this version cannot read is discarded,
             since all of it can be rebuilt.
         map_bytes: Address space; doubled when it is full.
+        data_id: Whose ledger it is derived from; one of another data folder is discarded. ``None``
+            asks for none.
         is_read_only: Look only, and discard nothing.
 
     Raises:
         DurabilityError: The disk failed; or, read-only, the folder cannot be read.
     """
 
-    def __init__(self, folder: Path, *, map_bytes: int, is_read_only: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        map_bytes: int,
+        data_id: str | None = None,
+        is_read_only: bool = False,
+    ) -> None:
         self._folder = folder
+        self._data_id = data_id
         self._map_bytes = map_bytes
         self._is_read_only = is_read_only
         self._fresh: dict[RecordKey, Known] = {}
@@ -102,7 +113,8 @@ class LmdbIndex:
             self._checkpoint, self._losses = state.checkpoint, state.losses
         elif is_read_only:
             raise DurabilityError(
-                f"index: expected a state of version {FORMAT_VERSION}, got another"
+                f"index: expected a state of version {FORMAT_VERSION} and of this data folder,"
+                " got another"
             )
         else:
             self.discard()
@@ -162,7 +174,7 @@ class LmdbIndex:
             DurabilityError: LMDB failed; what was in memory still is.
         """
         fresh = self._fresh
-        state = State(checkpoint=self._checkpoint, losses=self._losses)
+        state = State(data_id=self._data_id, checkpoint=self._checkpoint, losses=self._losses)
         while True:
             try:
                 with self._env.begin(write=True) as transaction:
@@ -234,12 +246,16 @@ class LmdbIndex:
         with self._env.begin(db=self._meta) as transaction:
             value = transaction.get(_META_STATE)
         if value is None:
-            return State()
+            return State(data_id=self._data_id)
         try:
             state = _STATES.decode(value)
         except msgspec.DecodeError:
             return None
-        return state if state.format_version == FORMAT_VERSION else None
+        if state.format_version != FORMAT_VERSION:
+            return None
+        if self._data_id is None:
+            self._data_id = state.data_id
+        return state if state.data_id == self._data_id else None
 
 
 def _key(key: RecordKey) -> bytes:

@@ -47,14 +47,21 @@ class ShardFiles:
     index: LmdbIndex
 
 
-def open_shard(disk: Disk, folder: Path, *, segment_bytes_max: int, map_bytes: int) -> ShardFiles:
+def open_shard(
+    disk: Disk,
+    folder: Path,
+    *,
+    segment_bytes_max: int,
+    map_bytes: int,
+    data_id: str | None = None,
+) -> ShardFiles:
     """Open a shard's ledger and bring its index up to it. Blocks; runs before the shard serves.
 
     Raises:
         LockedError: Another process has it.
         DurabilityError: The disk or LMDB failed.
     """
-    index = LmdbIndex(folder / names.INDEX, map_bytes=map_bytes)
+    index = LmdbIndex(folder / names.INDEX, map_bytes=map_bytes, data_id=data_id)
     checkpoint = index.checkpoint
     stream = Stream.open(
         disk,
