@@ -216,6 +216,22 @@ def test_neighbouring_damaged_headers_cost_no_frame(ram_path: Path) -> None:
         stream.close()
 
 
+def test_a_loss_before_a_damaged_header_is_named_by_the_frames_behind_it(ram_path: Path) -> None:
+    files, labels = closed_stream(ram_path / "made")
+    names = segments_of(files)
+    first, last = first_seq(files, names[1]), first_seq(files, names[2]) - 1
+    broken = {name: data for name, data in files.items() if name != names[1]}
+    restore(ram_path / "s", broken | {names[2]: flipped(files[names[2]], 100)})
+    stream = open_stream(ram_path / "s")
+    assert labels_of(stream) == without(labels, first, last)
+    seen = damage_of(stream.scan())
+    assert [(item.segment, item.first_seq, item.last_seq) for item in seen] == [
+        (names[2], None, None),
+        (names[2], first, last),
+    ]
+    stream.close()
+
+
 def hostile_payload(size: int, *, seqs: range, key: SegmentKey | None) -> bytes:
     """Return a payload full of batch headers and frames that look right but for the checksum.
 

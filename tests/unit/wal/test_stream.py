@@ -279,7 +279,6 @@ def test_a_failed_write_fences_and_only_reopening_helps(
     # What was acknowledged is served all the while.
     assert stream.read(placed.position).seq == 1
     assert stream.reopen() is stream.recovery
-    assert not stream.is_fenced
     assert labels_of(stream)[1] == "one"
     stream.append([new_frame("four")])
     stream.close()

@@ -71,7 +71,8 @@ def io_errors(where: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise DurabilityError(f"{where}: expected a working disk, got {error.strerror}") from error
+        got = error.strerror or type(error).__name__
+        raise DurabilityError(f"{where}: expected a working disk, got {got}") from error
 
 
 def make_folder(disk: Disk, folder: Path) -> None:
