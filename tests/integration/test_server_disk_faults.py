@@ -48,6 +48,7 @@ class Script:
     def __init__(self, load: Load, *, after: int = 0) -> None:
         self.load = load
         self.left: list[tuple[str, int]] = []
+        self.refusals: list[str] = []
         self._epoch = after
 
     def run(self, server: ServerProcess) -> int:
@@ -61,10 +62,13 @@ class Script:
         self.left = [request for request in requests if not self.attempt(server, *request)]
         return len(self.left)
 
-    def finish(self, server: ServerProcess) -> None:
-        """Send again what had no answer; the disk is sound now."""
+    def finish(self, server: ServerProcess, *, failures: int = 0) -> None:
+        """Send again what had no answer; the disk fails at most so many times more."""
         for request in self.left:
-            assert self.attempt(server, *request), request
+            while not self.attempt(server, *request):
+                assert failures, f"{request} {self.refusals}"
+                failures -= 1
+                until_ready(server)
         assert not self.load.wrong, self.load.wrong
 
     def attempt(self, server: ServerProcess, kind: str, epoch: int) -> bool:
@@ -73,6 +77,7 @@ class Script:
         if reply.status == 503:
             assert reply.json["code"] == "storage_unavailable", reply
             assert "retry-after" in reply.headers
+            self.refusals.append(reply.json["detail"])
             return False
         self.load.settle(kind, epoch, reply)
         return True
@@ -161,7 +166,7 @@ def test_whichever_call_of_the_mending_fails_too_it_is_mended_in_the_end(
             assert (failed.name, failed.path.partition(":")[0]) == ("datasync", stream)
             until_ready(server)
             calls = len(server.calls()) - first
-            script.finish(server)
+            script.finish(server, failures=second is not None)
             until(
                 lambda: second is None or len(server.failed()) == 2, f"the failure {second} later"
             )

@@ -13,7 +13,7 @@ import signal
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -35,6 +35,8 @@ QUICK: Final = {"mend_interval_s": "0.02"}
 EXIT_FAILED: Final = 1
 
 _processes = multiprocessing.get_context("forkserver")
+# A start asks after every other process's end, and an end can be read only once.
+_starting = threading.Lock()
 _processes.set_forkserver_preload(["pytest", "tests.support.faulty_server"])
 
 
@@ -132,15 +134,13 @@ class FaultyServer(ServerProcess):
         self._run = _processes.Process(
             target=_serve, args=(folder.config, {**QUICK, **settings}, self.log, fault, theirs)
         )
-        self._run.start()
+        with _starting:
+            self._run.start()
         theirs.close()
         try:
             host, port = self._receive()
         except EOFError:
-            self._run.join(_TIMEOUT_S)
-            self._pipe.close()
-            assert self._run.exitcode is not None
-            raise NotStartedError(self._run.exitcode, self.log.read_text()) from None
+            raise NotStartedError(self._end(), self.log.read_text()) from None
         self.address = (host, port)
         self.url = f"http://{host}:{port}"
 
@@ -182,10 +182,12 @@ class FaultyServer(ServerProcess):
 
     @override
     def _end(self) -> int:
-        self._run.join(_TIMEOUT_S)
-        assert self._run.exitcode is not None, "the server hangs"
+        assert wait([self._run.sentinel], _TIMEOUT_S), "the server hangs"
+        with _starting:
+            code = self._run.exitcode
+        assert code is not None
         self._pipe.close()
-        return self._run.exitcode
+        return code
 
     def _receive(self) -> Any:  # noqa: ANN401 - what was asked for
         assert self._pipe.poll(_TIMEOUT_S), "the server hangs"
