@@ -49,3 +49,10 @@ def test_only_what_may_end_otherwise_is_not_final() -> None:
     assert all(endings.values())
     assert not any(Answer(status=status, body=b"").is_final for status in (408, 429, 500, 503))
     assert all(Answer(status=status, body=b"").is_final for status in (400, 401, 403, 410, 413))
+
+
+def test_a_refusal_of_the_whole_body_names_no_member() -> None:
+    code = RefusalCode.MALFORMED_JSON
+    whole = refused(Refusal(code, "syntax", "document: expected JSON, got something else"))
+    assert json.loads(whole.body)["reason"] == "syntax"
+    assert "member" not in json.loads(whole.body)
