@@ -1,12 +1,14 @@
 """Pieces of a stream that are gone, stale or lie about themselves."""
 
+import os
 import struct
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from crc32c import crc32c
-from tests.support.failing_disk import FailingDisk
+from tests.support.failing_disk import Crash, Effect, FailingDisk
 from tests.support.wal_streams import (
     NAME,
     damage_of,
@@ -176,7 +178,9 @@ def test_a_batch_of_the_same_segment_in_a_later_place_is_not_given_again(ram_pat
 
 
 @pytest.mark.parametrize("length", [0, 17, 18, 1000, 1 << 20, 0xFFFF_FFFF])
-def test_a_length_that_lies_is_not_believed(ram_path: Path, length: int) -> None:
+def test_a_length_that_lies_is_not_believed(
+    ram_path: Path, monkeypatch: pytest.MonkeyPatch, length: int
+) -> None:
     stream = open_stream(ram_path / "s")
     placed = stream.append([new_frame("one"), new_frame("two"), new_frame("three")])
     (path,) = (ram_path / "s").glob("*.seg")
@@ -184,8 +188,19 @@ def test_a_length_that_lies_is_not_believed(ram_path: Path, length: int) -> None
     data = bytearray(path.read_bytes())
     data[offset : offset + 4] = struct.pack("<I", length)
     path.write_bytes(bytes(data))
-    with pytest.raises(CorruptionError, match="do not verify"):
-        stream.read(placed[1].position)
+    read = os.pread
+    asked: list[int] = []
+
+    def noted(fd: int, size: int, offset: int) -> bytes:
+        asked.append(size)
+        return read(fd, size, offset)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pread", noted)
+        with pytest.raises(CorruptionError, match="do not verify"):
+            stream.read(placed[1].position)
+    # Not even for a moment is memory taken for it.
+    assert max(asked) <= 4096
     assert labels_of(stream) == {1: "one", 3: "three"}
     stream.close()
     assert folder_labels(ram_path / "s") == {1: "one", 3: "three"}
@@ -230,6 +245,34 @@ def test_a_loss_before_a_damaged_header_is_named_by_the_frames_behind_it(ram_pat
         (names[2], first, last),
     ]
     stream.close()
+
+
+@pytest.mark.parametrize("call", range(1, 60))
+def test_a_fresh_segment_that_lost_its_header_gives_no_frame_twice(
+    ram_path: Path, call: int
+) -> None:
+    # The process ends somewhere in a recovery, then the header of what it had made is damaged.
+    disk = FailingDisk(RealDisk())
+    stream = open_stream(ram_path / "s", disk)
+    stream.append([new_frame("one"), new_frame("two")])
+    stream.append([new_frame("three"), new_frame("four")])
+    disk.abandon()
+    disk.fail_next(call, error=None, effect=Effect.NONE)
+    with suppress(Crash):
+        stream = open_stream(ram_path / "s", disk)
+        stream.append([new_frame("five")])
+    disk.abandon()
+    files = snapshot(ram_path / "s")
+    names = segments_of(files)
+    restore(ram_path / "s", files | {names[-1]: flipped(files[names[-1]], 33)})
+    expected = {1: "one", 2: "two", 3: "three", 4: "four"}
+    for _ in range(2):
+        stream = open_stream(ram_path / "s")
+        found = labels_of(stream)
+        assert expected.items() <= found.items()
+        assert found.items() <= (expected | {5: "five"}).items()
+        assert stream.next_seq == len(found) + 1
+        stream.close()
 
 
 def hostile_payload(size: int, *, seqs: range, key: SegmentKey | None) -> bytes:

@@ -135,6 +135,8 @@ def _plan(disk: Disk, segments: tuple[Segment, ...]) -> _Plan:
     copied = tuple(
         NewFrame(frame.received_ns, frame.meta, frame.payload)
         for frame in (frame_of(data, found) for found in tail.survivors)
+        # What an older segment still holds too, because a crash came before it was cut, is not new.
+        if expected is None or frame.seq >= expected
     )
     # A segment without a frame or damage below its durable end is passed over and removed.
     is_empty = last.header is not None and len(tail.kept) == len(tail.survivors)
