@@ -31,7 +31,7 @@ from fractal_lba.server.storage.keyring_file import KeyringFile
 from fractal_lba.server.storage.provision import Provisioned, provision
 from fractal_lba.server.storage.shard import ShardStore, open_shard
 from fractal_lba.server.telemetry.metrics import CONTENT_TYPE, Metrics
-from fractal_lba.wal import Disk, RealDisk, Recovery, Stream, lock_folder
+from fractal_lba.wal import Damage, Disk, RealDisk, Stream, lock_folder
 from fractal_lba.wal.group_commit import Bounds
 
 _LINGER_S = 2.0
@@ -138,9 +138,10 @@ class Server:
             segment_bytes_max=settings.segment_bytes_max,
             frame_bytes_max=names.FRAME_BYTES_MAX,
         )
-        self._report(stream.name, stream.recovery)
         inbox = InboxLog(stream, meter=self._metrics, bounds=self._bounds())
         stack.push_async_callback(inbox.close)
+        await inbox.load()
+        self._report(stream, inbox.damage)
         files = await asyncio.to_thread(
             open_shard,
             self._disk,
@@ -149,7 +150,7 @@ class Server:
             map_bytes=settings.index_map_bytes,
             data_id=shards.data_id,
         )
-        self._report(files.stream.name, files.stream.recovery)
+        self._report(files.stream, files.damage)
         if accept_loss and files.index.losses:
             _log.warning("loss accepted", extra={"damage": files.index.losses})
             files.index.accept_losses()
@@ -161,22 +162,21 @@ class Server:
             flush_records=settings.index_flush_records,
         )
         stack.push_async_callback(shard.close)
-        await inbox.load()
         return inbox, shard
 
-    def _report(self, stream: str, recovery: Recovery) -> None:
+    def _report(self, stream: Stream, damage: tuple[Damage, ...]) -> None:
+        recovery = stream.recovery
         self._metrics.recovered(
-            stream=stream,
-            torn_bytes=recovery.torn_bytes,
-            damaged_ranges=len(recovery.damage),
+            stream=stream.name, torn_bytes=recovery.torn_bytes, damaged_ranges=len(damage)
         )
-        _log.info(
+        _log.log(
+            logging.WARNING if damage else logging.INFO,
             "log opened",
             extra={
-                "stream": stream,
+                "stream": stream.name,
                 "frames": recovery.frames,
                 "torn_bytes": recovery.torn_bytes,
-                "damage": [str(damage) for damage in recovery.damage],
+                "damage": [str(each) for each in damage],
             },
         )
 

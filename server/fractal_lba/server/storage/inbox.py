@@ -41,6 +41,8 @@ class InboxLog:
         self._left: set[int] = set()
         self._finished: deque[int] = deque()
         self._fenced_by: str | None = None
+        self.damage: tuple[Damage, ...] = ()
+        """What the last recovery and the scan that followed it met."""
         self._commits: GroupCommit[_Arrived, tuple[int, Position]] = GroupCommit(
             stream.name, self._commit, bounds=bounds, idle=self._idle, idle_failed=self._fence
         )
@@ -112,12 +114,12 @@ class InboxLog:
         Bodies that the failed commit brought to the disk after all are open from now on.
         """
         recovery = await self._commits.call(self._stream.reopen)
+        found = await self._commits.call(self._scan)
         self._meter.recovered(
             stream=self._stream.name,
             torn_bytes=recovery.torn_bytes,
-            damaged_ranges=len(recovery.damage),
+            damaged_ranges=len(self.damage),
         )
-        found = await self._commits.call(self._scan)
         # What finished while the scan ran is gone from _open and must not come back; its mark is
         # still to be written.
         for seq in self._finished:
@@ -176,13 +178,17 @@ class InboxLog:
 
     def _scan(self) -> dict[int, Position]:
         found: dict[int, Position] = {}
+        damage = dict.fromkeys(self._stream.recovery.damage)
         for item in self._stream.scan():
             if isinstance(item, Damage):
-                continue  # counted by the recovery; what it held can be neither read nor decided
+                if item.is_loss:
+                    damage[item] = None  # what it held can be neither read nor decided
+                continue
             position, frame = item
             if inbox_frame.decode_received(frame.meta) is not None:
                 found[frame.seq] = position
                 continue
             for seq in inbox_frame.decode_finished(frame.payload):
                 found.pop(seq, None)
+        self.damage = tuple(damage)
         return found

@@ -41,10 +41,22 @@ class _Append:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardFiles:
-    """A shard's opened files: recovered, replayed, and consistent with each other."""
+    """A shard's opened files: recovered, replayed, and consistent with each other.
+
+    ``damage`` is what recovery and replay met of the ledger.
+    """
 
     stream: Stream
     index: LmdbIndex
+    damage: tuple[Damage, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replayed:
+    """How many entries a replay put, and the damage that it and the recovery before it met."""
+
+    count: int
+    damage: tuple[Damage, ...]
 
 
 def open_shard(
@@ -74,25 +86,23 @@ def open_shard(
         if checkpoint is not None and stream.next_seq <= checkpoint.seq:
             # It lost its end: the numbers of what it lost must not go to other decisions.
             stream.skip_to(checkpoint.seq + 1)
-        replay(stream, index)
+        damage = replay(stream, index).damage
     except BaseException:
         stream.close()
         raise
-    return ShardFiles(stream=stream, index=index)
+    return ShardFiles(stream=stream, index=index, damage=damage)
 
 
-def replay(stream: Stream, index: LmdbIndex) -> int:
+def replay(stream: Stream, index: LmdbIndex) -> Replayed:
     """Put what the index does not hold of the ledger, and commit it.
 
     Everything in segments younger than the checkpoint's is put again even where its number is
     older: a recovery may have copied it there.
 
-    Returns:
-        How many entries were put.
-
     Raises:
         DurabilityError: LMDB failed, or a frame holds no entry.
     """
+    damage = dict.fromkeys(stream.recovery.damage)
     checkpoint = index.checkpoint
     if checkpoint is not None and not _matches(stream, checkpoint):
         _log.warning("index does not match its ledger, rebuilding", extra={"stream": stream.name})
@@ -102,7 +112,9 @@ def replay(stream: Stream, index: LmdbIndex) -> int:
     expected = checkpoint.seq + 1 if checkpoint else 1
     for item in stream.scan(from_seq=checkpoint.segment_first_seq if checkpoint else 1):
         if isinstance(item, Damage):
-            continue  # counted by the recovery; what it took shows in the numbers that are missing
+            if item.is_loss:
+                damage[item] = None  # what it took shows in the numbers that are missing
+            continue
         position, frame = item
         if checkpoint and position.segment == checkpoint.segment and frame.seq <= checkpoint.seq:
             continue
@@ -119,7 +131,7 @@ def replay(stream: Stream, index: LmdbIndex) -> int:
     if expected < stream.next_seq:
         index.lose(expected, stream.next_seq - 1)
     index.flush()
-    return count
+    return Replayed(count=count, damage=tuple(damage))
 
 
 def _matches(stream: Stream, checkpoint: Checkpoint) -> bool:
@@ -251,13 +263,15 @@ class ShardStore:
         Raises:
             CorruptionError: Its bytes do not verify.
         """
-        position = Position(segment=place.segment, offset=place.offset)
-        frame = await asyncio.to_thread(self._stream.read, position)
-        if frame.seq != place.seq:
-            raise CorruptionError(
-                f"{self._stream.name}: expected entry {place.seq}, got {frame.seq}"
+        try:
+            return await asyncio.to_thread(self._read, place)
+        except DurabilityError as error:
+            self._meter.wal_failed(stream=self._stream.name)
+            _log.error(
+                "entry cannot be read",
+                extra={"stream": self._stream.name, "seq": place.seq, "error": str(error)},
             )
-        return entries.decode_entry(frame.meta, frame.payload)
+            raise
 
     async def reopen(self) -> None:
         """Recover a fenced ledger on fresh files, and the index with it.
@@ -310,11 +324,19 @@ class ShardStore:
         self._index.flush()
         self._stream.mark()
 
+    def _read(self, place: Place) -> Entry:
+        frame = self._stream.read(Position(segment=place.segment, offset=place.offset))
+        if frame.seq != place.seq:
+            raise CorruptionError(
+                f"{self._stream.name}: expected entry {place.seq}, got {frame.seq}"
+            )
+        return entries.decode_entry(frame.meta, frame.payload)
+
     def _reopen(self) -> None:
         recovery = self._stream.reopen()
+        damage = replay(self._stream, self._index).damage
         self._meter.recovered(
             stream=self._stream.name,
             torn_bytes=recovery.torn_bytes,
-            damaged_ranges=len(recovery.damage),
+            damaged_ranges=len(damage),
         )
-        replay(self._stream, self._index)

@@ -187,7 +187,7 @@ def test_a_replay_tells_how_much_it_put(tmp_path: Path) -> None:
         segment_bytes_max=SEGMENT_BYTES,
         frame_bytes_max=65_536,
     )
-    assert [replay(stream, index), replay(stream, index)] == [3, 0]
+    assert [replay(stream, index).count, replay(stream, index).count] == [3, 0]
     assert index.unflushed == 0
     stream.close()
     index.close()
