@@ -1,7 +1,9 @@
 """Every status and code of ``specs/http.md``, each met over a real socket."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -216,6 +218,19 @@ def test_what_is_not_http_gets_a_problem_that_quotes_nothing(
         assert b"secret-word" not in answer.body
         assert b"aaa" not in answer.body
         assert wire.is_ended()
+
+
+def test_the_documented_problems_are_the_ones_that_are_met() -> None:
+    text = (Path(__file__).parents[2] / "specs" / "http.md").read_text(encoding="utf-8")
+    table = text.partition("## Problems")[2].partition("## Order")[0]
+    documented: dict[str, int] = {}
+    for statuses, cell in re.findall(r"^\| (\d[\d, ]*) \| (.*?) \|", table, re.MULTILINE):
+        codes = re.findall(r"`([a-z_]+)`", cell.partition(" with ")[0])
+        each = [int(status) for status in statuses.split(", ")]
+        # One status for every code of the row, or one for each.
+        documented |= zip(codes, each * len(codes) if len(each) == 1 else each, strict=True)
+    # A bug is the one that no test can meet on purpose.
+    assert documented == {**STATUSES, "internal_error": 500}
 
 
 def test_problems_hold_names_and_numbers_and_nothing_else_of_the_body(
