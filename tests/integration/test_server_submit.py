@@ -11,7 +11,7 @@ from tests.oracle import signals
 from tests.oracle.canonical_json import canonical_bytes
 from tests.support.server_process import Folder, ServerProcess
 from tests.support.signed import ACME, ACME_NEXT, body, members
-from tests.support.wire import Wire
+from tests.support.wire import Wire, submission
 
 from fractal_lba.protocol.canonical import canonical
 from fractal_lba.protocol.record import parse_record
@@ -208,6 +208,7 @@ def test_repeats_in_one_pipeline_share_one_decision(
     shared_server: ServerProcess, fresh_epoch: int
 ) -> None:
     with Wire(shared_server.address) as wire:
-        first, *others = [wire.submit(body(fresh_epoch)) for _ in range(5)]
+        wire.send(submission(body(fresh_epoch)) * 5)
+        first, *others = [wire.reply() for _ in range(5)]
     assert not first.is_replayed
     assert all(other.is_replayed and other.body == first.body for other in others)
