@@ -201,3 +201,20 @@ def test_a_refusal_leaves_the_connection_usable(
         for n in range(3):
             assert wire.submit(sent, headers).status == status
             assert wire.submit(body(fresh_epoch + n)).status == 200
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Authorization": "Bearer no"}, 401),
+        ({"Authorization": "Bearer read-token-of-acme"}, 403),
+        ({"Content-Type": "text/plain"}, 415),
+        ({"Content-Encoding": "zstd"}, 415),
+    ],
+)
+def test_what_its_head_refuses_is_refused_before_a_byte_of_its_body(
+    shared_server: ServerProcess, headers: dict[str, str], status: int
+) -> None:
+    with Wire(shared_server.address) as wire:
+        wire.send(head_of_submission(1_000, headers))
+        assert wire.reply().status == status
