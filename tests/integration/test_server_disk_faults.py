@@ -3,7 +3,6 @@
 import errno
 import shutil
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +12,8 @@ import pytest
 from tests.support.failing_disk import Effect
 from tests.support.faulty_server import Fault, FaultyServer, check_here
 from tests.support.load import Load, check, conflict_of, forged_of, record_of
-from tests.support.server_process import Folder, ServerProcess
+from tests.support.server_process import Folder, ServerProcess, until, until_ready
 
-PATIENCE_S: Final = 60.0
 STREAMS: Final = {"inbox-0": "inbox-0", "ledger": "shard-0/ledger"}
 """Stream names by the folder their segments are in."""
 
@@ -29,17 +27,6 @@ FAULTS: Final = {
 @pytest.fixture
 def folder(tmp_path: Path) -> Folder:
     return Folder(tmp_path / "server")
-
-
-def until(holds: Callable[[], bool], what: str) -> None:
-    end = time.monotonic() + PATIENCE_S
-    while not holds():
-        assert time.monotonic() < end, f"never: {what}"
-        time.sleep(0.002)
-
-
-def until_ready(server: ServerProcess) -> None:
-    until(lambda: server.ask("GET", "/ready").status == 200, "ready")
 
 
 class Script:

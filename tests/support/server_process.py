@@ -7,8 +7,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 import urllib.parse
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -184,3 +185,16 @@ class ServerProcess:
         if self.process.stdout is not None:
             self.process.stdout.close()
         return code
+
+
+def until(holds: Callable[[], bool], what: str) -> None:
+    """Return once something holds; it must, in the end."""
+    end = time.monotonic() + START_TIMEOUT_S
+    while not holds():
+        assert time.monotonic() < end, f"never: {what}"
+        time.sleep(0.002)
+
+
+def until_ready(server: ServerProcess) -> None:
+    """Return once a server says that everything can be served."""
+    until(lambda: server.ask("GET", "/ready").status == 200, "ready")
