@@ -47,6 +47,8 @@ class Rig:
         self.data = folder / "data"
         self.stream = csv_stream(folder / "x.csv", ROWS)
         self.server = MemoryServer(status=status_of)
+        # Longer than the outbox's quiet moment, so that its marks are among the calls.
+        self.server.latency_s = 0.3
 
     def run(self, disk: FailingDisk) -> Outcome:
         self.server.before = lambda body: check_durable(disk, self.data, body)

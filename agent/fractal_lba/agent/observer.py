@@ -6,7 +6,6 @@ epochs; the live source beside them.
 """
 
 import asyncio
-import contextlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -85,13 +84,17 @@ class Observer:
     async def _watch_file(self, stream: FileStream, window: int) -> None:
         key, shard_id = stream.source.key, stream.shard_id
         after = self._outbox.contents.position(key, shard_id)
-        with contextlib.closing(stream.source.windows(after, window)) as windows:
+        windows = stream.source.windows(after, window)
+        try:
             while not await first_of(self._stop.observing, self._outbox.room()):
                 piece = await self._lanes.run(Lane.FILES, next, windows, None)
                 if piece is None:
                     return
                 epoch = self._outbox.contents.next_epoch(shard_id, is_live=False)
                 await self._keep(piece, source=key, shard_id=shard_id, epoch=epoch)
+        finally:
+            # In its lane, behind a cut that may still be under way.
+            await self._lanes.run(Lane.FILES, windows.close)
 
     async def _sample(
         self, stream: LiveStream, rows: asyncio.Queue[_Row | None], interval_s: float

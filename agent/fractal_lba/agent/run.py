@@ -21,7 +21,7 @@ from fractal_lba.agent.sources.choose import FileStream, LiveStream
 from fractal_lba.agent.stop import Stop, first_of
 from fractal_lba.agent.tally import Tally
 from fractal_lba.client import RetryPolicy
-from fractal_lba.protocol import DurabilityError, Profile
+from fractal_lba.protocol import DurabilityError, FencedError, Profile
 from fractal_lba.wal import Disk
 
 
@@ -121,7 +121,7 @@ async def _observe_and_ship(  # noqa: PLR0913, PLR0917 - the parts of one run
         timers = [group.create_task(_end_sending(plan, world.clock, stop))]
         if plan.duration_s is not None:
             timers.append(group.create_task(_end_observing(plan.duration_s, world.clock, stop)))
-        timers.append(group.create_task(_tend(outbox, stop, tally)))
+        timers.append(group.create_task(_until_unwritable(outbox.tend(), stop, tally)))
         group.create_task(_observe(plan, world, stop, tally, outbox))
         await shipper.run()
         for timer in timers:
@@ -139,27 +139,28 @@ async def _observe(plan: Plan, world: World, stop: Stop, tally: Tally, outbox: O
     )
     try:
         async with asyncio.TaskGroup() as group:
-            group.create_task(observer.watch_files(plan.files, plan.windows))
+            files = observer.watch_files(plan.files, plan.windows)
+            group.create_task(_until_unwritable(files, stop, tally))
             if plan.live is not None:
                 points = plan.windows[Profile.POINTS]
-                group.create_task(
-                    observer.watch_live(plan.live, points, interval_s=plan.interval_s)
-                )
-    except* DurabilityError as failures:
-        # Nothing after this can be kept, so nothing more is observed; what is on disk is still
-        # sent.
-        for failure in leaves(failures):
-            tally.durability_failed(str(failure))
-        stop.give_up()
+                live = observer.watch_live(plan.live, points, interval_s=plan.interval_s)
+                group.create_task(_until_unwritable(live, stop, tally))
     finally:
         outbox.end()
 
 
-async def _tend(outbox: Outbox, stop: Stop, tally: Tally) -> None:
+async def _until_unwritable(work: Awaitable[None], stop: Stop, tally: Tally) -> None:
+    """Do some work; where the disk ends it, say so and stop observing.
+
+    Nothing more can be kept then, so nothing more is observed; what is on disk is still sent.
+    """
     try:
-        await outbox.tend()
-    except DurabilityError as error:
-        tally.durability_failed(str(error))
+        await work
+    except* FencedError:
+        stop.give_up()  # whoever met the failure that led to it said why
+    except* DurabilityError as failures:
+        for failure in _leaves(failures):
+            tally.durability_failed(str(failure))
         stop.give_up()
 
 
@@ -174,9 +175,9 @@ async def _end_observing(duration_s: float, clock: Clock, stop: Stop) -> None:
     stop.observe_no_more()
 
 
-def leaves(group: BaseExceptionGroup[DurabilityError]) -> list[DurabilityError]:
+def _leaves(group: BaseExceptionGroup[DurabilityError]) -> list[DurabilityError]:
     """Return the exceptions of a group of groups, in order."""
     found: list[DurabilityError] = []
     for each in group.exceptions:
-        found += leaves(each) if isinstance(each, BaseExceptionGroup) else [each]
+        found += _leaves(each) if isinstance(each, BaseExceptionGroup) else [each]
     return found

@@ -19,6 +19,7 @@ from fractal_lba.client import Answer, RetryPolicy
 from fractal_lba.protocol import (
     Delivery,
     DurabilityError,
+    FencedError,
     Record,
     UnavailableError,
     format_timestamp,
@@ -58,6 +59,8 @@ class Shipper:
         while (seq := await self.outbox.take()) is not None:
             try:
                 await self._ship(seq)
+            except FencedError:
+                self.stop.give_up()  # whoever met the failure that led to it said why
             except DurabilityError as error:
                 # The window stays pending, or its acknowledgement is lost: the next run sends it
                 # again.

@@ -124,7 +124,7 @@ def read_status(disk: Disk, data: Path, *, has_ids: bool) -> Status:
         CorruptionError: The folder holds something else.
     """
     folder = data / FOLDER
-    if not folder.is_dir():
+    if not disk.is_folder(folder):
         raise ContractError(f"{data}: expected a data folder of fractal-agent, got no outbox in it")
     contents, ids = _scan(disk, folder, has_ids=has_ids)
     letters: set[int] = set()

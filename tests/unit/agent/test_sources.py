@@ -254,6 +254,12 @@ class TestCsv:
         }
         assert len(keys) == 4
 
+    def test_many_columns_have_a_name_that_fits_the_outbox(self, tmp_path: Path) -> None:
+        names = [f"column {index}" for index in range(4096)]
+        keys = {CsvRows(tmp_path / "x.csv", each).key for each in (names, names[::-1])}
+        assert len(keys) == 2
+        assert all(len(key) < 1000 for key in keys)
+
     def test_a_changed_header_is_a_changed_file(self, tmp_path: Path) -> None:
         path = tmp_path / "x.csv"
         rows = "".join(f"{index},{index}\n" for index in range(3000))

@@ -94,8 +94,12 @@ def _once(text: str, key: str, seen: set[str]) -> None:
 
 
 def _file_source(path: Path, profile: Profile | None, columns: Sequence[str] | None) -> FileSource:
-    if not path.is_file():
-        what = "a folder" if path.is_dir() else "no such file"
+    try:
+        is_regular, is_folder = path.is_file(), path.is_dir()
+    except OSError as error:
+        raise ContractError(f"{path}: expected a readable file, got {error.strerror}") from error
+    if not is_regular:
+        what = "a folder" if is_folder else "no such file"
         raise ContractError(f"{path}: expected a regular file or live:, got {what}")
     ending = path.suffix.lower()
     if profile is Profile.BYTES or (profile is None and ending not in (".csv", ".npy")):

@@ -7,7 +7,9 @@ the header.
 """
 
 import csv
+import hashlib
 import re
+from array import array
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
@@ -41,6 +43,9 @@ LINE_BYTES_MAX = 1024 * 1024
 # `float` alone would also take `nan`, `1_000` and digits of other scripts.
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?", re.ASCII)
 
+# The outbox keeps the key with every window, and a frame's meta block is bounded.
+_COLUMNS_KEY_MAX = 1024
+
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -59,7 +64,10 @@ class CsvRows:
         self.name = str(path)
         self.key = source_key("csv", path)
         if columns is not None:
-            self.key += "#columns=" + ",".join(quote(column, safe="") for column in columns)
+            names = ",".join(quote(column, safe="") for column in columns)
+            if len(names) > _COLUMNS_KEY_MAX:
+                names = "sha256:" + hashlib.sha256(names.encode()).hexdigest()
+            self.key += f"#columns={names}"
         self._path = path
         self._columns = columns
 
@@ -90,7 +98,7 @@ class CsvRows:
             file.seek(after.offset)
             lines.offset = after.offset
             lines.row = done
-        rows: list[list[float]] = []
+        rows: list[array[float]] = []
         ends: list[int] = []
         source = self._rows(lines, header, chosen)
         is_end = False
@@ -140,7 +148,9 @@ class CsvRows:
             )
         return [header.index(name) for name in names]
 
-    def _rows(self, lines: "_Lines", header: list[str], chosen: list[int]) -> Iterator[list[float]]:
+    def _rows(
+        self, lines: "_Lines", header: list[str], chosen: list[int]
+    ) -> "Iterator[array[float]]":
         """Yield the chosen cells of each row as numbers."""
         for cells in lines.cells():
             lines.row += 1
@@ -148,7 +158,8 @@ class CsvRows:
                 raise ContractError(
                     f"{self.name}: row {lines.row}: expected {len(header)} cells, got {len(cells)}"
                 )
-            yield [self._number(cells[index], lines.row, header[index]) for index in chosen]
+            row = (self._number(cells[index], lines.row, header[index]) for index in chosen)
+            yield array("d", row)
 
     def _number(self, cell: str, row: int, column: str) -> float:
         text = cell.strip()
