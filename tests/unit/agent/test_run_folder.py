@@ -1,0 +1,190 @@
+"""Whole runs and their folder: when acknowledgements reach the disk, locks, and a full disk."""
+
+import asyncio
+import errno
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.agent_world import (
+    MemoryServer,
+    csv_stream,
+    plan,
+    run,
+    world,
+)
+from tests.support.virtual_time import run_virtual
+from typing_extensions import override
+
+from fractal_lba.agent import outbox as outbox_module
+from fractal_lba.agent.run import run_agent
+from fractal_lba.agent.sources.choose import LiveStream
+from fractal_lba.agent.sources.live import LiveSource
+from fractal_lba.agent.status import Status, read_status
+from fractal_lba.agent.stop import Stop
+from fractal_lba.agent.tally import Exit, Tally
+from fractal_lba.protocol import LockedError
+from fractal_lba.wal import File, RealDisk
+
+
+def ids(data: Path) -> Status:
+    return read_status(RealDisk(), data, has_ids=True)
+
+
+def states(data: Path) -> list[str]:
+    found = ids(data).ids
+    assert found is not None
+    return [window.state for window in found.values()]
+
+
+def live(rows: Callable[[int], str] | None = None) -> LiveStream:
+    """Return a live source whose user time grows by the number of the sample."""
+    count = 0
+
+    def read(name: str) -> str:
+        nonlocal count
+        if rows is not None:
+            return rows(count)
+        if name == "stat":
+            count += 1
+            return f"cpu  {count * count} 0 0 0 0 0 0\nintr {count}\nctxt {count}\n"
+        return "MemAvailable: 5 kB\n" if name == "meminfo" else ""
+
+    return LiveStream(shard_id="live:h", source=LiveSource(read))
+
+
+def test_acknowledgements_reach_the_disk_in_a_quiet_moment(tmp_path: Path) -> None:
+    server = MemoryServer()
+
+    async def main() -> list[str]:
+        stop = Stop()
+        slow = live()
+        task = asyncio.ensure_future(
+            run(plan(tmp_path / "d", live=slow, interval_s=10.0), world(server), stop)
+        )
+        await asyncio.sleep(65.0)  # one window at 60 s, the next one at 90 s
+        seen = states(tmp_path / "d")
+        stop.interrupt()
+        await task
+        return seen
+
+    assert run_virtual(main()) == ["acknowledged"]
+
+
+def test_two_agents_on_one_folder_are_refused_by_name(tmp_path: Path) -> None:
+    server = MemoryServer()
+
+    async def main() -> None:
+        stop = Stop()
+        first = plan(tmp_path / "d", live=live(), interval_s=0.1)
+        task = asyncio.ensure_future(run(first, world(server), stop))
+        await asyncio.sleep(1.0)
+        tally = Tally(say=lambda _text: None)
+        with pytest.raises(LockedError, match="stream outbox"):
+            await run_agent(first, world(server), Stop(), tally)
+        stop.interrupt()
+        assert (await task).exit is Exit.DONE
+
+    run_virtual(main())
+
+
+def test_acknowledgements_that_wait_are_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox_module, "ACKS_WAITING_MAX", 4)
+    monkeypatch.setattr(outbox_module, "QUIET_S", 1e9)
+    server = MemoryServer()
+    seen: list[int] = []
+    server.before = lambda _body: seen.append(states(tmp_path / "d").count("pending"))
+    stream = csv_stream(tmp_path / "x.csv", 60)
+    run_virtual(run(plan(tmp_path / "d", stream, in_flight=1), world(server)))
+    assert len(seen) == 20
+    # What was answered and not yet noted on disk, when each record was sent.
+    assert max(20 - answered - waiting for answered, waiting in enumerate(seen[1:], 1)) <= 0
+    assert max(waiting - (20 - answered) for answered, waiting in enumerate(seen)) <= 4
+
+
+class Full(RealDisk):
+    """A disk that is full from the moment ``is_full`` is set."""
+
+    is_full = False
+
+    @override
+    def open(self, path: Path, *, is_writable: bool = False) -> File:
+        if self.is_full and is_writable:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().open(path, is_writable=is_writable)
+
+    @override
+    def create(self, path: Path) -> File:
+        if self.is_full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return FullFile(super().create(path), self)
+
+
+class FullFile:
+    def __init__(self, inner: File, disk: Full) -> None:
+        self._inner = inner
+        self._disk = disk
+        self.read_at = inner.read_at
+        self.size = inner.size
+        self.truncate = inner.truncate
+        self.datasync = inner.datasync
+        self.close = inner.close
+
+    def write_at(self, offset: int, data: bytes) -> None:
+        if self._disk.is_full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        self._inner.write_at(offset, data)
+
+
+def test_a_full_disk_ends_every_source_and_says_so_once(tmp_path: Path) -> None:
+    disk = Full()
+    server = MemoryServer()
+
+    def fill(_body: bytes) -> None:
+        disk.is_full = True
+
+    server.before = fill
+    said: list[str] = []
+
+    async def main() -> Tally:
+        tally = Tally(say=said.append)
+        stream = csv_stream(tmp_path / "x.csv", 3000)
+        both = plan(tmp_path / "d", stream, live=live(), interval_s=0.1)
+        await run_agent(both, world(server, disk), Stop(), tally)
+        return tally
+
+    tally = run_virtual(main())
+    assert tally.exit is Exit.UNWRITABLE
+    assert said == tally.durability_failures
+    assert len([line for line in said if "No space left on device" in line]) == 1
+    # What was on disk was still sent, and nothing else.
+    assert tally.accepted == tally.windows == len(server.decided) > 0
+    disk.is_full = False
+    server.before = lambda _body: None
+    again = run_virtual(
+        run(plan(tmp_path / "d", csv_stream(tmp_path / "x.csv", 3000)), world(server))
+    )
+    assert again.exit is Exit.DONE
+    assert sorted(server.windows()) == [("s", epoch) for epoch in range(1000)]
+    assert all(len(found) == 1 for found in server.windows().values())
+
+
+def test_a_full_disk_names_the_dead_letters_once(tmp_path: Path) -> None:
+    disk = Full()
+
+    def fill(_record: dict[str, Any]) -> int:
+        disk.is_full = True
+        return 409
+
+    server = MemoryServer(status=fill)
+    server.latency_s = 1.0
+    stream = csv_stream(tmp_path / "x.csv", 30)
+    tally = run_virtual(run(plan(tmp_path / "d", stream), world(server, disk)))
+    assert tally.exit is Exit.UNWRITABLE
+    assert [line for line in tally.durability_failures if "dead-letters" in line] == [
+        f"{tmp_path}/d/dead-letters.ndjson: expected a working disk, got No space left on device"
+    ]
+    assert tally.pending == tally.windows == 10
