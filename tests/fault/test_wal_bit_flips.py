@@ -119,6 +119,28 @@ def test_a_bit_flipped_at_any_byte_of_an_acknowledged_batch_costs_one_frame_at_m
         again.close()
 
 
+def test_what_a_recovery_copied_is_acknowledged_like_anything_else(ram_path: Path) -> None:
+    # It may be answered from at once, before anything is appended behind it.
+    disk = FailingDisk(RealDisk())
+    stream = open_stream(ram_path / "made", disk)
+    stream.append([new_frame("a1"), new_frame("a2")])
+    disk.abandon()
+    stream = open_stream(ram_path / "made", disk)
+    assert stream.recovery.copied == 2
+    disk.abandon()
+    files = snapshot(ram_path / "made")
+    (name,) = segments_of(files)
+    folder = ram_path / "flipped"
+    for offset in range(HEADER_BYTES, len(files[name]) - 32):
+        restore(folder, {name: flipped(files[name], offset)})
+        stream = open_stream(folder)
+        assert len(stream.recovery.damage) == 1, offset
+        assert stream.recovery.torn_bytes == 0
+        assert len(frames_of(stream)) == (2 if offset < HEADER_BYTES + 32 else 1)
+        assert stream.next_seq == 3
+        stream.close()
+
+
 def test_a_frame_that_was_damaged_under_a_running_stream_is_not_read(ram_path: Path) -> None:
     stream = open_stream(ram_path / "s")
     placed = stream.append([new_frame("one"), new_frame("two")])

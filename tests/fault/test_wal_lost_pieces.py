@@ -272,7 +272,40 @@ def test_a_fresh_segment_that_lost_its_header_gives_no_frame_twice(
         assert expected.items() <= found.items()
         assert found.items() <= (expected | {5: "five"}).items()
         assert stream.next_seq == len(found) + 1
+        what = {item.what for item in damage_of(stream.scan())}
+        assert what <= {"segment header does not verify"}
         stream.close()
+
+
+def test_a_number_that_only_an_uncut_segment_still_tells_is_not_given_again(
+    ram_path: Path,
+) -> None:
+    # As above, and of what was copied only the first frame is left: the second is in the old one.
+    disk = FailingDisk(RealDisk())
+    stream = open_stream(ram_path / "s", disk)
+    stream.append([new_frame("one")])
+    placed = stream.append([new_frame("two"), new_frame("three")])
+    disk.abandon()
+    files = snapshot(ram_path / "s")
+    (old,) = files.values()
+    for call in range(1, 60):
+        disk.fail_next(call, error=None, effect=Effect.NONE)
+        with suppress(Crash):
+            open_stream(ram_path / "s", disk)
+        disk.abandon()
+        files = snapshot(ram_path / "s")
+        if len(segments_of(files)) == 2:
+            break
+    name, fresh = segments_of(files)
+    assert files[name] == old
+    cut = HEADER_BYTES + placed[1].position.offset - placed[0].position.offset + 32 + 7
+    files[fresh] = flipped(files[fresh][:cut], 33)
+    restore(ram_path / "s", files)
+    stream = open_stream(ram_path / "s")
+    assert labels_of(stream) == {1: "one", 2: "two", 3: "three"}
+    (after,) = stream.append([new_frame("after")])
+    assert after.seq == 4
+    stream.close()
 
 
 def hostile_payload(size: int, *, seqs: range, key: SegmentKey | None) -> bytes:

@@ -6,8 +6,9 @@ from tests.support.failing_disk import Crash, FailingDisk
 from tests.support.wal_streams import NAME, new_frame, open_stream, restore, segments_of, snapshot
 
 from fractal_lba.protocol.errors import DurabilityError
-from fractal_lba.wal import RealDisk
+from fractal_lba.wal import Damage, RealDisk
 from fractal_lba.wal.folder import io_errors, make_folder, read_folder
+from fractal_lba.wal.framing import pack_batch
 
 
 def names_at_risk(disk: FailingDisk, path: Path, top: Path) -> set[str]:
@@ -88,6 +89,22 @@ def test_a_file_under_another_name_is_not_taken_by_its_word(tmp_path: Path) -> N
     restore(tmp_path / "s", {last: files[last], renamed: files[first]})
     found = read_folder(RealDisk(), tmp_path / "s", NAME)
     assert [segment.header is None for segment in found.segments] == [False, True]
+
+
+def test_a_segment_without_a_frame_stays_while_something_in_it_is_damaged(tmp_path: Path) -> None:
+    open_stream(tmp_path / "s").close()
+    ((name, header),) = snapshot(tmp_path / "s").items()
+    key = read_folder(RealDisk(), tmp_path / "s", NAME).segments[0].key
+    mark, _ = pack_batch(key, [], first_seq=1, durable_offset=len(header) + 40)
+    damaged = header + bytes(40) + mark
+    restore(tmp_path / "s", {name: damaged})
+    for _ in range(3):
+        stream = open_stream(tmp_path / "s")
+        (seen,) = [item for item in stream.scan() if isinstance(item, Damage)]
+        assert (seen.segment, seen.offset, seen.length) == (name, 216, 40)
+        stream.close()
+        assert snapshot(tmp_path / "s")[name] == damaged[:-32]
+    assert stream.next_seq == 1
 
 
 def test_an_error_says_where_and_what_and_no_more() -> None:

@@ -122,6 +122,15 @@ def test_a_batch_header_that_cannot_follow_is_passed_over() -> None:
     ]
 
 
+def test_a_batch_with_numbers_that_were_there_already_is_damage() -> None:
+    # Sound, and of this very segment: a block that a disk wrote in the wrong place.
+    data = segment(1)
+    batch = data[HEADER_BYTES:]
+    items = walked(data + batch, next_seq=3)
+    assert seqs(items) == [1]
+    assert gaps(items) == [(len(data), len(batch), 2, 2)]
+
+
 def test_the_tail_divides_at_the_last_durable_offset() -> None:
     data = segment(2, 1)
     tail = examine(data, KEY, 1)
