@@ -18,8 +18,8 @@ from tests.support.server_process import Folder, ServerProcess
 from tests.support.signed import ACME_NEXT, body
 from tests.support.wire import Wire
 
-BYTE_MUTATIONS = 2_500
-MEMBER_MUTATIONS = 1_500
+BYTE_MUTATIONS = 2_000
+MEMBER_MUTATIONS = 1_000
 HONEST = (body(1), body(2, signer=ACME_NEXT, meta={"a": "b", "n": 3}), body(3, n=65))
 REFUSALS = {400, 401, 413}
 

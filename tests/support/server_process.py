@@ -18,6 +18,8 @@ from typing import Any, Self
 import msgspec
 from tests.support.signed import ACME, ACME_NEXT, GLOBEX, Signer
 
+from fractal_lba.server.app import initialise
+
 SERVER = Path(sys.executable).with_name("fractal-server")
 START_TIMEOUT_S = 60.0
 
@@ -47,7 +49,7 @@ class Folder:
         self.path = path
         self.data = path / "data"
         if copy_of is None:
-            subprocess.run([SERVER, "init", path], check=True, capture_output=True)
+            initialise(path)  # what the init command calls; a process for each folder costs more
             self.write_keyring([ACME, ACME_NEXT, GLOBEX])
         else:
             shutil.copytree(copy_of.path, path)
