@@ -104,7 +104,7 @@ def test_a_segment_without_a_frame_stays_while_something_in_it_is_damaged(tmp_pa
         assert (seen.segment, seen.offset, seen.length) == (name, 216, 40)
         stream.close()
         assert snapshot(tmp_path / "s")[name] == damaged[:-32]
-    assert stream.next_seq == 1
+        assert stream.next_seq == 1
 
 
 def test_an_error_says_where_and_what_and_no_more() -> None:

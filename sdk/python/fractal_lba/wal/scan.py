@@ -37,14 +37,11 @@ def scan_segments(
     Raises:
         DurabilityError: The disk failed.
     """
-    start = max(
-        (
-            index
-            for index, segment in enumerate(segments)
-            if segment.header is not None and segment.header.first_seq <= from_seq
-        ),
-        default=0,
-    )
+    start, first_seq = 0, 0
+    for index, segment in enumerate(segments):
+        # Of several that begin with the same number all but the last hold nothing but damage.
+        if segment.header is not None and first_seq < segment.header.first_seq <= from_seq:
+            start, first_seq = index, segment.header.first_seq
     for item in scan_range(disk, segments, start, len(segments)):
         last_seq = item.last_seq if isinstance(item, Damage) else item[1].seq
         if last_seq is None or last_seq >= from_seq:
