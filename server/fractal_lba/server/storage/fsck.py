@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from fractal_lba.protocol.errors import ContractError, FractalError
+from fractal_lba.protocol.errors import ContractError, DurabilityError, FractalError
 from fractal_lba.protocol.identity import content_digest, record_digest, signing_input
 from fractal_lba.protocol.record import parse_record
 from fractal_lba.server.core import entry as entries
@@ -113,9 +113,14 @@ def _check_shard(disk: Disk, folder: Path, report: Report, *, map_bytes: int, da
                 report.add(f"{where}: expected a decision before its conflict, got none")
     if not (folder / names.INDEX / "data.mdb").exists():
         return  # derived: the next start builds it
-    index = LmdbIndex(folder / names.INDEX, map_bytes=map_bytes, data_id=data_id, is_read_only=True)
-    _check_index(index, folder.name, decisions, conflicts, report, is_ledger_whole=not lost)
-    index.close()
+    try:
+        index = LmdbIndex(
+            folder / names.INDEX, map_bytes=map_bytes, data_id=data_id, is_read_only=True
+        )
+        _check_index(index, folder.name, decisions, conflicts, report, is_ledger_whole=not lost)
+        index.close()
+    except DurabilityError as error:
+        report.add(f"{folder.name}: {error}")
 
 
 def _check_entry(entry: Entry) -> None:

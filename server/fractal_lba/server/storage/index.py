@@ -5,7 +5,8 @@ in LMDB's default, synchronous mode: after a power loss the file is a whole numb
 and what the memory held is replayed from the ledger. No answer waits for such a commit.
 
 Keys are ``tenant NUL family NUL pcs_id`` (the last as 32 bytes); values a msgpack array of decision
-number, segment, offset, received_ns, content digest and the conflicts.
+number, segment, offset, received_ns, content digest and the conflicts, behind a CRC-32C of key and
+array: LMDB has no checksums, and a flipped bit must not turn a repeat into a conflict.
 """
 
 import shutil
@@ -14,14 +15,16 @@ from pathlib import Path
 
 import lmdb
 import msgspec
+from crc32c import crc32c
 
-from fractal_lba.protocol.errors import DurabilityError
+from fractal_lba.protocol.errors import CorruptionError, DurabilityError
 from fractal_lba.server.core.known import Known, KnownConflict, Place, RecordKey
 
 FORMAT_VERSION = 1
 
 _KEY_TENANT_END = b"\x00"
 _META_STATE = b"state"
+_SEAL_BYTES = 4
 
 
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,12 +40,16 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
-    """What is committed together with the entries."""
+    """What is committed together with the entries.
+
+    ``losses`` see ``ports.Shard``; up to the number ``accepted_seq`` the operator accepted them.
+    """
 
     format_version: int = FORMAT_VERSION
     data_id: str | None = None
     checkpoint: Checkpoint | None = None
     losses: tuple[tuple[int, int], ...] = ()
+    accepted_seq: int = 0
 
 
 class _ConflictValue(msgspec.Struct, frozen=True, array_like=True):
@@ -67,6 +74,7 @@ _UNREADABLE = (
     lmdb.InvalidError,
     lmdb.PageNotFoundError,
     lmdb.VersionMismatchError,
+    lmdb.BadTxnError,
 )
 """What LMDB says of a file that is not sound, as opposed to a disk or a permission that is not."""
 
@@ -105,12 +113,16 @@ class LmdbIndex:
         self._map_bytes = map_bytes
         self._is_read_only = is_read_only
         self._fresh: dict[RecordKey, Known] = {}
+        self.is_damaged = False
+        """Whether something was met that is not sound: what else is wrong nobody can tell."""
         self._checkpoint: Checkpoint | None = None
         self._losses: tuple[tuple[int, int], ...] = ()
+        self._accepted_seq = 0
         self._env, self._records, self._meta = self._open()
         state = self._read_state()
         if state is not None:
             self._checkpoint, self._losses = state.checkpoint, state.losses
+            self._accepted_seq = state.accepted_seq
         elif is_read_only:
             raise DurabilityError(
                 f"index: expected a state of version {FORMAT_VERSION} and of this data folder,"
@@ -138,6 +150,7 @@ class LmdbIndex:
         """Return what is remembered under a key.
 
         Raises:
+            CorruptionError: The value does not verify; the index ``is_damaged`` from now on.
             DurabilityError: LMDB failed.
         """
         fresh = self._fresh.get(key)
@@ -146,8 +159,12 @@ class LmdbIndex:
         try:
             with self._env.begin(db=self._records) as transaction:
                 value = transaction.get(_key(key))
-            return None if value is None else _known(value)
-        except (lmdb.Error, msgspec.DecodeError) as error:
+            return None if value is None else _known(_key(key), value)
+        except CorruptionError:
+            self.is_damaged = True
+            raise
+        except lmdb.Error as error:
+            self.is_damaged = self.is_damaged or isinstance(error, _UNREADABLE)
             raise DurabilityError(
                 f"index: expected an entry or none, got {type(error).__name__}"
             ) from error
@@ -160,11 +177,12 @@ class LmdbIndex:
     def lose(self, first_seq: int, last_seq: int) -> None:
         """Note that the ids of these numbers are not known; committed with the next ``flush``."""
         lost = (first_seq, last_seq)
-        if lost not in self._losses:
+        if last_seq > self._accepted_seq and lost not in self._losses:
             self._losses = (*self._losses, lost)
 
     def accept_losses(self) -> None:
         """Forget what is lost: the operator's word that those ids may be decided again."""
+        self._accepted_seq = max([self._accepted_seq, *(last for _, last in self._losses)])
         self._losses = ()
 
     def flush(self) -> None:
@@ -174,18 +192,26 @@ class LmdbIndex:
             DurabilityError: LMDB failed; what was in memory still is.
         """
         fresh = self._fresh
-        state = State(data_id=self._data_id, checkpoint=self._checkpoint, losses=self._losses)
+        state = State(
+            data_id=self._data_id,
+            checkpoint=self._checkpoint,
+            losses=self._losses,
+            accepted_seq=self._accepted_seq,
+        )
         while True:
             try:
                 with self._env.begin(write=True) as transaction:
                     for key, known in fresh.items():
-                        transaction.put(_key(key), _value(known), db=self._records)
-                    transaction.put(_META_STATE, _ENCODER.encode(state), db=self._meta)
+                        transaction.put(_key(key), _value(_key(key), known), db=self._records)
+                    transaction.put(
+                        _META_STATE, _sealed(_META_STATE, _ENCODER.encode(state)), db=self._meta
+                    )
                 break
             except lmdb.MapFullError:
                 self._map_bytes *= 2
                 self._env.set_mapsize(self._map_bytes)
             except lmdb.Error as error:
+                self.is_damaged = self.is_damaged or isinstance(error, _UNREADABLE)
                 raise DurabilityError(
                     f"index: expected a commit, got {type(error).__name__}"
                 ) from error
@@ -197,14 +223,26 @@ class LmdbIndex:
         self._env.close()
         shutil.rmtree(self._folder)
         self._fresh = {}
-        self._checkpoint, self._losses = None, ()
+        self._checkpoint, self._losses, self._accepted_seq = None, (), 0
+        self.is_damaged = False
         self._env, self._records, self._meta = self._open()
 
     def items(self) -> Iterator[tuple[RecordKey, Known]]:
-        """Yield every committed entry, in key order."""
-        with self._env.begin(db=self._records) as transaction:
-            for key, value in transaction.cursor():
-                yield _record_key(key), _known(value)
+        """Yield every committed entry, in key order.
+
+        Raises:
+            CorruptionError: A value does not verify.
+            DurabilityError: LMDB failed.
+        """
+        try:
+            with self._env.begin(db=self._records) as transaction:
+                for key, value in transaction.cursor():
+                    known = _known(key, value)
+                    yield _record_key(key), known
+        except lmdb.Error as error:
+            raise DurabilityError(
+                f"index: expected an entry, got {type(error).__name__}"
+            ) from error
 
     def close(self) -> None:
         """Commit and close."""
@@ -243,13 +281,13 @@ class LmdbIndex:
             raise
 
     def _read_state(self) -> State | None:
-        with self._env.begin(db=self._meta) as transaction:
-            value = transaction.get(_META_STATE)
-        if value is None:
-            return State(data_id=self._data_id)
         try:
-            state = _STATES.decode(value)
-        except msgspec.DecodeError:
+            with self._env.begin(db=self._meta) as transaction:
+                value = transaction.get(_META_STATE)
+            if value is None:
+                return State(data_id=self._data_id)
+            state = _STATES.decode(_unsealed(_META_STATE, value))
+        except (lmdb.Error, CorruptionError, msgspec.DecodeError):
             return None
         if state.format_version != FORMAT_VERSION:
             return None
@@ -269,8 +307,19 @@ def _record_key(key: bytes) -> RecordKey:
     return RecordKey(tenant.decode(), family.decode(), pcs_id.hex())
 
 
-def _value(known: Known) -> bytes:
-    return _ENCODER.encode(
+def _sealed(key: bytes, data: bytes) -> bytes:
+    return crc32c(data, crc32c(key)).to_bytes(_SEAL_BYTES, "little") + data
+
+
+def _unsealed(key: bytes, value: bytes) -> bytes:
+    data = value[_SEAL_BYTES:]
+    if _sealed(key, data) != value:
+        raise CorruptionError("index: expected a value that verifies, got another")
+    return data
+
+
+def _value(key: bytes, known: Known) -> bytes:
+    data = _ENCODER.encode(
         _Value(
             seq=known.place.seq,
             segment=known.place.segment,
@@ -289,10 +338,11 @@ def _value(known: Known) -> bytes:
             ),
         )
     )
+    return _sealed(key, data)
 
 
-def _known(value: bytes) -> Known:
-    decoded = _VALUES.decode(value)
+def _known(key: bytes, value: bytes) -> Known:
+    decoded = _VALUES.decode(_unsealed(key, value))
     return Known(
         content_digest=decoded.content_digest.hex(),
         received_ns=decoded.received_ns,

@@ -86,7 +86,12 @@ def open_shard(
         if checkpoint is not None and stream.next_seq <= checkpoint.seq:
             # It lost its end: the numbers of what it lost must not go to other decisions.
             stream.skip_to(checkpoint.seq + 1)
-        damage = replay(stream, index).damage
+        try:
+            damage = replay(stream, index).damage
+        except DurabilityError:
+            if not index.is_damaged:
+                raise
+            damage = replay(stream, index).damage
     except BaseException:
         stream.close()
         raise
@@ -104,7 +109,7 @@ def replay(stream: Stream, index: LmdbIndex) -> Replayed:
     """
     damage = dict.fromkeys(stream.recovery.damage)
     checkpoint = index.checkpoint
-    if checkpoint is not None and not _matches(stream, checkpoint):
+    if index.is_damaged or (checkpoint is not None and not _matches(stream, checkpoint)):
         _log.warning("index does not match its ledger, rebuilding", extra={"stream": stream.name})
         index.discard()
         checkpoint = None
@@ -233,7 +238,13 @@ class ShardStore:
             DurabilityError: That cannot be told: the index failed, or ids are lost to damage and
                 this may be one.
         """
-        known = self._index.lookup(key)
+        try:
+            known = self._index.lookup(key)
+        except DurabilityError as error:
+            if self._index.is_damaged:
+                # Fenced, so that it is rebuilt from the ledger without a person.
+                self._fence(error)
+            raise
         if known is None and self._index.losses:
             first, last = self._index.losses[0]
             raise CorruptionError(
