@@ -7,7 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from fractal_lba.protocol.authenticate import Authenticated, authenticate
-from fractal_lba.protocol.errors import DurabilityError, Refusal, RefusalCode, UnavailableError
+from fractal_lba.protocol.errors import (
+    CorruptionError,
+    DurabilityError,
+    Refusal,
+    RefusalCode,
+    UnavailableError,
+)
 from fractal_lba.protocol.keyring import Keyring
 from fractal_lba.server.core.answer import Answer, ServerCode, problem, refused
 from fractal_lba.server.core.inbox_frame import Received
@@ -21,9 +27,13 @@ RETRY_AFTER_S = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settled:
-    """How a body ended, for the answer and for the log line."""
+    """How a body ended, for the answer and for the log line.
+
+    ``is_over`` where trying it again by itself is of no use.
+    """
 
     answer: Answer
+    is_over: bool
     tenant: str | None = None
     pcs_id: str | None = None
 
@@ -64,11 +74,10 @@ class Intake:
         try:
             frame = await self._inbox.append(body, received, received_ns=self._clock())
         except UnavailableError as error:
-            return Settled(
-                answer=problem(ServerCode.OVERLOADED, str(error), retry_after_s=RETRY_AFTER_S)
-            )
+            overloaded = problem(ServerCode.OVERLOADED, str(error), retry_after_s=RETRY_AFTER_S)
+            return Settled(answer=overloaded, is_over=False)
         except DurabilityError as error:
-            return Settled(answer=_unavailable(error))
+            return Settled(answer=_unavailable(error), is_over=False)
         self._meter.ingested()
         return await self.settle(frame)
 
@@ -80,7 +89,7 @@ class Intake:
         """
         settled = await self._settle(frame)
         answer = settled.answer
-        if answer.is_final:
+        if settled.is_over:
             self._inbox.finish(frame.seq)
         else:
             self._inbox.leave_open(frame.seq)
@@ -99,6 +108,7 @@ class Intake:
     async def _settle(self, frame: InboxFrame) -> Settled:
         tenant: str | None = None
         pcs_id: str | None = None
+        is_over = True
         try:
             authenticated = await self._verify.submit(frame.body, size=len(frame.body))
             tenant, pcs_id = authenticated.tenant, authenticated.record.pcs_id
@@ -108,9 +118,13 @@ class Intake:
             answer = await self._decider.decide(authenticated, received_ns=frame.received_ns)
         except Refusal as refusal:
             answer = refused(refusal)
-        except (DurabilityError, UnavailableError) as error:
+        except CorruptionError as error:
+            # Only a person brings damaged bytes back. Left open, this body and each repeat of it
+            # would be tried again for ever, and the inbox would take nothing more in the end.
             answer = _unavailable(error)
-        return Settled(answer=answer, tenant=tenant, pcs_id=pcs_id)
+        except (DurabilityError, UnavailableError) as error:
+            answer, is_over = _unavailable(error), False
+        return Settled(answer=answer, is_over=is_over, tenant=tenant, pcs_id=pcs_id)
 
     def _authenticate_all(self, bodies: Sequence[bytes]) -> list[Authenticated | Exception]:
         keyring = self._keyring()

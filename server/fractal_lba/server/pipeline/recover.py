@@ -80,4 +80,4 @@ class Mender:
             # One body that meets a bug must not keep every other one from being served.
             _log.exception("open body could not be settled", extra={"seq": seq})
             return False
-        return settled.answer.is_final
+        return settled.is_over
