@@ -24,11 +24,13 @@ from tests.support.server_disk import (
     opened,
     readable,
 )
-from tests.support.server_process import Folder, ServerProcess, until
+from tests.support.server_process import Folder, ServerProcess, until, until_ready
 
+from fractal_lba.protocol.identity import content_digest
+from fractal_lba.protocol.record import parse_record
 from fractal_lba.server.storage.inbox import InboxLog
 from fractal_lba.server.telemetry.metrics import Metrics
-from fractal_lba.wal import RealDisk, Stream
+from fractal_lba.wal import Damage, RealDisk, Stream, scan_folder
 from fractal_lba.wal.group_commit import Bounds
 
 EPOCHS: Final = [1, 2, 3, 4, 5]
@@ -168,8 +170,7 @@ def test_a_ledger_torn_at_any_byte_of_its_last_batch_keeps_every_decision_before
 def test_an_inbox_torn_at_any_byte_of_its_last_batch_keeps_every_body_before_it(
     unmarked: Made, memory: Path
 ) -> None:
-    found = batches(unmarked.folder.data, "inbox-0")
-    batch = found[-1]
+    batch = batches(unmarked.folder.data, "inbox-0")[-1]
     folder = memory / "torn" / "inbox-0"
     snapshot = Snapshot(unmarked.folder.data / "inbox-0", folder)
     for end in range(batch.start, batch.end + 1):
@@ -277,3 +278,157 @@ def assert_named_by_fsck(folder: Folder, name: str) -> None:
     assert not report.is_sound
     assert any(name in problem for problem in report.problems), report
     assert report.stored_twice == 0
+
+
+def lose_epoch(folder: Folder, epoch: int) -> None:
+    """Damage a decision and delete the index that knew whose it was."""
+    batch = next(each for each in batches(folder.data, LEDGER) if each.pcs_id == id_of(epoch))
+    flip(batch.path, batch.start + 400)
+    shutil.rmtree(folder.data / "shard-0" / "index")
+
+
+@pytest.mark.parametrize("end", ["killed", "stopped"])
+@pytest.mark.parametrize("epoch", [EPOCHS[2], EPOCHS[-1]], ids=["a middle batch", "the last batch"])
+def test_unknown_ids_are_refused_while_decisions_are_lost_until_the_operator_accepts_it(
+    request: pytest.FixtureRequest, tmp_path: Path, end: str, epoch: int
+) -> None:
+    made: Made = request.getfixturevalue(end)
+    folder = Folder(tmp_path / "copy", copy_of=made.folder)
+    lose_epoch(folder, epoch)
+    for _ in range(2):
+        with FaultyServer(folder) as server:
+            check(server, made.load, set(EPOCHS) - {epoch})
+            for reply in (
+                server.submit(record_of(epoch)),
+                server.submit(conflict_of(epoch)),
+                server.submit(record_of(NEW)),
+                server.get(id_of(NEW)),
+            ):
+                assert (reply.status, reply.json["code"]) == (503, "storage_unavailable")
+            ready = server.ask("GET", "/ready")
+            assert ready.status == 503
+            assert any(f"decisions {epoch} to {epoch} " in each for each in ready.json["reasons"])
+            assert server.stop() == 0
+        assert check_here(folder).records == len(EPOCHS) - 1
+    # Nobody tries them again by itself: a sender does, and the inbox never fills up with them.
+    assert check_here(folder).undecided_inbox == 0
+    with ServerProcess(folder, "--accept-loss") as accepting:
+        assert accepting.ask("GET", "/ready").status == 200
+        assert accepting.stop() == 0
+    # It holds over a restart even where nothing was decided in between.
+    with FaultyServer(folder) as server:
+        assert server.ask("GET", "/ready").status == 200
+        again = server.submit(record_of(epoch))
+        assert (again.status, again.is_replayed) == (made.load.acknowledged[epoch].status, False)
+        assert server.submit(record_of(NEW)).status == 200
+        check(server, made.load, set(EPOCHS) - {epoch})
+        assert server.stop() == 0
+    report = check_here(folder)
+    assert (report.records, report.stored_twice) == (len(EPOCHS) + 1, 0)
+
+
+def grown(path: Path) -> Made:
+    """Make a folder whose decisions are in two segments."""
+    folder = Folder(path)
+    load = Load()
+    for epochs in (EPOCHS[:3], EPOCHS[3:]):
+        with FaultyServer(folder) as server:
+            for epoch in epochs:
+                load.settle("new", epoch, server.submit(record_of(epoch)))
+            assert server.stop() == 0
+    return Made(folder, load, batches(folder.data, LEDGER))
+
+
+@pytest.fixture(scope="module")
+def two_segments(memory: Path) -> Made:
+    return grown(memory / "two")
+
+
+LOSSES: Final = [
+    "cut below the mark",
+    "the last segment gone",
+    "it and all after it gone",
+    "the first gone",
+]
+
+
+@pytest.mark.parametrize("what", LOSSES)
+@pytest.mark.parametrize("end", ["killed", "two_segments"])
+def test_lost_decisions_answer_503_and_their_numbers_are_never_given_again(
+    request: pytest.FixtureRequest, tmp_path: Path, end: str, what: str
+) -> None:
+    made: Made = request.getfixturevalue(end)
+    folder = Folder(tmp_path / "copy", copy_of=made.folder)
+    found = batches(folder.data, LEDGER)
+    first, last = found[0].path, found[-1].path
+    match what:
+        case "cut below the mark":
+            os.truncate(last, found[-2].start + 100)
+            gone = set(EPOCHS[-2:])
+        case "the first gone":
+            first.unlink()
+            gone = {epoch for epoch in EPOCHS if made.batch(epoch).path.name == first.name}
+        case _:
+            gone = {epoch for epoch in EPOCHS if made.batch(epoch).path.name == last.name}
+            later = [path for path in last.parent.glob("*.seg") if path.name > last.name]
+            for path in [last, *(later if what.startswith("it and") else [])]:
+                path.unlink()
+    for restart in range(2):
+        with FaultyServer(folder) as server:
+            check(server, made.load, set(EPOCHS) - gone)
+            for epoch in gone:
+                for reply in (server.submit(record_of(epoch)), server.get(id_of(epoch))):
+                    assert (reply.status, reply.json["code"]) == (503, "storage_unavailable")
+            assert server.submit(record_of(NEW + restart)).status == 200
+            assert server.stop() == 0
+        assert not check_here(folder).is_sound
+    numbers = {
+        item[1].seq
+        for item in scan_folder(RealDisk(), folder.data / LEDGER, LEDGER)
+        if not isinstance(item, Damage)
+    }
+    assert numbers >= {len(EPOCHS) + 1, len(EPOCHS) + 2}
+    assert check_here(folder).stored_twice == 0
+
+
+@pytest.mark.parametrize("where", [0, 45, -1], ids=["its first byte", "inside", "its last byte"])
+@pytest.mark.parametrize("number", [0, 4, -1], ids=["the first batch", "a middle one", "the last"])
+def test_a_damaged_inbox_costs_no_decision(
+    killed: Made, tmp_path: Path, number: int, where: int
+) -> None:
+    folder = Folder(tmp_path / "copy", copy_of=killed.folder)
+    batch = batches(folder.data, "inbox-0")[number]
+    flip(batch.path, batch.start + where % (batch.end - batch.start))
+    assert_named_by_fsck(folder, batch.path.name)
+    with FaultyServer(folder) as server:
+        assert metric(server, "flk_wal_damaged_ranges", "inbox-0") == 1
+        assert server.ask("GET", "/ready").status == 200
+        check(server, killed.load, EPOCHS)
+        assert server.submit(record_of(NEW)).status == 200
+        assert server.stop() == 0
+    report = check_here(folder)
+    assert (report.records, report.stored_twice) == (len(EPOCHS) + 1, 0)
+
+
+def test_a_flipped_byte_of_an_index_entry_is_never_an_answer_and_the_index_is_built_again(
+    stopped: Made, tmp_path: Path
+) -> None:
+    folder = Folder(tmp_path / "copy", copy_of=stopped.folder)
+    path = folder.data / "shard-0" / "index" / "data.mdb"
+    digest = content_digest_of(EPOCHS[1])
+    offsets = [found.start() for found in re.finditer(re.escape(digest), path.read_bytes())]
+    assert offsets
+    for offset in offsets:
+        flip(path, offset)
+    assert not check_here(folder).is_sound
+    with FaultyServer(folder) as server:
+        first = server.submit(record_of(EPOCHS[1]))
+        assert (first.status, first.json["code"]) == (503, "storage_unavailable")
+        until_ready(server)
+        check(server, stopped.load, EPOCHS)
+        assert server.stop() == 0
+    assert check_here(folder).is_sound
+
+
+def content_digest_of(epoch: int) -> bytes:
+    return bytes.fromhex(content_digest(parse_record(record_of(epoch)).members))
