@@ -138,8 +138,9 @@ def test_a_body_that_never_ends_does_not_keep_a_stop_from_ending(folder: Folder)
     with ServerProcess(folder, *flags) as server, Wire(server.address) as wire:
         wire.send(submission(body(1))[:-1])
         until(lambda: server.submit(body(2)).status == 200)
-        assert server.stop() == 0
-    assert folder.fsck()[0] == 0
+        assert server.stop() == 0, server.log.read_text()
+    code, report = folder.fsck()
+    assert code == 0, report
 
 
 def test_the_keyring_is_followed_as_it_changes(folder: Folder) -> None:
