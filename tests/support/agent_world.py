@@ -13,8 +13,10 @@ from tests.support.scripted_server import decision
 from fractal_lba.agent.ports import Lane
 from fractal_lba.agent.record import Recipe
 from fractal_lba.agent.run import Plan, World, run_agent
-from fractal_lba.agent.sources.choose import FileStream
+from fractal_lba.agent.sources.choose import FileStream, LiveStream
 from fractal_lba.agent.sources.csv_rows import CsvRows
+from fractal_lba.agent.sources.live import LiveSource
+from fractal_lba.agent.status import Status, read_status
 from fractal_lba.agent.stop import Stop
 from fractal_lba.agent.tally import Tally
 from fractal_lba.client import Answer, RetryPolicy, UnavailableError
@@ -153,3 +155,31 @@ async def run(plan: Plan, world: World, stop: Stop | None = None) -> Tally:
     tally = Tally(say=lambda _text: None)
     await run_agent(plan, world, Stop() if stop is None else stop, tally)
     return tally
+
+
+def live(rows: Callable[[int], str] | None = None) -> LiveStream:
+    """Return a live source whose user time grows by the number of the sample."""
+    count = 0
+
+    def read(name: str) -> str:
+        nonlocal count
+        if rows is not None:
+            return rows(count)
+        if name == "stat":
+            count += 1
+            return f"cpu  {count * count} 0 0 0 0 0 0\nintr {count}\nctxt {count}\n"
+        return "MemAvailable: 5 kB\n" if name == "meminfo" else ""
+
+    return LiveStream(shard_id="live:h", source=LiveSource(read))
+
+
+def ids(data: Path) -> Status:
+    """Return what a data folder holds, every window by its id."""
+    return read_status(RealDisk(), data, has_ids=True)
+
+
+def states(data: Path) -> list[str]:
+    """Return the state of each window in the order of the outbox."""
+    found = ids(data).ids
+    assert found is not None
+    return [window.state for window in found.values()]

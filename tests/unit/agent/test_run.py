@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,11 @@ from tests.support.agent_world import (
     DirectLanes,
     MemoryServer,
     csv_stream,
+    ids,
+    live,
     plan,
     run,
+    states,
     world,
 )
 from tests.support.virtual_time import run_virtual
@@ -24,40 +26,12 @@ from fractal_lba.agent.deadletters import read_dead_letters
 from fractal_lba.agent.ports import Lane
 from fractal_lba.agent.run import Plan
 from fractal_lba.agent.sources.byte_file import ByteFile
-from fractal_lba.agent.sources.choose import FileStream, LiveStream
-from fractal_lba.agent.sources.live import LiveSource
-from fractal_lba.agent.status import Status, read_status
+from fractal_lba.agent.sources.choose import FileStream
 from fractal_lba.agent.stop import Stop
 from fractal_lba.agent.tally import Exit, Tally
 from fractal_lba.client import Answer
 from fractal_lba.protocol import parse_record
 from fractal_lba.wal import RealDisk
-
-
-def ids(data: Path) -> Status:
-    return read_status(RealDisk(), data, has_ids=True)
-
-
-def states(data: Path) -> list[str]:
-    found = ids(data).ids
-    assert found is not None
-    return [window.state for window in found.values()]
-
-
-def live(rows: Callable[[int], str] | None = None) -> LiveStream:
-    """Return a live source whose user time grows by the number of the sample."""
-    count = 0
-
-    def read(name: str) -> str:
-        nonlocal count
-        if rows is not None:
-            return rows(count)
-        if name == "stat":
-            count += 1
-            return f"cpu  {count * count} 0 0 0 0 0 0\nintr {count}\nctxt {count}\n"
-        return "MemAvailable: 5 kB\n" if name == "meminfo" else ""
-
-    return LiveStream(shard_id="live:h", source=LiveSource(read))
 
 
 class TestShipping:
