@@ -1,21 +1,16 @@
 """The real ``fractal-agent`` process against a real HTTP server on loopback."""
 
 import asyncio
-import base64
-import contextlib
 import json
 import random
 import resource
 import signal
-import sys
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 from aiohttp import web
+from tests.support.agent_process import AgentRig, ended
 from tests.support.scripted_server import (
     Deciding,
     problem,
@@ -25,95 +20,18 @@ from tests.support.scripted_server import (
 from typing_extensions import override
 
 from fractal_lba.agent.deadletters import read_dead_letters
-from fractal_lba.keyfile import load_keyring, write_private
-from fractal_lba.protocol import authenticate, ed25519_public
+from fractal_lba.keyfile import load_keyring
+from fractal_lba.protocol import authenticate
 from fractal_lba.wal import RealDisk
 
 pytestmark = pytest.mark.asyncio
 
-SEED = bytes(range(32))
 KILLS = 6
-ENDS_S_MAX = 60.0
-
-
-@dataclass
-class Ended:
-    """How a process ended."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def report(self) -> dict[str, Any]:
-        report: dict[str, Any] = json.loads(self.out)
-        return report
-
-
-class Rig:
-    """A folder with a keyring and sources, and the agents started in it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.data = folder / "data"
-        self.keyring = folder / "keyring.json"
-        entry = {
-            "kid": "k-1",
-            "tenant": "t",
-            "alg": "ed25519",
-            "public": "base64:" + base64.b64encode(ed25519_public(SEED)).decode(),
-            "secret": "base64:" + base64.b64encode(SEED).decode(),
-        }
-        write_private(self.keyring, json.dumps({"keys": [entry], "tokens": []}).encode())
-        rows = "".join(f"{at},{(at * at) % 101}\n" for at in range(400))
-        (folder / "x.csv").write_text("a,b\n" + rows, encoding="utf-8")
-        np.save(folder / "y.npy", np.arange(150.0).reshape(50, 3) ** 1.5)
-        (folder / "z.txt").write_bytes(bytes((at * at) % 251 for at in range(500)))
-
-    @contextlib.asynccontextmanager
-    async def agent(
-        self,
-        url: str,
-        *arguments: str,
-        data: Path | None = None,
-        before_exec: Callable[[], None] | None = None,
-    ) -> AsyncIterator[asyncio.subprocess.Process]:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "fractal_lba.agent", "run", *arguments, "--json",
-            "--data", str(data or self.data), "--url", url, "--keyring", str(self.keyring),
-            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, cwd=self.folder,
-            preexec_fn=before_exec,
-        )  # fmt: skip
-        try:
-            yield process
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
-
-    async def run(self, url: str, *arguments: str, **settings: Any) -> Ended:  # noqa: ANN401
-        async with self.agent(url, *arguments, **settings) as process:
-            return await ended(process)
-
-    async def status(self, *arguments: str) -> Ended:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "fractal_lba.agent", "status", *arguments,
-            "--data", str(self.data),
-            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-        )  # fmt: skip
-        return await ended(process)
-
-
-async def ended(process: asyncio.subprocess.Process) -> Ended:
-    async with asyncio.timeout(ENDS_S_MAX):
-        out, err = await process.communicate()
-    assert process.returncode is not None
-    return Ended(process.returncode, out.decode(), err.decode())
 
 
 @pytest.fixture
-def rig(tmp_path: Path) -> Rig:
-    return Rig(tmp_path)
+def rig(tmp_path: Path) -> AgentRig:
+    return AgentRig(tmp_path)
 
 
 SOURCES = ("x.csv", "y.npy", "z.txt", "--window", "4", "--scales", "2,4", "--in-flight", "8")
@@ -148,7 +66,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, int
     async def main() -> dict[tuple[str, int], set[str]]:
         deciding = Refusing()
         async with serving(deciding) as server:
-            end = await Rig(tmp_path_factory.mktemp("undisturbed")).run(server.url, *SOURCES)
+            end = await AgentRig(tmp_path_factory.mktemp("undisturbed")).run(server.url, *SOURCES)
         assert (end.code, end.report["windows"]) == (5, TOTAL)
         assert end.report["pending"] == 0
         assert end.report["dead_letters"] == len(refused())
@@ -187,7 +105,7 @@ class Killing:
 
 @pytest.mark.parametrize("seed", [1])
 async def test_an_agent_killed_again_and_again_delivers_every_window_under_its_epoch(
-    rig: Rig, undisturbed: dict[tuple[str, int], set[str]], seed: int
+    rig: AgentRig, undisturbed: dict[tuple[str, int], set[str]], seed: int
 ) -> None:
     deciding = Refusing()
     killing = Killing(random.Random(seed), deciding)  # noqa: S311 - the seed names the run
@@ -211,7 +129,7 @@ async def test_an_agent_killed_again_and_again_delivers_every_window_under_its_e
     assert deciding.windows == undisturbed
     # All signed by the agent's key: what was read back from disk is what was signed.
     ring = load_keyring(rig.keyring)
-    assert all(authenticate(body, ring).tenant == "t" for body in bodies)
+    assert all(authenticate(body, ring).tenant == "acme" for body in bodies)
     found = json.loads((await rig.status("--json", "--ids")).out)
     assert (found["windows"], found["pending"]) == (TOTAL, 0)
     dead = {(each["shard_id"], each["epoch"]) for each in found["ids"] if each["state"] == "dead"}
@@ -223,7 +141,7 @@ async def test_an_agent_killed_again_and_again_delivers_every_window_under_its_e
     print(f"seed {seed}: {kills} kills, {len(bodies)} requests, {repeats} of them again")  # noqa: T201
 
 
-async def test_a_rerun_over_the_same_files_sends_nothing(rig: Rig) -> None:
+async def test_a_rerun_over_the_same_files_sends_nothing(rig: AgentRig) -> None:
     async with serving(Deciding()) as server:
         first = await rig.run(server.url, *SOURCES)
         second = await rig.run(server.url, *SOURCES)
@@ -233,7 +151,7 @@ async def test_a_rerun_over_the_same_files_sends_nothing(rig: Rig) -> None:
     assert len(server.bodies) == TOTAL
 
 
-async def test_refusals_and_retries_end_in_the_report(rig: Rig) -> None:
+async def test_refusals_and_retries_end_in_the_report(rig: AgentRig) -> None:
     answers = scripted(
         problem(503, "overloaded", **{"Retry-After": "0"}),
         problem(429, "rate_limited", **{"Retry-After": "0"}),
@@ -248,7 +166,7 @@ async def test_refusals_and_retries_end_in_the_report(rig: Rig) -> None:
     assert end.err == ""
 
 
-async def test_sigterm_while_the_server_is_down_keeps_everything(rig: Rig) -> None:
+async def test_sigterm_while_the_server_is_down_keeps_everything(rig: AgentRig) -> None:
     tried = asyncio.Event()
 
     async def down(_request: web.Request, _body: bytes) -> web.StreamResponse:
@@ -271,7 +189,7 @@ async def test_sigterm_while_the_server_is_down_keeps_everything(rig: Rig) -> No
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_a_live_source_ends_with_a_signal_and_everything_shipped(
-    rig: Rig, number: signal.Signals
+    rig: AgentRig, number: signal.Signals
 ) -> None:
     arrived = asyncio.Event()
 
@@ -292,7 +210,7 @@ async def test_a_live_source_ends_with_a_signal_and_everything_shipped(
     assert sorted(epoch for _, epoch in deciding.windows) == list(range(len(deciding.windows)))
 
 
-async def test_two_agents_on_one_folder_are_refused_by_name(rig: Rig) -> None:
+async def test_two_agents_on_one_folder_are_refused_by_name(rig: AgentRig) -> None:
     arrived = asyncio.Event()
 
     async def held(_request: web.Request, _body: bytes) -> web.StreamResponse:
@@ -312,7 +230,7 @@ async def test_two_agents_on_one_folder_are_refused_by_name(rig: Rig) -> None:
 
 
 async def test_a_full_disk_stops_observing_and_sends_only_what_is_on_disk(
-    rig: Rig, undisturbed: dict[tuple[str, int], set[str]]
+    rig: AgentRig, undisturbed: dict[tuple[str, int], set[str]]
 ) -> None:
     def small_files() -> None:
         # Writing past it fails with EFBIG, as a full disk does with ENOSPC.
@@ -335,7 +253,7 @@ async def test_a_full_disk_stops_observing_and_sends_only_what_is_on_disk(
     assert deciding.windows == undisturbed
 
 
-async def test_status_lists_every_window_for_people_and_programs(rig: Rig) -> None:
+async def test_status_lists_every_window_for_people_and_programs(rig: AgentRig) -> None:
     async with serving(Refusing()) as server:
         await rig.run(server.url, "x.csv", "--window", "40", "--shard-id", "s")
     plain = await rig.status("--ids")
@@ -350,9 +268,8 @@ async def test_status_lists_every_window_for_people_and_programs(rig: Rig) -> No
     assert "ids" not in as_json
 
 
-async def test_no_payload_key_or_token_is_printed(rig: Rig) -> None:
+async def test_no_payload_key_or_token_is_printed(rig: AgentRig) -> None:
     (rig.folder / "token").write_text("t0ken-t0ken\n", encoding="utf-8")
-    secret = base64.b64encode(SEED).decode()
     (rig.folder / "x.csv").write_text("a,b\n1,2\n3,4\n5,6\n7,8\npayl0ad,9\n", encoding="utf-8")
     async with serving(
         scripted(problem(503, "overloaded"), problem(409, "pcs_id_conflict"))
@@ -363,11 +280,11 @@ async def test_no_payload_key_or_token_is_printed(rig: Rig) -> None:
     assert server.headers == []
     for text in (end.out, end.err):
         assert "payl0ad" not in text
-        assert secret not in text
+        assert rig.secret not in text
         assert "t0ken-t0ken" not in text
 
 
-async def test_the_token_identifies_the_agent(rig: Rig) -> None:
+async def test_the_token_identifies_the_agent(rig: AgentRig) -> None:
     (rig.folder / "token").write_text("t0ken-t0ken\n", encoding="utf-8")
     async with serving(Deciding()) as server:
         await rig.run(server.url, "z.txt", "--token-file", "token")
