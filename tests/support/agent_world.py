@@ -54,13 +54,21 @@ class VirtualClock:
 
 
 class DirectLanes:
-    """Does the work where it is asked for, after everything else that is ready had its turn."""
+    """Does the work of each lane in order, after everything else that is ready had its turn."""
+
+    def __init__(self) -> None:
+        self._turns = {lane: asyncio.Lock() for lane in Lane}
 
     async def run(
-        self, _lane: Lane, work: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs
+        self, lane: Lane, work: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs
     ) -> _T:
+        async with self._turns[lane]:
+            await self.turn(lane)
+            return work(*args, **kwargs)
+
+    async def turn(self, _lane: Lane) -> None:
+        """Take the time the work takes."""
         await asyncio.sleep(0)
-        return work(*args, **kwargs)
 
 
 Answering = Callable[[dict[str, Any], int], Awaitable[Answer]]

@@ -73,7 +73,7 @@ more. A live source has no position: its epochs go on.
 """
 
 
-@click.group(epilog=EXIT_CODES)
+@click.group(epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(
     package_name="fractal-lba", prog_name="fractal-agent", message="%(prog)s %(version)s"
 )

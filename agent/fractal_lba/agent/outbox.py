@@ -173,7 +173,11 @@ class Outbox:
         async with self._writing:
             acks, self._acks = self._acks, []
             frames = acks if window is None else [*acks, window]
-            placed = await self._lanes.run(Lane.OUTBOX, self._stream.append, frames)
+            # Who waits may be cancelled; what was taken is written all the same.
+            writing = asyncio.ensure_future(
+                self._lanes.run(Lane.OUTBOX, self._stream.append, frames)
+            )
+            placed = await asyncio.shield(writing)
             self._writes += 1
             self._written.set()
         return placed[-1]

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 from tests.support.agent_world import (
+    DirectLanes,
     MemoryServer,
+    VirtualClock,
     csv_stream,
     ids,
     live,
@@ -21,6 +23,8 @@ from tests.support.virtual_time import run_virtual
 from typing_extensions import override
 
 from fractal_lba.agent import outbox as outbox_module
+from fractal_lba.agent.outbox import Outbox
+from fractal_lba.agent.ports import Lane
 from fractal_lba.agent.run import run_agent
 from fractal_lba.agent.stop import Stop
 from fractal_lba.agent.tally import Exit, Tally
@@ -189,3 +193,39 @@ def test_a_full_disk_names_the_dead_letters_once(tmp_path: Path) -> None:
         f"{tmp_path}/d/dead-letters.ndjson: expected a working disk, got No space left on device"
     ]
     assert tally.pending == tally.windows == 10
+
+
+def test_an_acknowledgement_is_written_though_who_noted_it_is_cancelled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox_module, "ACKS_WAITING_MAX", 1)
+    server = MemoryServer()
+    server.is_down = True
+    stream = csv_stream(tmp_path / "x.csv", 3)
+
+    class Held(DirectLanes):
+        gate: asyncio.Event | None = None
+
+        @override
+        async def turn(self, _lane: Lane) -> None:
+            if self.gate is not None:
+                await self.gate.wait()
+
+    async def main() -> None:
+        stop = Stop()
+        asyncio.get_running_loop().call_later(1.0, stop.interrupt)
+        await run(plan(tmp_path / "d", stream, grace_s=0.0), world(server), stop)
+        lanes = Held()
+        opened = await Outbox.open(RealDisk(), tmp_path / "d", clock=VirtualClock(), lanes=lanes)
+        seq = await opened.take()
+        assert seq is not None
+        lanes.gate = asyncio.Event()
+        noting = asyncio.ensure_future(opened.acknowledge(seq, status=200, replayed=False))
+        await asyncio.sleep(1.0)
+        noting.cancel()
+        await asyncio.sleep(1.0)
+        lanes.gate.set()
+        await opened.close()
+
+    run_virtual(main())
+    assert states(tmp_path / "d") == ["acknowledged"]
