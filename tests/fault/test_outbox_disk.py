@@ -168,7 +168,7 @@ def check_end(outcome: Outcome, rig: Rig, expected: Rig) -> None:
     assert {letter.epoch for letter in letters if letter is not None} == {DEAD_EPOCH}
 
 
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", range(20))
 def test_faults_in_one_run_after_the_other_lose_and_repeat_nothing(
     undisturbed: tuple[int, Rig], tmp_path: Path, seed: int
 ) -> None:
