@@ -15,7 +15,7 @@ from pathlib import Path
 
 from crc32c import crc32c
 
-from fractal_lba.protocol.errors import CorruptionError, DurabilityError
+from fractal_lba.protocol.errors import CorruptionError, DurabilityError, FencedError
 from fractal_lba.server.core import entry as entries
 from fractal_lba.server.core import names
 from fractal_lba.server.core.entry import Conflict, Decision, Entry
@@ -37,6 +37,8 @@ class _Append:
     payload: bytes
     entry: Entry
     received_ns: int
+    reopened: int
+    """How often the ledger had been reopened when the id was looked up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,6 +219,8 @@ class ShardStore:
         self._meter = meter
         self._flush_records = flush_records
         self._fenced_by: str | None = None
+        self._reopened = 0
+        self._is_behind = False
         self._commits: GroupCommit[_Append, Known] = GroupCommit(
             self._stream.name, self._commit, bounds=bounds, idle=self._idle, idle_failed=self._fence
         )
@@ -258,12 +262,23 @@ class ShardStore:
 
         Raises:
             UnavailableError: The queue is full; nothing was written.
+            FencedError: The ledger is fenced, or was since; nothing was written.
             DurabilityError: The ledger failed and is fenced; the entry may or may not be on disk.
         """
+        if self._fenced_by is not None:
+            raise FencedError(self._fenced_by)
         payload = entries.encode_entry(entry)
-        append = _Append(key=key, payload=payload, entry=entry, received_ns=received_ns)
+        append = _Append(
+            key=key,
+            payload=payload,
+            entry=entry,
+            received_ns=received_ns,
+            reopened=self._reopened,
+        )
         try:
             return await self._commits.submit(append, size=len(payload))
+        except FencedError:
+            raise  # by a failure that was told to its own submitter
         except DurabilityError as error:
             self._fence(error)
             raise
@@ -309,16 +324,32 @@ class ShardStore:
             self._meter.wal_failed(stream=self._stream.name)
 
     def _commit(self, batch: Sequence[_Append]) -> list[Known | Exception]:
+        if self._is_behind:
+            raise FencedError(f"{self._stream.name}: expected a whole index, got one that is not")
+        # What a failed commit brought to the disk all the same is remembered once the ledger is
+        # reopened: an id that was looked up before that may be decided by now.
+        current = [append for append in batch if append.reopened == self._reopened]
+        known = iter(self._write(current))
+        return [
+            next(known)
+            if append.reopened == self._reopened
+            else FencedError(f"{self._stream.name}: expected no failure since the lookup, got one")
+            for append in batch
+        ]
+
+    def _write(self, batch: Sequence[_Append]) -> list[Known]:
         frames = [
             NewFrame(received_ns=append.received_ns, meta=entries.META, payload=append.payload)
             for append in batch
         ]
         started = time.perf_counter()
         placed = self._stream.append(frames)
+        # From here on the ledger is ahead, until the index has all of it.
+        self._is_behind = True
         self._meter.synced(
             stream=self._stream.name, seconds=time.perf_counter() - started, frames=len(placed)
         )
-        known: list[Known | Exception] = []
+        known = []
         for append, frame, place in zip(batch, frames, placed, strict=True):
             on_disk = Frame(
                 seq=place.seq,
@@ -329,6 +360,7 @@ class ShardStore:
             known.append(_put(self._index, append.key, append.entry, on_disk, place.position))
         if self._index.unflushed >= self._flush_records:
             self._index.flush()
+        self._is_behind = False
         return known
 
     def _idle(self) -> None:
@@ -351,3 +383,5 @@ class ShardStore:
             torn_bytes=recovery.torn_bytes,
             damaged_ranges=len(damage),
         )
+        self._reopened += 1
+        self._is_behind = False

@@ -1,0 +1,72 @@
+"""What was looked up before a failure is not appended after it."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from tests.support.failing_disk import Effect
+from tests.support.faulty_server import Fault, Faults
+
+from fractal_lba.protocol.errors import DurabilityError, FencedError
+from fractal_lba.server.core.entry import Decision
+from fractal_lba.server.core.known import RecordKey
+from fractal_lba.server.storage.shard import ShardStore, open_shard
+from fractal_lba.server.telemetry.metrics import Metrics
+from fractal_lba.wal.group_commit import Bounds
+
+KEY = RecordKey("acme", "1.x", "0" * 64)
+DECISION = Decision(
+    tenant=KEY.tenant,
+    family=KEY.family,
+    pcs_id=KEY.pcs_id,
+    record_digest="1" * 64,
+    content_digest="2" * 64,
+    kid="acme-1",
+    params_version="1",
+    region="local",
+    status=200,
+    answer=b"{}",
+    record=b"{}",
+)
+
+
+async def store_on(disk: Faults, folder: Path) -> ShardStore:
+    files = open_shard(disk, folder, segment_bytes_max=1 << 20, map_bytes=1 << 20)
+    return ShardStore(
+        files,
+        meter=Metrics(),
+        bounds=Bounds(items_max=8, bytes_max=1 << 20, queue_items_max=8, queue_bytes_max=1 << 20),
+        flush_records=64,
+    )
+
+
+async def fail_one(store: ShardStore, disk: Faults) -> None:
+    """Append a decision whose bytes reach the disk and whose sync fails."""
+    disk.tell(Fault(at=frozenset({2}), effect=Effect.WHOLE))
+    with pytest.raises(DurabilityError):
+        await store.append(KEY, DECISION, received_ns=1)
+    assert store.fenced_by is not None
+
+
+@pytest.mark.parametrize("is_reopening", [False, True])
+def test_an_entry_looked_up_before_the_ledger_was_reopened_is_not_written(
+    tmp_path: Path, *, is_reopening: bool
+) -> None:
+    async def run() -> None:
+        disk = Faults()
+        store = await store_on(disk, tmp_path / "shard-0")
+        await fail_one(store, disk)
+        # Whoever asks now is told that nothing is known of the id: it is on disk all the same.
+        assert store.lookup(KEY) is None
+        reopening = asyncio.create_task(store.reopen())
+        if is_reopening:
+            await asyncio.sleep(0)
+        with pytest.raises(FencedError):
+            await store.append(KEY, DECISION, received_ns=2)
+        await reopening
+        known = store.lookup(KEY)
+        assert known is not None
+        assert (known.place.seq, known.received_ns) == (1, 1)
+        await store.close()
+
+    asyncio.run(run())
