@@ -1,7 +1,10 @@
 """EIO and ENOSPC under the real server: 503 at the worst, never a wrong answer, mended alone."""
 
 import errno
+import os
 import shutil
+import signal
+import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -10,13 +13,14 @@ from typing import Final
 
 import pytest
 from tests.support.failing_disk import Effect
-from tests.support.faulty_server import Fault, FaultyServer, check_here
-from tests.support.load import Load, check, conflict_of, forged_of, record_of
-from tests.support.server_process import Folder, ServerProcess, until, until_ready
+from tests.support.faulty_server import EXIT_FAILED, Fault, FaultyServer, check_here
+from tests.support.load import Load, check, conflict_of, forged_of, id_of, record_of
+from tests.support.server_process import Folder, NotStartedError, ServerProcess, until, until_ready
 
 STREAMS: Final = {"inbox-0": "inbox-0", "ledger": "shard-0/ledger"}
 """Stream names by the folder their segments are in."""
 
+STARTS_STEP: Final = 3
 FAULTS: Final = {
     "an EIO that had no effect": Fault(error=errno.EIO),
     "an EIO that had its effect": Fault(error=errno.EIO, effect=Effect.WHOLE),
@@ -170,3 +174,222 @@ def test_whichever_call_of_the_mending_fails_too_it_is_mended_in_the_end(
         list(pool.map(fail_and_mend, range(1, total + 1)))
     with capsys.disabled():
         print(f" calls of a mending that failed too: {total} of {total} ", end="")  # noqa: T201
+
+
+@pytest.fixture(scope="module")
+def ended_badly(tmp_path_factory: pytest.TempPathFactory) -> tuple[Folder, Load]:
+    """A folder whose server died in a write of the inbox, and then in one of the ledger."""
+    folder = Folder(tmp_path_factory.mktemp("ended") / "server")
+    load = Load()
+    for epoch, call in ((10, 1), (20, 3)):
+        with FaultyServer(folder) as server:
+            for known in range(epoch, epoch + 3):
+                load.settle("new", known, server.submit(record_of(known)))
+            until_idle(server)
+            server.tell(Fault(at=frozenset({call}), error=None, effect=Effect.PART))
+            with pytest.raises(OSError, match=r"."):
+                server.submit(record_of(epoch + 9))
+            server.wait()
+    report = check_here(folder)
+    assert (report.undecided_inbox, report.records) == (1, 6)
+    assert report.torn_bytes > 0
+    assert list(folder.data.rglob("inbox-0/*.cut"))
+    return folder, load
+
+
+def until_idle(server: FaultyServer) -> None:
+    """Return once nothing more is written by itself."""
+    seen = -1
+    while seen != (seen := len(server.calls())):
+        time.sleep(0.3)
+
+
+KINDS_OF_END: Final = {
+    "EIO": Fault(error=errno.EIO, effect=Effect.WHOLE),
+    "ENOSPC": Fault(error=errno.ENOSPC, effect=Effect.PART),
+    "SIGKILL": Fault(error=None, effect=Effect.PART),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS_OF_END)
+def test_whichever_call_of_a_start_fails_or_ends_it_the_next_start_recovers_everything(
+    ended_badly: tuple[Folder, Load],
+    tmp_path: Path,
+    kind: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    made, load = ended_badly
+    undecided = 29
+
+    def start(n: int) -> bool:
+        """Return whether the server ended at this call of its start."""
+        copy = Folder(tmp_path / f"copy-{n}", copy_of=made)
+        fault = replace(KINDS_OF_END[kind], at=frozenset({n}))
+        try:
+            FaultyServer(copy, fault).kill()
+            has_ended = False
+        except NotStartedError as error:
+            expected = EXIT_FAILED if fault.error else -signal.SIGKILL
+            has_ended = error.code == expected
+            assert has_ended, error  # noqa: PT017 - it may start as well
+        with FaultyServer(copy) as server:
+            until_ready(server)
+            check(server, load, load.acknowledged, connections=1)
+            again = server.submit(record_of(undecided))
+            assert again.is_replayed
+            assert server.stop() == 0
+        report = check_here(copy)
+        assert (report.problems, report.stored_twice, report.undecided_inbox) == ([], 0, 0)
+        assert report.records == len(load.acknowledged) + 1
+        shutil.rmtree(copy.path)
+        return has_ended
+
+    with FaultyServer(Folder(tmp_path / "sound", copy_of=made)) as server:
+        total = len(server.calls())
+        server.stop()
+    step = STARTS_STEP if kind != "SIGKILL" else 1
+    with ThreadPoolExecutor(4) as pool:
+        ended = sum(pool.map(start, range(1, total + 1, step)))
+    assert ended
+    with capsys.disabled():
+        print(f" calls of a start: {total}, every {step}, ended there: {ended} ", end="")  # noqa: T201
+
+
+def test_a_full_disk_refuses_and_takes_again_once_there_is_room(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root mounts a file system of a bounded size")
+    made = Folder(tmp_path / "made")
+    mount = tmp_path / "small"
+    mount.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", mount], check=True)  # noqa: S607 - mount is root's own
+    try:
+        folder = Folder(mount / "server", copy_of=made)
+        ballast = mount / "ballast"
+        ballast.write_bytes(bytes(1_400_000))
+        load = Load()
+        refused = 0
+        log = tmp_path / "server.log"
+        with ServerProcess(folder, "--mend-interval-s", "0.02", log=log) as server:
+            for epoch in range(1, 1_000):
+                reply = server.submit(record_of(epoch))
+                if reply.status == 503:
+                    assert reply.json["code"] == "storage_unavailable", reply
+                    refused = epoch
+                    break
+                load.settle("new", epoch, reply)
+            assert refused, "the disk never filled up"
+            assert server.ask("GET", "/ready").status == 503
+            assert server.ask("GET", "/health").status == 200
+            first = next(iter(load.acknowledged))
+            assert server.get(id_of(first)).status == 200
+            ballast.unlink()
+            until_ready(server)
+            for epoch in range(refused, refused + 20):
+                load.settle("new", epoch, server.submit(record_of(epoch)))
+            check(server, load, load.acknowledged)
+            assert server.stop() == 0
+        assert not load.wrong
+        code, report = folder.fsck()
+        assert (code, report["problems"], report["records"]) == (0, [], len(load.acknowledged))
+    finally:
+        subprocess.run(["umount", "-l", mount], check=True)  # noqa: S607 - as above
+
+
+STRACE: Final = shutil.which("strace")
+
+
+def can_trace() -> bool:
+    return (
+        STRACE is not None
+        and not subprocess.run(
+            [STRACE, "-o", "/dev/null", "true"], check=False, capture_output=True
+        ).returncode
+    )
+
+
+@pytest.mark.parametrize("error", ["EIO", "ENOSPC"])
+def test_the_real_server_survives_syncs_that_the_kernel_fails(
+    folder: Folder, error: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if not can_trace():
+        pytest.skip("strace is missing or may not trace here")
+    assert STRACE is not None
+    load = Load()
+    log = folder.path / "strace.log"
+    with ServerProcess(folder, "--mend-interval-s", "0.05") as server:
+        # Every thread's own third sync from now on, and each seventh after it.
+        tracer = subprocess.Popen(
+            [
+                STRACE,
+                *("-f", "-p", str(server.process.pid), "-o", str(log), "-e", "trace=fdatasync"),
+                *("-e", f"inject=fdatasync:error={error}:when=3+7"),
+            ],
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            until(lambda: is_traced(server.process.pid), "traced")
+            refused = 0
+            for epoch in range(1, 61):
+                reply = server.submit(record_of(epoch))
+                if reply.status == 503:
+                    assert reply.json["code"] == "storage_unavailable"
+                    refused += 1
+                    until_ready(server)
+                else:
+                    load.settle("new", epoch, reply)
+        finally:
+            tracer.terminate()
+            tracer.wait()
+        until_ready(server)
+        for epoch in range(1, 61):
+            load.settle("new", epoch, server.submit(record_of(epoch)))
+        check(server, load, load.acknowledged)
+        assert server.stop() == 0
+    injected = log.read_text().count("(INJECTED)")
+    assert injected > 1
+    assert refused
+    assert not load.wrong
+    code, report = folder.fsck()
+    assert (code, report["stored_twice"], report["records"]) == (0, 0, 60), report
+    with capsys.disabled():
+        print(f" (INJECTED): {injected}, answers of 503: {refused} ", end="")  # noqa: T201
+
+
+def is_traced(pid: int) -> bool:
+    return all(
+        "TracerPid:\t0\n" not in (task / "status").read_text()
+        for task in Path(f"/proc/{pid}/task").iterdir()
+    )
+
+
+def test_all_who_wait_for_an_occupied_id_share_its_failure_and_it_gets_one_outcome(
+    folder: Folder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    waiting = refused = 0
+    with FaultyServer(folder) as server:
+        for epoch in range(1, 16):
+            bodies = [record_of(epoch)] * 12 + [conflict_of(epoch)] * 4
+            # The sync of the ledger fails while the others of the id wait for it.
+            server.tell(Fault(at=frozenset({epoch % 3 + 1}), only="datasync"))
+            with ThreadPoolExecutor(len(bodies)) as pool:
+                replies = list(pool.map(server.submit, bodies))
+            until_ready(server)
+            waiting += len(bodies)
+            statuses = {reply.status for reply in replies}
+            assert statuses <= {200, 202, 409, 422, 503}, statuses
+            refused += sum(reply.status == 503 for reply in replies)
+            # Whatever was acknowledged is one outcome, of one of the two contents.
+            decisions = {reply.body for reply in replies if reply.status in {200, 202, 422}}
+            assert len(decisions) <= 1
+            server.tell(None)
+            until_ready(server)
+            firsts = [server.submit(record_of(epoch)), server.submit(conflict_of(epoch))]
+            assert sum(reply.status == 409 for reply in firsts) == 1, firsts
+            decided = next(reply.body for reply in firsts if reply.status != 409)
+            assert decisions <= {decided}
+        assert server.stop() == 0
+    report = check_here(folder)
+    assert (report.problems, report.stored_twice, report.records) == ([], 0, 15)
+    assert refused
+    with capsys.disabled():
+        print(f" requests on occupied ids: {waiting}, refused: {refused} ", end="")  # noqa: T201
