@@ -78,6 +78,8 @@ class InboxLog:
     def finish(self, seq: int) -> None:
         """Note that a body was decided or refused. The mark is written with the next batch."""
         self._open.pop(seq, None)
+        # A reopening may have found it before its handler came to its end.
+        self._left.discard(seq)
         self._finished.append(seq)
 
     def leave_open(self, seq: int) -> None:
@@ -100,7 +102,10 @@ class InboxLog:
             CorruptionError: Its bytes do not verify; it stays open on disk, as evidence.
         """
         self._left.discard(seq)
-        frame = await self._commits.call(lambda: self._stream.read(self._open[seq]))
+        position = self._open.get(seq)
+        if position is None:
+            raise CorruptionError(f"inbox: expected the body {seq}, got none that is open")
+        frame = await self._commits.call(lambda: self._stream.read(position))
         received = inbox_frame.decode_received(frame.meta)
         if frame.seq != seq or received is None:
             raise CorruptionError(f"inbox: expected the body {seq}, got another frame")
