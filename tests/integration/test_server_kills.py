@@ -2,13 +2,14 @@
 
 import json
 import random
+import signal
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 from tests.support.load import Connection, Load, check, id_of
-from tests.support.server_process import Folder, ServerProcess
+from tests.support.server_process import Folder, NotStartedError, ServerProcess
 
 from fractal_lba.protocol.timestamps import format_timestamp
 from fractal_lba.server.core import entry as entries
@@ -134,3 +135,61 @@ def test_twenty_kills_under_load_lose_nothing_and_decide_nothing_twice(
         )
     assert with_open
     assert with_undecided
+
+
+def test_a_server_stopped_in_mid_load_by_sigterm_answers_what_it_took(folder: Folder) -> None:
+    load = Load()
+    for _ in range(3):
+        with ServerProcess(folder, *SMALL) as server:
+            run = load.start(server, connections=CONNECTIONS)
+            run.wait_for(ACKNOWLEDGED_MIN, in_flight=2)
+            server.process.terminate()
+            run.end()
+            assert server.stop() == 0
+        assert not load.wrong, load.wrong
+        code, report = folder.fsck()
+        assert (code, report["undecided_inbox"], report["torn_bytes"]) == (0, 0, 0), report
+    assert_each_once(folder, load)
+
+
+def test_a_server_frozen_and_woken_late_answers_as_before_and_lets_no_second_one_in(
+    folder: Folder,
+) -> None:
+    load = Load()
+    with ServerProcess(folder, *SMALL) as server:
+        for _ in range(3):
+            run = load.start(server, connections=CONNECTIONS)
+            run.wait_for(ACKNOWLEDGED_MIN, in_flight=2)
+            server.process.send_signal(signal.SIGSTOP)
+            # Frozen, it still holds its folder: nobody else decides meanwhile.
+            with pytest.raises(NotStartedError) as refused:
+                ServerProcess(folder)
+            assert refused.value.code == 2
+            server.process.send_signal(signal.SIGCONT)
+            run.end()
+        assert not load.wrong, load.wrong
+        assert server.stop() == 0
+    assert_each_once(folder, load)
+
+
+def test_a_frozen_server_that_is_killed_leaves_its_folder_to_the_next(folder: Folder) -> None:
+    load = Load()
+    with ServerProcess(folder, *SMALL) as server:
+        run = load.start(server, connections=CONNECTIONS)
+        run.wait_for(ACKNOWLEDGED_MIN, in_flight=2)
+        server.process.send_signal(signal.SIGSTOP)
+        assert run.kill() > 0
+    assert not load.wrong, load.wrong
+    assert_each_once(folder, load)
+
+
+def test_servers_killed_right_after_they_are_ready_recover_every_time(folder: Folder) -> None:
+    load = Load()
+    with ServerProcess(folder, *SMALL) as server:
+        run = load.start(server, connections=CONNECTIONS)
+        run.wait_for(ACKNOWLEDGED_MIN)
+        run.kill()
+    for _ in range(5):
+        ServerProcess(folder, *SMALL).kill()
+    assert not load.wrong, load.wrong
+    assert_each_once(folder, load)

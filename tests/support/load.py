@@ -151,6 +151,8 @@ class Load:
         """Hold an answer to what is known."""
         with self._lock:
             self.statuses[reply.status] += 1
+            if reply.status == 503 and reply.json["code"] == "draining":
+                return  # given before the inbox: nothing was taken
             match kind:
                 case "new" | "repeat":
                     self._settle_record(epoch, reply)
