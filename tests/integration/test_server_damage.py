@@ -6,7 +6,6 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -14,9 +13,9 @@ import pytest
 from tests.support.failing_disk import FailingDisk
 from tests.support.faulty_server import Fault, FaultyServer, check_here
 from tests.support.load import Load, check, conflict_of, id_of, record_of
+from tests.support.made_folder import EPOCHS, Made, make, until_marked
 from tests.support.server_disk import (
     LEDGER,
-    Batch,
     Snapshot,
     batches,
     flip,
@@ -24,7 +23,7 @@ from tests.support.server_disk import (
     opened,
     readable,
 )
-from tests.support.server_process import Folder, ServerProcess, until, until_ready
+from tests.support.server_process import Folder, ServerProcess, until_ready
 
 from fractal_lba.protocol.identity import content_digest
 from fractal_lba.protocol.record import parse_record
@@ -33,21 +32,7 @@ from fractal_lba.server.telemetry.metrics import Metrics
 from fractal_lba.wal import Damage, RealDisk, Stream, scan_folder
 from fractal_lba.wal.group_commit import Bounds
 
-EPOCHS: Final = [1, 2, 3, 4, 5]
 NEW: Final = 900
-
-
-@dataclass(frozen=True)
-class Made:
-    """A folder of a server that ended, and where its decisions are."""
-
-    folder: Folder
-    load: Load
-    ledger: list[Batch]
-
-    def batch(self, epoch: int) -> Batch:
-        (found,) = (batch for batch in self.ledger if batch.pcs_id == id_of(epoch))
-        return found
 
 
 @pytest.fixture(scope="module")
@@ -57,32 +42,6 @@ def memory() -> Iterator[Path]:
     path = Path(tempfile.mkdtemp(dir=base if base.is_dir() else None))
     yield path
     shutil.rmtree(path)
-
-
-def make(path: Path, *, is_killed: bool) -> Made:
-    folder = Folder(path)
-    load = Load()
-    with FaultyServer(folder) as server:
-        for epoch in EPOCHS:
-            load.settle("new", epoch, server.submit(record_of(epoch)))
-        if is_killed:
-            # The idle mark is the ledger's last call: what it covers is durable for good.
-            until_marked(folder)
-        else:
-            assert server.stop() == 0
-    assert not load.wrong
-    return Made(folder, load, batches(folder.data, LEDGER))
-
-
-def until_marked(folder: Folder) -> None:
-    ledger = folder.data / LEDGER
-    until(
-        lambda: (
-            max(batch.end for batch in batches(folder.data, LEDGER))
-            < max(path.stat().st_size for path in ledger.glob("*.seg"))
-        ),
-        "the idle mark",
-    )
 
 
 @pytest.fixture(scope="module")
