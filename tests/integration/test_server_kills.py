@@ -49,15 +49,21 @@ def decided_ids(folder: Folder) -> set[str]:
 
 
 def undecided(folder: Folder, load: Load) -> dict[str, int]:
-    """Return the ids of open bodies that have no decision and will get one, with their receipts."""
+    """Return the ids of open bodies that have no decision and will get one, with their receipts.
+
+    What is finished has one, or was refused.
+    """
     bodies: dict[int, tuple[str, int]] = {}
+    finished: set[str] = set()
     for frame in frames(folder.data / names.inbox(0), names.inbox(0)):
         if inbox_frame.decode_received(frame.meta) is None:
             for seq in inbox_frame.decode_finished(frame.payload):
-                bodies.pop(seq, None)
+                if seq in bodies:
+                    finished.add(bodies.pop(seq)[0])
         else:
             bodies[frame.seq] = json.loads(frame.payload)["pcs_id"], frame.received_ns
     excluded = decided_ids(folder) | {id_of(epoch) for epoch in load.forged}
+    assert finished <= excluded
     found: dict[str, int] = {}
     for pcs_id, received_ns in bodies.values():
         if pcs_id not in excluded:
