@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from tests.support.failing_disk import FailingDisk
+from tests.support.failing_disk import Effect, FailingDisk
 from tests.support.faulty_server import Fault, FaultyServer, check_here
 from tests.support.load import Load, check, conflict_of, id_of, record_of
 from tests.support.made_folder import EPOCHS, Made, make, until_marked
@@ -27,6 +27,7 @@ from tests.support.server_process import Folder, ServerProcess, until_ready
 
 from fractal_lba.protocol.identity import content_digest
 from fractal_lba.protocol.record import parse_record
+from fractal_lba.protocol.timestamps import format_timestamp
 from fractal_lba.server.storage.inbox import InboxLog
 from fractal_lba.server.telemetry.metrics import Metrics
 from fractal_lba.wal import Damage, RealDisk, Stream, scan_folder
@@ -92,9 +93,10 @@ def torn(path: Path) -> Made:
         for epoch in EPOCHS[:-1]:
             load.settle("new", epoch, server.submit(record_of(epoch)))
         until_marked(folder)
-        # Its batch carries the durable offset before it; the process ends before its own mark.
-        server.tell(Fault(at=frozenset({5}), error=None))
-        load.settle("new", EPOCHS[-1], server.submit(record_of(EPOCHS[-1])))
+        # The process ends when its ledger's sync is done: no index, no answer, no mark follows.
+        server.tell(Fault(at=frozenset({4}), error=None, effect=Effect.WHOLE))
+        with pytest.raises(OSError, match=r"."):
+            server.submit(record_of(EPOCHS[-1]))
         server.wait()
     assert not load.wrong
     return Made(folder, load, batches(folder.data, LEDGER))
@@ -162,13 +164,17 @@ def test_a_server_goes_on_after_a_torn_tail_and_counts_it(
     unmarked: Made, tmp_path: Path, stream: str, share: float
 ) -> None:
     folder = Folder(tmp_path / "copy", copy_of=unmarked.folder)
+    received_ns = batches(folder.data, LEDGER)[-1].received_ns
     batch = batches(folder.data, stream)[-1]
     torn_bytes = int((batch.end - batch.start) * share)
     os.truncate(batch.path, batch.start + torn_bytes)
     assert check_here(folder).torn_bytes == torn_bytes
     with FaultyServer(folder) as server:
-        # With the ledger torn the inbox has it still: it is decided as when it was received.
-        check(server, unmarked.load, EPOCHS)
+        check(server, unmarked.load, EPOCHS[:-1])
+        # One of the two logs has the last one still: it is decided as when it was received.
+        last = server.submit(record_of(EPOCHS[-1]))
+        assert last.is_replayed
+        assert last.headers["x-received-at"] == format_timestamp(received_ns // 1_000_000)
         assert metric(server, "flk_wal_torn_bytes_total", stream) == torn_bytes
         assert server.submit(record_of(NEW)).status == 200
         assert server.stop() == 0

@@ -29,6 +29,7 @@ class Batch:
     seq: int
     start: int
     end: int
+    received_ns: int
     pcs_id: str = ""
 
 
@@ -42,7 +43,8 @@ def batches(data: Path, stream: str) -> list[Batch]:
         size = FRAME_HEADER_BYTES + len(frame.meta) + len(frame.payload)
         pcs_id = decode_entry(frame.meta, frame.payload).pcs_id if stream == LEDGER else ""
         start = position.offset - BATCH_HEADER_BYTES
-        found.append(Batch(path, frame.seq, start, position.offset + size, pcs_id))
+        end = position.offset + size
+        found.append(Batch(path, frame.seq, start, end, frame.received_ns, pcs_id))
     return found
 
 
