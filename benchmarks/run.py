@@ -8,12 +8,23 @@ import argparse
 import sys
 import tempfile
 from pathlib import Path
+from typing import Final
 
 from benchmarks import append, submit, verify
 from benchmarks.figures import table
 from benchmarks.machine import header
 
 from fractal_lba.server.config import Settings
+
+BEGIN: Final = "<!-- bench -->"
+END: Final = "<!-- /bench -->"
+
+
+def quote(document: Path, output: str) -> None:
+    """Put the output into a document, in the place of what was quoted there before."""
+    before, _, rest = document.read_text(encoding="utf-8").partition(f"{BEGIN}\n")
+    _, _, after = rest.partition(f"{END}\n")
+    document.write_text(f"{before}{BEGIN}\n{output}\n{END}\n{after}", encoding="utf-8")
 
 
 def main() -> int:
@@ -26,10 +37,14 @@ def main() -> int:
         help="where the files under measurement are written: its disk is the one measured; "
         "default: the current folder",
     )
+    parser.add_argument(
+        "--quote", type=Path, help=f"also put the output between {BEGIN} and {END} of this file"
+    )
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=arguments.folder, prefix=".bench-") as name:
         folder = Path(name)
-        print(header(folder, batch_records_max=Settings().batch_records_max), flush=True)
+        facts = header(folder, batch_records_max=Settings().batch_records_max)
+        print(facts, flush=True)
         figures = []
         for module, measure in (
             ("verify", verify.measure),
@@ -39,6 +54,8 @@ def main() -> int:
             print(f"measuring {module} …", file=sys.stderr, flush=True)
             figures += measure()
     print(f"\n{table(figures)}")
+    if arguments.quote:
+        quote(arguments.quote, f"{facts}\n\n{table(figures)}")
     return 0
 
 

@@ -6,6 +6,7 @@ import pytest
 from benchmarks import append, submit, verify
 from benchmarks.figures import SAMPLES_MIN
 from benchmarks.machine import header
+from benchmarks.run import quote
 
 
 def test_checking_a_record_gives_its_figures(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,3 +50,13 @@ def test_the_header_tells_what_a_figure_depends_on(tmp_path: Path) -> None:
     lines = header(tmp_path, batch_records_max=256)
     for fact in ("commit", "cores", "Python", "fsync", "dedup", "batch", "disk", "client"):
         assert f"- {fact}: " in lines
+
+
+def test_the_output_is_quoted_in_the_place_of_the_one_before(tmp_path: Path) -> None:
+    document = tmp_path / "README.md"
+    document.write_text("a\n<!-- bench -->\nold\n<!-- /bench -->\nz\n", encoding="utf-8")
+    quote(document, "new")
+    quote(document, "newer")
+    assert document.read_text(encoding="utf-8") == (
+        "a\n<!-- bench -->\nnewer\n<!-- /bench -->\nz\n"
+    )
