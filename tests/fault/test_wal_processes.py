@@ -63,7 +63,7 @@ def test_a_second_process_on_a_data_folder_is_refused_by_name(tmp_path: Path) ->
         with pytest.raises(LockedError) as refused:
             lock_folder(RealDisk(), folder)
         assert str(refused.value) == (
-            f"data folder data: expected no other process, got pid {process.pid}"
+            f"data folder {folder}: expected no other process, got pid {process.pid}"
         )
 
 

@@ -103,8 +103,9 @@ def test_what_is_shown_can_be_run(made: Folder, tmp_path: Path) -> None:
 
 def test_a_wrong_setting_is_named_wherever_it_comes_from(made: Folder, tmp_path: Path) -> None:
     config = ("--config", made.config)
-    for command in (("config", "check"), ("config", "show"), ("run",), ("fsck",)):
+    for command in (("config", "check"), ("config", "show"), ("run",)):
         assert_unusable(run(*command, *config, "--body-timeout-s", "0"), "body_timeout_s")
+    assert_unusable(run("fsck", *config, "--shards", "No"), "shards")
     assert_unusable(run("run", *config, FLBA_GRACE_S="soon"), "environment", "grace_s")
     assert_unusable(run("run", *config, FLBA_NO_SUCH="1"), "environment", "no_such")
     wrong = tmp_path / "server.toml"
@@ -147,9 +148,10 @@ def test_a_keyring_that_cannot_be_used_is_named(folder: Folder, broken: str) -> 
             path.write_text("{secret-word")
         case _:
             path.chmod(0o644)
-    done = run("run", "--config", folder.config, "--listen", "127.0.0.1:0")
-    assert_unusable(done, "keyring.json")
-    assert "secret-word" not in done.stderr
+    for command in (("run", "--listen", "127.0.0.1:0"), ("config", "check")):
+        done = run(*command, "--config", folder.config)
+        assert_unusable(done, "keyring.json")
+        assert "secret-word" not in done.stderr
 
 
 def test_a_folder_that_a_server_holds_is_refused_by_name(folder: Folder) -> None:

@@ -31,11 +31,17 @@ _CONFIG = click.option(
 )
 
 
-def _with_settings(command: Callable[..., None]) -> Callable[..., None]:
-    for name, meaning in reversed(descriptions().items()):
-        flag = "--" + name.replace("_", "-")
-        command = click.option(flag, f"set_{name}", metavar="VALUE", help=meaning)(command)
-    return command
+def _with_settings(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return a decorator that gives a command a flag for each of these settings, or for all."""
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        for name, meaning in reversed(descriptions().items()):
+            if not names or name in names:
+                flag = "--" + name.replace("_", "-")
+                command = click.option(flag, f"set_{name}", metavar="VALUE", help=meaning)(command)
+        return command
+
+    return decorate
 
 
 def _load(config: Path, flags: dict[str, str | None]) -> Settings:
@@ -52,9 +58,11 @@ def _unusable(error: Exception) -> NoReturn:
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(version("fractal-lba"), prog_name="fractal-server")
+@click.version_option(
+    version("fractal-lba"), prog_name="fractal-server", message="%(prog)s %(version)s"
+)
 def main() -> None:
-    r"""Verify signed records, remember each exactly once, answer from what is on disk.
+    """Verify signed records, remember each exactly once, answer from what is on disk.
 
     \b
     Example:
@@ -67,7 +75,7 @@ def main() -> None:
       0  done; for run: drained after SIGTERM or SIGINT; for fsck: nothing is wrong
       1  fsck: something is wrong and named; run: the disk failed while opening
       2  unusable input: a setting, a file, a folder that another server holds
-    """
+    """  # noqa: D301 - click takes a backspace as "keep these lines"
 
 
 @main.command()
@@ -81,8 +89,10 @@ def init(folder: Path) -> None:
     """
     try:
         made = app.initialise(folder)
-    except (ContractError, OSError) as error:
+    except ContractError as error:
         _unusable(error)
+    except OSError as error:
+        _unusable(ContractError(f"{folder}: expected a folder to write, got {error.strerror}"))
     for path in (made.settings, made.server_keyring, made.agent_keyring, made.token, made.data):
         click.echo(path)
 
@@ -94,7 +104,7 @@ def init(folder: Path) -> None:
     is_flag=True,
     help="Decide ids again that are lost to damage in the ledger. Restore its segments if you can.",
 )
-@_with_settings
+@_with_settings()
 def run(config: Path, accept_loss: bool, **flags: str | None) -> None:  # noqa: FBT001 - a flag of the command line
     """Serve until SIGTERM or SIGINT.
 
@@ -127,7 +137,7 @@ def _announce(url: str) -> None:
 
 @main.command()
 @_CONFIG
-@_with_settings
+@_with_settings("data", "shards")
 def fsck(config: Path, **flags: str | None) -> None:
     """Read everything on disk and say what is wrong, as one JSON object on stdout. Changes nothing.
 
@@ -149,16 +159,20 @@ def config() -> None:
 
 @config.command()
 @_CONFIG
-@_with_settings
+@_with_settings()
 def check(config: Path, **flags: str | None) -> None:
-    """Say whether the settings can be used."""
-    _load(config, flags)
+    """Say whether run could use the settings, the keyring and the data folder they name."""
+    settings = _load(config, flags)
+    try:
+        app.check(settings, config.resolve().parent)
+    except ContractError as error:
+        _unusable(error)
     click.echo("OK")
 
 
 @config.command()
 @_CONFIG
-@_with_settings
+@_with_settings()
 def show(config: Path, **flags: str | None) -> None:
     """Print the settings in force as server.toml."""
     click.echo(to_toml(_load(config, flags)), nl=False)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from fractal_lba.keyfile import load_keyring
 from fractal_lba.protocol.errors import ContractError
 from fractal_lba.protocol.judge import CURRENT_PARAMS, Params
 from fractal_lba.server.config import Settings, listen_address, resolve, secret_value
@@ -86,6 +87,7 @@ class Server:
             DurabilityError: The disk failed while opening, or another server holds the folder.
         """
         settings = self._settings
+        credentials = _metrics_credentials(settings, self._base)
         data = resolve(self._base, settings, "data")
         shards = data_folder.check(data, settings.shards)
         async with AsyncExitStack() as stack:
@@ -114,7 +116,7 @@ class Server:
             mender = Mender(inbox=inbox, shard=shard, intake=intake, meter=self._metrics)
             count = await mender.settle_left_open()
             _log.info("recovered what was left open", extra={"count": count})
-            handlers = self._handlers(intake, inbox, shard, keyring)
+            handlers = self._handlers(intake, inbox, shard, keyring, credentials)
             async with asyncio.TaskGroup() as tasks:
                 background = [
                     tasks.create_task(mender.run(interval_s=settings.mend_interval_s)),
@@ -192,15 +194,14 @@ class Server:
         )
 
     def _handlers(
-        self, intake: Intake, inbox: InboxLog, shard: ShardStore, keyring: KeyringFile
+        self,
+        intake: Intake,
+        inbox: InboxLog,
+        shard: ShardStore,
+        keyring: KeyringFile,
+        credentials: tuple[str, str] | None,
     ) -> Handlers:
         settings = self._settings
-        credentials = None
-        if settings.metrics_user:
-            credentials = (
-                settings.metrics_user,
-                secret_value(settings.metrics_password, self._base),
-            )
         return Handlers(
             intake=intake,
             inbox=inbox,
@@ -289,6 +290,24 @@ def bind(settings: Settings) -> socket.socket:
             f"listen: expected an address to bind, got {settings.listen}: {error.strerror}"
         ) from error
     return listener
+
+
+def _metrics_credentials(settings: Settings, base: Path) -> tuple[str, str] | None:
+    if not settings.metrics_user:
+        return None
+    password = secret_value("metrics_password", settings.metrics_password, base)
+    return settings.metrics_user, password
+
+
+def check(settings: Settings, base: Path) -> None:
+    """Check what the settings name: the keyring, the data folder, the metrics password.
+
+    Raises:
+        ContractError: One of them cannot be used.
+    """
+    _metrics_credentials(settings, base)
+    data_folder.check(resolve(base, settings, "data"), settings.shards)
+    load_keyring(resolve(base, settings, "keyring"))
 
 
 def initialise(folder: Path) -> Provisioned:

@@ -26,12 +26,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         "127.0.0.1:8080"
     )
     data: Annotated[
-        str, msgspec.Meta(description="The data folder: inbox, ledgers and indexes.")
+        str, msgspec.Meta(description="The data folder, from server.toml's folder on.")
     ] = "data"
     keyring: Annotated[
         str,
         msgspec.Meta(
-            description="The keyring file, mode 0600; reloaded on SIGHUP and when it changes."
+            description="The keyring, mode 0600, from server.toml's folder on; reloaded on change."
         ),
     ] = "keyring.json"
     keyring_poll_s: Annotated[
@@ -219,23 +219,25 @@ def resolve(base: Path, settings: Settings, name: str) -> Path:
     return base / str(getattr(settings, name))
 
 
-def secret_value(reference: str, base: Path) -> str:
+def secret_value(setting: str, reference: str, base: Path) -> str:
     """Return what an ``env:NAME`` or ``file:PATH`` reference holds.
 
     Raises:
         ContractError: It is neither, or is not there; the message never holds the value.
     """
     kind, _, name = reference.partition(":")
-    if kind == "env" and name in os.environ:
+    if kind == "env":
+        if name not in os.environ:
+            raise ContractError(f"{setting}: expected the variable {name} to be set, got none")
         return os.environ[name]
     if kind == "file":
         try:
             return (base / name).read_text(encoding="utf-8").strip()
         except OSError as error:
             raise ContractError(
-                f"{reference}: expected a readable file, got {error.strerror}"
+                f"{setting}: {reference}: expected a readable file, got {error.strerror}"
             ) from error
-    raise ContractError("secret: expected env:NAME of a set variable or file:PATH, got neither")
+    raise ContractError(f"{setting}: expected env:NAME or file:PATH, got neither")
 
 
 def listen_address(settings: Settings) -> tuple[str, int]:

@@ -98,9 +98,9 @@ def test_a_secret_comes_from_a_file_or_the_environment(
 ) -> None:
     (tmp_path / "password").write_text("from-file\n")
     monkeypatch.setenv("METRICS", "from-environment")
-    assert secret_value("file:password", tmp_path) == "from-file"
-    assert secret_value("env:METRICS", tmp_path) == "from-environment"
+    assert secret_value("metrics_password", "file:password", tmp_path) == "from-file"
+    assert secret_value("metrics_password", "env:METRICS", tmp_path) == "from-environment"
     for reference in ("file:absent", "env:ABSENT_NAME", "plain-secret"):
-        with pytest.raises(ContractError) as caught:
-            secret_value(reference, tmp_path)
+        with pytest.raises(ContractError, match="metrics_password") as caught:
+            secret_value("metrics_password", reference, tmp_path)
         assert "plain-secret" not in str(caught.value)

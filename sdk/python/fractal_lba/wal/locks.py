@@ -43,13 +43,13 @@ def lock_folder(disk: Disk, folder: Path, what: str | None = None) -> FolderLock
     Args:
         disk: Where it is.
         folder: To lock.
-        what: Its name in the message another process gets; by default ``data folder NAME``.
+        what: Its name in the message another process gets; by default ``data folder PATH``.
 
     Raises:
         LockedError: Another process holds it; the message names the folder and that process.
         DurabilityError: The lock file cannot be made or written; nothing is held.
     """
-    named = what or f"data folder {folder.name}"
+    named = what or f"data folder {folder}"
     path = folder / LOCK_NAME
     note = f"pid {os.getpid()}".encode()
     try:

@@ -41,6 +41,13 @@ class Damage:
     what: str
     is_loss: bool = True
 
+    def __str__(self) -> str:
+        """Return it for a person: where, how much, what, and which frames."""
+        where = f"{self.segment} at {self.offset}, {self.length} bytes: {self.what}"
+        if self.first_seq is None and self.last_seq is None:
+            return where
+        return f"{where}; frames {self.first_seq or '?'} to {self.last_seq or '?'} lost"
+
 
 @dataclass(frozen=True, slots=True)
 class Recovery:

@@ -10,6 +10,8 @@ from fractal_lba.protocol.errors import ContractError
 from fractal_lba.server.core import names
 
 FORMAT_VERSION = 1
+FOLDER_MODE = 0o700
+"""Ids and tenants are nobody's but the server's."""
 
 
 class _ShardSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -44,7 +46,7 @@ def create(folder: Path, shard_names: tuple[str, ...]) -> None:
     path = folder / names.SHARDS
     if path.exists():
         raise ContractError(f"{path}: expected no data folder, got one")
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
     shard_set = ShardSet(
         format_version=FORMAT_VERSION,
         data_id=secrets.token_hex(16),

@@ -266,9 +266,14 @@ class LmdbIndex:
 
     def _open_once(self) -> tuple[lmdb.Environment, lmdb._Database, lmdb._Database]:
         if not self._is_read_only:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            for folder in (self._folder.parent, self._folder):
+                folder.mkdir(mode=0o700, exist_ok=True)
         env = lmdb.open(
-            str(self._folder), map_size=self._map_bytes, max_dbs=2, readonly=self._is_read_only
+            str(self._folder),
+            map_size=self._map_bytes,
+            max_dbs=2,
+            mode=0o600,
+            readonly=self._is_read_only,
         )
         try:
             pages = env.info()["last_pgno"] + 1

@@ -60,7 +60,7 @@ def provision(folder: Path) -> Provisioned:
             raise ContractError(
                 f"{path}: expected nothing there, got something; init changes no folder"
             )
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=data_folder.FOLDER_MODE, parents=True, exist_ok=True)
     seed = secrets.token_bytes(32)
     token = secrets.token_urlsafe(_TOKEN_BYTES)
     key = {"kid": KID, "tenant": TENANT, "alg": "ed25519", "public": _base64(ed25519_public(seed))}

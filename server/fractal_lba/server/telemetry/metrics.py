@@ -142,6 +142,8 @@ class Metrics:
 
     def recovered(self, *, stream: str, torn_bytes: int, damaged_ranges: int) -> None:
         """Count what opening a log found."""
+        # A series that begins with its first error shows no increase.
+        self._wal_errors.labels(stream).inc(0)
         self._torn.labels(stream).inc(torn_bytes)
         self._damaged.labels(stream).set(damaged_ranges)
 
