@@ -70,6 +70,10 @@ DIR/outbox. A rerun goes on behind the last window kept, also after a crash, and
 appended to a file since. A file that is shorter than it was read, or differs right before that
 position, is refused; a change further in front is not noticed. 1 or 2 rows appended later wait for
 more. A live source has no position: its epochs go on.
+
+A last CSV line without a line end counts as a line. Where the file later goes on inside that line,
+it is refused with the row's number. Such a line with too few cells is not there yet: it is left for
+the next run, and the run says so. Append whole lines to a file that grows.
 """
 
 

@@ -89,6 +89,8 @@ class Observer:
             while not await first_of(self._stop.observing, self._outbox.room()):
                 piece = await self._lanes.run(Lane.FILES, next, windows, None)
                 if piece is None:
+                    if stream.source.left_over:
+                        self._tally.left_over(stream.source.left_over)
                     return
                 epoch = self._outbox.contents.next_epoch(shard_id, is_live=False)
                 await self._keep(piece, source=key, shard_id=shard_id, epoch=epoch)

@@ -42,6 +42,7 @@ class Tally:
         trouble: Why the last attempt had to be repeated; empty since the last final answer.
         regimes: Observed windows by regime.
         unreadable: Pending windows, and frames of the outbox, that cannot be read any more.
+        notes: What a source holds and was left for a later run, because it is not whole yet.
         source_failures: Why a source could not be read, or not to its end.
         durability_failures: What could not be written or read back.
     """
@@ -59,6 +60,7 @@ class Tally:
     trouble: str = ""
     regimes: dict[str, int] = field(default_factory=lambda: {regime.value: 0 for regime in Regime})
     unreadable: int = 0
+    notes: list[str] = field(default_factory=list)
     source_failures: list[str] = field(default_factory=list)
     durability_failures: list[str] = field(default_factory=list)
 
@@ -92,6 +94,11 @@ class Tally:
         self.retries += 1
         self.trouble = why
 
+    def left_over(self, what: str) -> None:
+        """Note what a source holds that is not whole yet; no failure."""
+        self.notes.append(what)
+        self.say(what)
+
     def source_failed(self, why: str) -> None:
         """Note that a source cannot be read, or not to its end."""
         self.source_failures.append(why)
@@ -117,6 +124,7 @@ class Tally:
             "slowest_answer_ms": self.slowest_answer_ms,
             "retries": self.retries,
             "unreadable": self.unreadable,
+            "notes": self.notes,
             "source_failures": self.source_failures,
             "durability_failures": self.durability_failures,
             "exit_code": int(self.exit),

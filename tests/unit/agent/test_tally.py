@@ -87,6 +87,7 @@ def test_the_report_is_a_partition() -> None:
         "slowest_answer_ms": 250.0,
         "retries": 0,
         "unreadable": 0,
+        "notes": [],
         "source_failures": [],
         "durability_failures": [],
         "exit_code": 3,

@@ -27,6 +27,9 @@ class FileSource(Protocol):
 
     profile: Profile
 
+    left_over: str
+    """What the last reading found and left for a later run, in words; empty for nothing."""
+
     def windows(self, after: SourcePosition | None, window: int) -> Generator[Window, None, None]:
         """Yield the windows behind a position in order; blocking.
 

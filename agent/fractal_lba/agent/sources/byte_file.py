@@ -23,6 +23,7 @@ class ByteFile:
     """A regular file, read as it is."""
 
     profile = Profile.BYTES
+    left_over = ""
 
     def __init__(self, path: Path) -> None:
         self.name = str(path)

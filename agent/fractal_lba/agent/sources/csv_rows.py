@@ -4,6 +4,11 @@ The format is RFC 4180 in UTF-8 with commas; the first row names the columns; em
 skipped. The position is the byte offset behind the last row taken, so that a return reads nothing
 twice; its mark covers the header and what stands before the offset. Rows are counted from 1 behind
 the header.
+
+At the end of the file a last line without a line end counts as a line. Where the byte before the
+position, which the mark vouches for, is no line feed, reading ended inside a line: the file may go
+on from there with a line end and nothing else. A last line without a line end that has too few
+cells is not there yet.
 """
 
 import csv
@@ -68,11 +73,13 @@ class CsvRows:
             if len(names) > _COLUMNS_KEY_MAX:
                 names = "sha256:" + hashlib.sha256(names.encode()).hexdigest()
             self.key += f"#columns={names}"
+        self.left_over = ""
         self._path = path
         self._columns = columns
 
     def windows(self, after: SourcePosition | None, window: int) -> Generator[Window, None, None]:
         """Yield windows of rows; see ``FileSource.windows``."""
+        self.left_over = ""
         try:
             with self._path.open("rb") as file:
                 yield from self._windows(file, after, window)
@@ -95,9 +102,7 @@ class CsvRows:
             done = after.units
             check_size(self.name, after, size=file.seek(0, 2), unit="bytes")
             check_mark(self.name, after, mark=_mark_before(file, header_bytes, after.offset))
-            file.seek(after.offset)
-            lines.offset = after.offset
-            lines.row = done
+            lines.go_on(after)
         rows: list[array[float]] = []
         ends: list[int] = []
         source = self._rows(lines, header, chosen)
@@ -154,6 +159,12 @@ class CsvRows:
         """Yield the chosen cells of each row as numbers."""
         for cells in lines.cells():
             lines.row += 1
+            if lines.is_open and _may_be_cut(cells, header):
+                self.left_over = (
+                    f"{self.name}: row {lines.row} has {len(cells)} of {len(header)} cells and no"
+                    " line end yet: it is left for the next run"
+                )
+                return
             if len(cells) != len(header):
                 raise ContractError(
                     f"{self.name}: row {lines.row}: expected {len(header)} cells, got {len(cells)}"
@@ -175,14 +186,36 @@ class _Lines:
     """The lines of a file as text, with the offset behind the last one taken.
 
     ``csv.reader`` takes a line only when it needs one, so that after each row ``offset`` is its
-    end.
+    end. A line without a line end is the last one, whatever the file gains meanwhile: its rest must
+    not be taken for a line of its own.
     """
 
     def __init__(self, file: BinaryIO, name: str) -> None:
         self.offset = 0
         self.row = 0
+        self.is_open = False
         self._file = file
         self._name = name
+
+    def go_on(self, after: SourcePosition) -> None:
+        """Go on behind a position, and behind the line end of a line that was open there.
+
+        Raises:
+            ContractError: The line went on instead: its row was observed with other values than it
+                has now.
+        """
+        self.offset, self.row = after.offset, after.units
+        if _read_at(self._file, after.offset - 1, 1) == b"\n":
+            return
+        rest = self._file.readline(LINE_BYTES_MAX)
+        if rest.strip(b"\r\n"):
+            raise ContractError(
+                f"{self._name}: row {self.row} was observed before its line ended: expected a line"
+                f" end at byte {self.offset}, got more of the line;"
+                " give the file another name or use another data folder"
+            )
+        self.offset += len(rest)
+        self.is_open = not rest.endswith(b"\n")
 
     def cells(self) -> Iterator[list[str]]:
         """Yield the cells of each row that is not empty."""
@@ -197,12 +230,15 @@ class _Lines:
             ) from error
 
     def _line(self) -> str:
+        if self.is_open:
+            return ""
         data = self._file.readline(LINE_BYTES_MAX)
         if len(data) == LINE_BYTES_MAX and not data.endswith(b"\n"):
             raise ContractError(
                 f"{self._name}: row {self.row + 1}: expected a line of at most"
                 f" {LINE_BYTES_MAX} bytes, got a longer one"
             )
+        self.is_open = bool(data) and not data.endswith(b"\n")
         text = data.removeprefix(_BOM) if self.offset == 0 else data
         self.offset += len(data)
         try:
@@ -211,6 +247,13 @@ class _Lines:
             raise ContractError(
                 f"{self._name}: row {self.row + 1}: expected UTF-8, got other bytes"
             ) from error
+
+
+def _may_be_cut(cells: list[str], header: list[str]) -> bool:
+    """Return whether a row without a line end may be the beginning of one that can be read."""
+    if len(cells) == len(header) > 1:
+        return not cells[-1].strip()  # cut right behind the last comma
+    return len(cells) < len(header)
 
 
 def _mark_before(file: BinaryIO, header: bytes, offset: int) -> str:

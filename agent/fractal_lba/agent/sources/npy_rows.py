@@ -40,6 +40,7 @@ class NpyRows:
     """One array file."""
 
     profile = Profile.POINTS
+    left_over = ""
 
     def __init__(self, path: Path) -> None:
         self.name = str(path)
