@@ -94,7 +94,8 @@ class Shipper:
         if not is_about(answer, record.pcs_id):
             raise UnavailableError(
                 f"answer {answer.status} to outbox frame {seq}: expected a decision about this"
-                " record, got something else",
+                " record or a problem document with a code, got something else: is the URL that of"
+                " a fractal-server?",
                 retry_after_s=answer.retry_after_s,
             )
         return answer

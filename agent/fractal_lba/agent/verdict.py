@@ -2,7 +2,8 @@
 
 Pure. The rule: a record leaves the outbox only by an answer that cannot change any more, and a
 success counts only when it speaks of that very record, so that a proxy's friendly page is no
-acknowledgement.
+acknowledgement, and a refusal only when it is the server's own, so that its error page is none
+either.
 """
 
 from enum import StrEnum
@@ -17,7 +18,7 @@ class Fate(StrEnum):
 
     ACCEPTED = "accepted"  # 200
     ESCALATED = "escalated"  # 202: accepted, and a person should look
-    DEAD = "dead"  # 409, 422 and every other final 4xx: kept in the dead letters
+    DEAD = "dead"  # 409, 422 and every other final 4xx of the server: kept in the dead letters
 
 
 _SUCCESS = 2
@@ -40,10 +41,13 @@ def fate_of(status: int) -> Fate:
 def is_about(answer: Answer, pcs_id: str) -> bool:
     """Return whether an answer may be taken as one about this record.
 
-    A success must carry the decision with the record's id. Refusals are taken as they are: their
-    record is kept with the dead letters, so that a refusal by something in between loses nothing.
+    A success must carry the decision with the record's id; a refusal that decision or a problem
+    document with a ``code``. Anything else comes from something in between or from another address,
+    and the record's fate is open. An answer that is not final is taken as it is.
     """
-    if fate_of(answer.status) is Fate.DEAD or not answer.is_final:
+    if not answer.is_final:
+        return True
+    if fate_of(answer.status) is Fate.DEAD and answer.code is not None:
         return True
     try:
         return msgspec.json.decode(answer.body, type=_Decision).pcs_id == pcs_id

@@ -24,7 +24,7 @@ from typing_extensions import override
 from fractal_lba.agent import outbox as outbox_module
 from fractal_lba.agent.deadletters import read_dead_letters
 from fractal_lba.agent.ports import Lane
-from fractal_lba.agent.run import Plan
+from fractal_lba.agent.run import Plan, run_agent
 from fractal_lba.agent.sources.byte_file import ByteFile
 from fractal_lba.agent.sources.choose import FileStream
 from fractal_lba.agent.stop import Stop
@@ -98,6 +98,29 @@ class TestShipping:
         )
         assert len(server.sent) == 4
         assert (tally.retries, tally.accepted) == (3, 1)
+
+    @pytest.mark.parametrize("status", [403, 404])
+    def test_a_refusal_that_is_not_the_servers_is_sent_again_and_said(
+        self, tmp_path: Path, status: int
+    ) -> None:
+        why: list[str] = []
+
+        class Portal(MemoryServer):
+            @override
+            async def submit(self, body: bytes) -> Answer:
+                if len(self.sent) < 3:
+                    self.sent.append(json.loads(body))
+                    return Answer(status=status, body=b"<html>nothing here</html>")
+                why.append(tally.trouble)
+                return await super().submit(body)
+
+        server = Portal()
+        tally = Tally(say=lambda _text: None)
+        given = plan(tmp_path / "d", csv_stream(tmp_path / "x.csv", 3))
+        run_virtual(run_agent(given, world(server), Stop(), tally))
+        assert (tally.retries, tally.accepted, tally.dead_letters) == (3, 1, 0)
+        assert why[0].startswith(f"answer {status} to outbox frame 1: expected a decision about")
+        assert list(read_dead_letters(RealDisk(), tmp_path / "d")) == []
 
     def test_a_lost_acknowledgement_leads_to_a_repeat_that_is_counted(self, tmp_path: Path) -> None:
         server = MemoryServer()

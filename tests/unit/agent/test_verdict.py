@@ -41,6 +41,22 @@ def test_a_success_that_names_another_record_or_none_is_no_acknowledgement(body:
     assert not is_about(Answer(status=200, body=body), PCS_ID)
 
 
-@pytest.mark.parametrize("status", [400, 404, 409, 422, 429, 500, 503])
-def test_any_other_answer_is_taken_as_it_is(status: int) -> None:
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 422])
+def test_a_refusal_counts_when_it_has_a_code(status: int) -> None:
+    assert is_about(Answer(status=status, body=b"{}", code="unknown_key"), PCS_ID)
+
+
+def test_a_refusal_counts_when_it_is_the_decision_about_the_record() -> None:
+    assert is_about(Answer(status=422, body=decision(PCS_ID)), PCS_ID)
+    assert not is_about(Answer(status=422, body=decision("cd" * 32)), PCS_ID)
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 413, 422])
+@pytest.mark.parametrize("body", [b"", b"<html>", b'{"detail":"Not Found"}'])
+def test_a_refusal_by_something_in_between_is_none(status: int, body: bytes) -> None:
+    assert not is_about(Answer(status=status, body=body), PCS_ID)
+
+
+@pytest.mark.parametrize("status", [302, 408, 429, 500, 503])
+def test_an_answer_that_is_not_final_is_taken_as_it_is(status: int) -> None:
     assert is_about(Answer(status=status, body=b"<html>"), PCS_ID)

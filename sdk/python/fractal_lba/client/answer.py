@@ -1,8 +1,8 @@
 """Answers: what a server said, as a value.
 
 Pure: headers and bytes in, values out. The rule kept here is which answers are final: a final
-    answer will
-not change however often the same bytes are sent, so it is the only thing that may end a retry.
+answer will not change however often the same bytes are sent, so it is the only thing that may end a
+retry.
 """
 
 import re
@@ -56,7 +56,8 @@ def is_final(status: int) -> bool:
     """Return whether a status ends the sending of a record.
 
     Final are 2xx and every 4xx but 408 and 429. A redirect is not: following it would carry a
-    record to a host nobody configured.
+    record to a host nobody configured. Whether a 4xx is the server's own, and not the page of
+    something in between, its ``code`` or its decision tells.
     """
     if status in (_REQUEST_TIMEOUT, _TOO_MANY_REQUESTS):
         return False
