@@ -24,6 +24,9 @@ class Fate(StrEnum):
 _SUCCESS = 2
 _ESCALATED_STATUS = 202
 
+# A server never answers a record so: the path in `--url` is wrong.
+_ABOUT_THE_ADDRESS = (404, 405)
+
 
 class _Decision(msgspec.Struct):
     """The member of a decision body that tells whose decision it is."""
@@ -43,10 +46,13 @@ def is_about(answer: Answer, pcs_id: str) -> bool:
 
     A success must carry the decision with the record's id; a refusal that decision or a problem
     document with a ``code``. Anything else comes from something in between or from another address,
-    and the record's fate is open. An answer that is not final is taken as it is.
+    and the record's fate is open; so is a 404 or 405 by whomever, which speaks of the address. An
+    answer that is not final is taken as it is.
     """
     if not answer.is_final:
         return True
+    if answer.status in _ABOUT_THE_ADDRESS:
+        return False
     if fate_of(answer.status) is Fate.DEAD and answer.code is not None:
         return True
     try:

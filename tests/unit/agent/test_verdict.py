@@ -41,7 +41,7 @@ def test_a_success_that_names_another_record_or_none_is_no_acknowledgement(body:
     assert not is_about(Answer(status=200, body=body), PCS_ID)
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 422])
+@pytest.mark.parametrize("status", [400, 401, 403, 409, 413, 422])
 def test_a_refusal_counts_when_it_has_a_code(status: int) -> None:
     assert is_about(Answer(status=status, body=b"{}", code="unknown_key"), PCS_ID)
 
@@ -55,6 +55,11 @@ def test_a_refusal_counts_when_it_is_the_decision_about_the_record() -> None:
 @pytest.mark.parametrize("body", [b"", b"<html>", b'{"detail":"Not Found"}'])
 def test_a_refusal_by_something_in_between_is_none(status: int, body: bytes) -> None:
     assert not is_about(Answer(status=status, body=body), PCS_ID)
+
+
+@pytest.mark.parametrize("status", [404, 405])
+def test_a_refusal_of_the_address_is_none_of_the_record(status: int) -> None:
+    assert not is_about(Answer(status=status, body=b"{}", code="not_found"), PCS_ID)
 
 
 @pytest.mark.parametrize("status", [302, 408, 429, 500, 503])
