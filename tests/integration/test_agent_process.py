@@ -163,7 +163,10 @@ async def test_refusals_and_retries_end_in_the_report(rig: AgentRig) -> None:
     report = end.report
     assert (report["windows"], report["dead_letters"], report["retries"]) == (1, 1, 2)
     assert [json.loads(body)["delivery"]["attempt"] for body in server.bodies] == [1, 2, 3]
-    assert end.err == ""
+    assert end.err == (
+        "fractal-agent: 1 window was not accepted: 422 unsigned_member_mismatch;"
+        f" see {rig.data}/dead-letters.ndjson\n"
+    )
 
 
 async def test_sigterm_while_the_server_is_down_keeps_everything(rig: AgentRig) -> None:

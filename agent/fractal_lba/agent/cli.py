@@ -17,6 +17,7 @@ import click
 from rich.console import Console
 
 from fractal_lba.agent import report
+from fractal_lba.agent.deadletters import FILE as DEAD_LETTERS
 from fractal_lba.agent.ports import SystemClock, ThreadLanes, now_ms
 from fractal_lba.agent.record import Recipe, rehearse
 from fractal_lba.agent.run import Plan, World, run_agent
@@ -57,6 +58,16 @@ Exit codes:
   4  the outbox or the dead letters cannot be written, or are damaged; nothing that is not on
      disk was sent
   5  every window was answered, and some were not accepted: see DIR/dead-letters.ndjson
+"""
+
+STATUS_EXIT_CODES = """\
+Exit codes:
+
+\b
+  0  the outbox was read whole
+  1  a defect of this program
+  2  there is no outbox, or a newer program wrote it
+  4  parts of the outbox are damaged, or the disk refused
 """
 
 WINDOW_RULES = """\
@@ -242,12 +253,14 @@ def run(  # noqa: PLR0913, PLR0917 - one argument for each option
         policy=RetryPolicy(),
     )
     console = Console(stderr=True)
-    tally = Tally(say=lambda text: console.print(text, style="red", markup=False, highlight=False))
+    tally = Tally(say=lambda text: _complain(text, console))
     with (
         _ending(Exit.UNWRITABLE, DurabilityError),
         _ending(Exit.UNUSABLE, ContractError, LockedError),
     ):
         asyncio.run(_run(plan, client, clock, tally, console))
+    for line in report.endings(tally, data / DEAD_LETTERS):
+        _complain(line, console)
     if is_json:
         click.echo(json.dumps(tally.members()))
     else:
@@ -255,7 +268,7 @@ def run(  # noqa: PLR0913, PLR0917 - one argument for each option
     sys.exit(tally.exit)
 
 
-@cli.command(epilog=EXIT_CODES)
+@cli.command(epilog=STATUS_EXIT_CODES)
 @click.option(
     "--data",
     required=True,
@@ -271,11 +284,7 @@ def run(  # noqa: PLR0913, PLR0917 - one argument for each option
     help="List every pcs_id with its state: pending, acknowledged or dead.",
 )
 def status(data: Path, is_json: bool, has_ids: bool) -> None:  # noqa: FBT001 - click passes by name
-    """Show what the outbox holds, also while an agent runs on it.
-
-    Exits with 0 where the outbox can be read whole, with 4 where parts of it are damaged, and with
-    2 where there is none.
-    """
+    """Show what the outbox holds, also while an agent runs on it."""
     with _ending(Exit.UNWRITABLE, DurabilityError), _ending(Exit.UNUSABLE, ContractError):
         found = read_status(RealDisk(), data, has_ids=has_ids)
     if is_json:
@@ -312,6 +321,13 @@ async def _run(
                 await run_agent(plan, world, stop, tally)
     finally:
         lanes.close()
+
+
+def _complain(text: str, console: Console) -> None:
+    """Say what went wrong above the progress, in one line however narrow the terminal is."""
+    console.print(
+        f"fractal-agent: {text}", style="red", markup=False, highlight=False, soft_wrap=True
+    )
 
 
 def _say(text: str) -> None:
@@ -365,5 +381,5 @@ def _ending(code: Exit, *kinds: type[FractalError]) -> Iterator[None]:
     try:
         yield
     except kinds as error:
-        click.echo(f"error: {error}", err=True)
+        click.echo(f"fractal-agent: {error}", err=True)
         sys.exit(code)

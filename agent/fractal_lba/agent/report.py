@@ -7,6 +7,7 @@ report goes to stdout. Both show counts and durations, never what was observed.
 import asyncio
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from pathlib import Path
 
 from rich.console import Console
 from rich.live import Live
@@ -43,6 +44,27 @@ async def plain_progress(tally: Tally, say: Callable[[str], None]) -> None:
     while True:
         await asyncio.sleep(PLAIN_INTERVAL_S)
         say(progress_line(tally))
+
+
+def endings(tally: Tally, dead_letters: Path) -> list[str]:
+    """Return why windows ended otherwise than accepted, one line for each reason.
+
+    Args:
+        tally: Of a run that ended.
+        dead_letters: The file where those are that were not accepted.
+    """
+    lines = [
+        f"{_windows(count)} not accepted: {refusal}; see {dead_letters}"
+        for refusal, count in sorted(tally.refusals.items())
+    ]
+    if tally.pending:
+        why = tally.last_failure or "none, sending was stopped"
+        lines.append(f"{_windows(tally.pending)} not answered and kept; the last failure: {why}")
+    return lines
+
+
+def _windows(count: int) -> str:
+    return "1 window was" if count == 1 else f"{count} windows were"
 
 
 def table(tally: Tally) -> Table:

@@ -83,7 +83,9 @@ class Shipper:
             letter = dead_letter(record, answer, outbox_seq=seq, at=at)
             # On disk before the outbox forgets the record: it is the only copy a person will find.
             await self.lanes.run(Lane.OUTBOX, self.letters.append, letter)
-        self.tally.answered(fate, is_replayed=answer.replayed, after_s=after_s)
+        self.tally.answered(
+            fate, is_replayed=answer.replayed, after_s=after_s, refusal=_in_words(answer)
+        )
         await self.outbox.acknowledge(seq, status=answer.status, replayed=answer.replayed)
 
     async def _attempt(self, record: Record, seq: int, attempt: int) -> Answer:
@@ -102,6 +104,10 @@ class Shipper:
 
     def _note_retry(self, reason: Answer | UnavailableError) -> None:
         if isinstance(reason, Answer):
-            self.tally.retried(f"answer {reason.status} {reason.code or ''}".rstrip())
+            self.tally.retried(f"answer {_in_words(reason)}")
         else:
             self.tally.retried(str(reason))
+
+
+def _in_words(answer: Answer) -> str:
+    return f"{answer.status} {answer.code or ''}".rstrip()

@@ -40,6 +40,8 @@ class Tally:
         retries: Attempts after the first ones.
         slowest_answer_ms: The longest time from a window's first attempt to its final answer.
         trouble: Why the last attempt had to be repeated; empty since the last final answer.
+        last_failure: The same, kept to the end of the run.
+        refusals: Status and code of what was not accepted → how many.
         regimes: Observed windows by regime.
         unreadable: Pending windows, and frames of the outbox, that cannot be read any more.
         notes: What a source holds and was left for a later run, because it is not whole yet.
@@ -58,6 +60,8 @@ class Tally:
     retries: int = 0
     slowest_answer_ms: float = 0.0
     trouble: str = ""
+    last_failure: str = ""
+    refusals: dict[str, int] = field(default_factory=dict)
     regimes: dict[str, int] = field(default_factory=lambda: {regime.value: 0 for regime in Regime})
     unreadable: int = 0
     notes: list[str] = field(default_factory=list)
@@ -75,8 +79,8 @@ class Tally:
         self.pending += 1
         self.regimes[record.regime.value] += 1
 
-    def answered(self, fate: Fate, *, is_replayed: bool, after_s: float) -> None:
-        """Count a final answer that was noted."""
+    def answered(self, fate: Fate, *, is_replayed: bool, after_s: float, refusal: str = "") -> None:
+        """Count a final answer that was noted; ``refusal`` is its status and code."""
         self.pending -= 1
         self.trouble = ""
         self.repeats += is_replayed
@@ -88,11 +92,12 @@ class Tally:
                 self.escalated += 1
             case Fate.DEAD:
                 self.dead_letters += 1
+                self.refusals[refusal] = self.refusals.get(refusal, 0) + 1
 
     def retried(self, why: str) -> None:
         """Count an attempt that has to be repeated."""
         self.retries += 1
-        self.trouble = why
+        self.trouble = self.last_failure = why
 
     def left_over(self, what: str) -> None:
         """Note what a source holds that is not whole yet; no failure."""

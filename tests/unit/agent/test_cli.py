@@ -1,14 +1,19 @@
 """The command line: what it refuses, and with which exit code."""
 
+import asyncio
 import base64
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from tests.support.scripted_server import problem, scripted, serving
 
 from fractal_lba.agent.cli import cli
+from fractal_lba.agent.tally import Exit
 from fractal_lba.keyfile import write_private
 from fractal_lba.protocol import ed25519_public
 from fractal_lba.wal import NewFrame, RealDisk, Stream
@@ -178,3 +183,45 @@ def test_status_of_nothing_is_refused(folder: Path) -> None:
 def test_the_help_states_the_rules_and_the_exit_codes(claim: str) -> None:
     text = CliRunner().invoke(cli, ["run", "--help"]).output
     assert claim in " ".join(text.split())
+
+
+@pytest.mark.parametrize("words", [["-h"], ["--help"], ["run", "-h"], ["status", "-h"]])
+def test_both_words_ask_for_help(words: list[str]) -> None:
+    result = CliRunner().invoke(cli, words)
+    assert result.exit_code == 0
+    assert "Usage:" in result.stdout
+
+
+def test_the_help_of_status_states_its_own_exit_codes() -> None:
+    text = " ".join(CliRunner().invoke(cli, ["status", "--help"]).output.split())
+    assert "4 parts of the outbox are damaged" in text
+    assert "every window was answered" not in text
+    assert "stopped with windows pending" not in text
+
+
+def test_a_failure_is_one_line_that_names_the_command(folder: Path) -> None:
+    name = "n" * 100 + ".csv"
+    (folder / name).write_text("a\n1\n", encoding="utf-8")
+    result = run(sources=(name,))
+    assert result.stderr == f"fractal-agent: {name}: expected at least 3 rows, got 1\n"
+    refused = run("--window", "2")
+    assert refused.stderr == "fractal-agent: window: expected 3 … 65536, got 2\n"
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("arguments", [[], ["--json"]])
+async def test_what_was_not_accepted_is_said_at_the_end(folder: Path, arguments: list[str]) -> None:
+    async with serving(scripted(problem(401, "unknown_key"))) as server:
+        result = await asyncio.to_thread(run_process, folder, server.url, *arguments)
+    assert result.returncode == Exit.DEAD_LETTERS
+    assert result.stderr == (
+        "fractal-agent: 1 window was not accepted: 401 unknown_key; see d/dead-letters.ndjson\n"
+    )
+
+
+def run_process(folder: Path, url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    given = ["run", "x.csv", "--data", "d", "--url", url, "--keyring", "ring.json", *arguments]
+    return subprocess.run(
+        [sys.executable, "-m", "fractal_lba.agent", *given],
+        cwd=folder, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
