@@ -174,3 +174,8 @@ def test_a_taken_port_is_named(folder: Folder) -> None:
         assert_unusable(done, "listen", address, "Address already in use")
     # It was known before the logs were opened.
     assert not (folder.data / "inbox-0").exists()
+
+
+def test_a_folder_that_never_ran_is_sound(made: Folder) -> None:
+    done = run("fsck", "--config", made.config)
+    assert done.returncode == 0, done.stderr

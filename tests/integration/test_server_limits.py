@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import pytest
@@ -218,3 +219,38 @@ def test_what_its_head_refuses_is_refused_before_a_byte_of_its_body(
     with Wire(shared_server.address) as wire:
         wire.send(head_of_submission(1_000, headers))
         assert wire.reply().status == status
+
+
+def test_one_address_cannot_take_every_place(tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = Folder(tmp_path_factory.mktemp("places") / "folder")
+    sent = body(1)
+    with (
+        ServerProcess(folder, "--requests-in-flight-per-address-max", "1") as server,
+        Wire(server.address) as slow,
+    ):
+        slow.send(submission(sent)[:-1])
+        until(lambda: server.submit(body(2)).status == 429)
+        elsewhere = Wire(server.address, source="127.0.0.2")
+        assert elsewhere.submit(body(3)).status == 200
+        elsewhere.close()
+        slow.send(sent[-1:])
+        assert slow.reply().status == 200
+
+
+def test_a_header_that_no_frame_can_hold_harms_nobody_else(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    folder = Folder(tmp_path_factory.mktemp("header") / "folder")
+    with ServerProcess(folder) as server:
+        long = b"".join(b"X-Tenant-Id: " + b"a" * 7_000 + b"\r\n" for _ in range(9))
+        head = submission(b"{").partition(b"\r\n")
+        with ThreadPoolExecutor(8) as pool:
+            honest = pool.map(lambda epoch: server.submit(body(epoch)).status, range(200))
+            for _ in range(100):
+                with Wire(server.address) as hostile:
+                    hostile.send(head[0] + b"\r\n" + long + head[2])
+                    assert hostile.reply().status == 400
+            assert set(honest) == {200}
+        assert server.stop() == 0
+    code, report = folder.fsck()
+    assert (code, report["undecided_inbox"], report["records"]) == (0, 0, 200)

@@ -13,7 +13,7 @@ from tests.support.load import id_of
 from fractal_lba.protocol.errors import DurabilityError
 from fractal_lba.server.core.entry import Decision, Entry, decode_entry
 from fractal_lba.server.core.known import Known, RecordKey
-from fractal_lba.server.storage.shard import ShardFiles, open_shard
+from fractal_lba.server.storage.replay import ShardFiles, open_shard
 from fractal_lba.wal import Damage, Position, RealDisk, scan_folder
 
 LEDGER: Final = "shard-0/ledger"

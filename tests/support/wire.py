@@ -14,8 +14,10 @@ JSON = {"Content-Type": "application/json"}
 class Wire:
     """A connection that requests are written to and answers read from, in any order."""
 
-    def __init__(self, address: tuple[str, int]) -> None:
-        self._socket = socket.create_connection(address, timeout=TIMEOUT_S)
+    def __init__(self, address: tuple[str, int], *, source: str = "") -> None:
+        self._socket = socket.create_connection(
+            address, timeout=TIMEOUT_S, source_address=(source, 0) if source else None
+        )
         self._answers = self._socket.makefile("rb")
 
     def __enter__(self) -> Self:

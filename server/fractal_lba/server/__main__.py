@@ -112,6 +112,8 @@ def run(config: Path, accept_loss: bool, **flags: str | None) -> None:  # noqa: 
     Every setting of server.toml is also FLBA_NAME in the environment and a flag here, the flag
     winning.
     """
+    # A reload asked for before there is a ring to reload must not end the process.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     settings = _load(config, flags)
     configure(settings.log_level)
     try:
@@ -128,6 +130,7 @@ async def _run(settings: Settings, base: Path, *, accept_loss: bool) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, server.stop)
+    loop.add_signal_handler(signal.SIGHUP, server.reload)
     await server.run(_announce, accept_loss=accept_loss)
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import signal
 import socket
 import time
 from collections.abc import Callable
@@ -30,7 +29,8 @@ from fractal_lba.server.storage.fsck import Report, check_folder
 from fractal_lba.server.storage.inbox import InboxLog
 from fractal_lba.server.storage.keyring_file import KeyringFile
 from fractal_lba.server.storage.provision import Provisioned, provision
-from fractal_lba.server.storage.shard import ShardStore, open_shard
+from fractal_lba.server.storage.replay import open_shard
+from fractal_lba.server.storage.shard import ShardStore
 from fractal_lba.server.telemetry.metrics import CONTENT_TYPE, Metrics
 from fractal_lba.wal import Damage, Disk, RealDisk, Stream, lock_folder
 from fractal_lba.wal.group_commit import Bounds
@@ -70,10 +70,15 @@ class Server:
         self._clock = clock
         self._metrics = Metrics()
         self._stop = asyncio.Event()
+        self._reload = asyncio.Event()
 
     def stop(self) -> None:
         """Ask for a graceful end: stop accepting, finish what was accepted, write the marks."""
         self._stop.set()
+
+    def reload(self) -> None:
+        """Ask for the keyring to be loaded again, at any time from the construction on."""
+        self._reload.set()
 
     async def run(self, announce: Callable[[str], None], *, accept_loss: bool = False) -> None:
         """Recover, serve until ``stop``, drain.
@@ -120,9 +125,10 @@ class Server:
             async with asyncio.TaskGroup() as tasks:
                 background = [
                     tasks.create_task(mender.run(interval_s=settings.mend_interval_s)),
-                    tasks.create_task(keyring.watch(interval_s=settings.keyring_poll_s)),
+                    tasks.create_task(
+                        keyring.watch(self._reload, interval_s=settings.keyring_poll_s)
+                    ),
                 ]
-                asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, keyring.reload)
                 await self._serve(handlers, listener, announce)
                 for task in background:
                     task.cancel()
@@ -217,6 +223,7 @@ class Server:
             bounds=Bounded(
                 body_timeout_s=settings.body_timeout_s,
                 requests_in_flight_max=settings.requests_in_flight_max,
+                in_flight_per_address_max=settings.requests_in_flight_per_address_max,
                 left_open_max=settings.left_open_max,
             ),
             metrics_credentials=credentials,

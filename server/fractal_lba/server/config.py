@@ -105,6 +105,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             description="Bodies on their way to an answer; 64 KiB each at the most.",
         ),
     ] = 1_024
+    requests_in_flight_per_address_max: Annotated[
+        int,
+        msgspec.Meta(ge=1, description="The same from one address, so that none takes them all."),
+    ] = 256
     left_open_max: Annotated[
         int,
         msgspec.Meta(

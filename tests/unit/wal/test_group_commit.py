@@ -193,3 +193,13 @@ async def test_other_work_runs_between_two_batches_on_the_same_thread() -> None:
     await commits.submit(1)
     assert await commits.call(lambda: threading.current_thread().name) in disk.threads
     await commits.close()
+
+
+async def test_what_was_committed_makes_room_in_the_queue_again() -> None:
+    def work(batch: Sequence[int]) -> list[int | Exception]:
+        return list(batch)
+
+    commits = GroupCommit("disk", work, bounds=BOUNDS)
+    for item in range(20):
+        assert await commits.submit(item, size=BOUNDS.queue_bytes_max // 2) == item
+    await commits.close()

@@ -41,7 +41,7 @@ class Damage:
     what: str
     is_loss: bool = True
 
-    def __str__(self) -> str:
+    def __str__(self) -> str:  # type: ignore[explicit-override]  # typing has it from 3.12 on
         """Return it for a person: where, how much, what, and which frames."""
         where = f"{self.segment} at {self.offset}, {self.length} bytes: {self.what}"
         if self.first_seq is None and self.last_seq is None:

@@ -5,6 +5,7 @@ import hmac
 import logging
 import time
 from base64 import b64decode
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ import msgspec
 from aiohttp import web
 
 from fractal_lba.protocol.errors import DurabilityError
-from fractal_lba.protocol.keyring import Keyring, Scope, Token
+from fractal_lba.protocol.keyring import TENANT, Keyring, Scope, Token
 from fractal_lba.server.core.answer import Answer, ServerCode, problem, timestamp
 from fractal_lba.server.core.entry import Decision
 from fractal_lba.server.core.inbox_frame import Received
@@ -26,6 +27,9 @@ from fractal_lba.server.ports import Inbox, Meter, Shard
 
 _log = logging.getLogger(__name__)
 
+NO_TENANT = "?"
+"""Stands in the inbox for an ``X-Tenant-Id`` that names no tenant; agrees with none."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bounded:
@@ -33,6 +37,7 @@ class Bounded:
 
     body_timeout_s: float
     requests_in_flight_max: int
+    in_flight_per_address_max: int
     left_open_max: int
 
 
@@ -41,20 +46,29 @@ class InFlight:
 
     def __init__(self) -> None:
         self.count = 0
+        self._by_address: Counter[str] = Counter()
         self._empty = asyncio.Event()
         self._empty.set()
 
     @contextmanager
-    def one_more(self) -> Iterator[None]:
-        """Count one body for as long as the block runs."""
+    def one_more(self, address: str) -> Iterator[None]:
+        """Count one body of an address for as long as the block runs."""
         self.count += 1
+        self._by_address[address] += 1
         self._empty.clear()
         try:
             yield
         finally:
             self.count -= 1
+            self._by_address[address] -= 1
+            if not self._by_address[address]:
+                del self._by_address[address]
             if not self.count:
                 self._empty.set()
+
+    def of(self, address: str) -> int:
+        """Return how many are of one address."""
+        return self._by_address[address]
 
     async def empty(self) -> None:
         """Return when there are none."""
@@ -103,7 +117,7 @@ class Handlers:
             return response(token)
         if token is not None and (refusal := allow(token, Scope.SUBMIT)) is not None:
             return response(refusal)
-        with self.in_flight.one_more():
+        with self.in_flight.one_more(address_of(request.transport)):
             body = await read_body(request, timeout_s=self.bounds.body_timeout_s)
             if isinstance(body, Answer):
                 return _closing(response(body))
@@ -171,6 +185,15 @@ class Handlers:
             return unsupported
         if fence := self.inbox.fenced_by or self.shard.fenced_by:
             return problem(ServerCode.STORAGE_UNAVAILABLE, fence, retry_after_s=RETRY_AFTER_S)
+        return self._refuse_full(address_of(request.transport))
+
+    def _refuse_full(self, address: str) -> Answer | None:
+        if self.in_flight.of(address) >= self.bounds.in_flight_per_address_max:
+            return problem(
+                ServerCode.RATE_LIMITED,
+                "address: expected less in flight from it, got as much as one may have",
+                retry_after_s=RETRY_AFTER_S,
+            )
         if (
             self.in_flight.count >= self.bounds.requests_in_flight_max
             or self.inbox.left_open_count >= self.bounds.left_open_max
@@ -240,10 +263,12 @@ class Handlers:
 
 
 def _tenant_header(request: web.Request) -> str | None:
-    # Two of them are no tenant's name: joined, they agree with none. Nor do bytes that are not
-    # UTF-8, which aiohttp hands over as surrogates that no log could hold.
-    given = ",".join(request.headers.getall("X-Tenant-Id", []))
-    return given.encode(errors="backslashreplace").decode() or None
+    # Bounded and of the form of a tenant before it goes beside the body on disk: what a caller
+    # nobody knows puts there must not outgrow a frame. Anything else agrees with no tenant.
+    given = request.headers.getall("X-Tenant-Id", [])
+    if given in ([], [""]):
+        return None
+    return given[0] if len(given) == 1 and TENANT.fullmatch(given[0]) else NO_TENANT
 
 
 def _unsupported_media(request: web.Request) -> Answer | None:

@@ -5,6 +5,7 @@ are written when the stream goes idle; where one is lost its body is settled aga
 answers as a repeat.
 """
 
+import logging
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -16,6 +17,8 @@ from fractal_lba.server.core.inbox_frame import FINISHED_IN_A_MARK_MAX, Received
 from fractal_lba.server.ports import InboxFrame, Meter
 from fractal_lba.wal import Damage, NewFrame, Position, Stream
 from fractal_lba.wal.group_commit import Bounds, GroupCommit
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +130,7 @@ class InboxLog:
         )
         # What finished while the scan ran is gone from _open and must not come back; its mark is
         # still to be written.
-        for seq in self._finished:
+        for seq in tuple(self._finished):  # at once: the inbox's thread takes from it
             found.pop(seq, None)
         self._left |= found.keys() - self._open.keys()
         self._open = found
@@ -139,10 +142,12 @@ class InboxLog:
         self._stream.close()
 
     def _fence(self, error: Exception) -> None:
-        if not isinstance(error, DurabilityError):
-            raise error
         if self._fenced_by is None:
-            self._fenced_by = str(error)
+            known = isinstance(error, DurabilityError)
+            self._fenced_by = (
+                str(error) if known else f"{self._stream.name}: {type(error).__name__}"
+            )
+            _log.error("fenced", extra={"stream": self._stream.name, "error": self._fenced_by})
             self._meter.wal_failed(stream=self._stream.name)
 
     def _commit(self, batch: Sequence[_Arrived]) -> list[tuple[int, Position] | Exception]:
@@ -154,7 +159,7 @@ class InboxLog:
         started = time.perf_counter()
         try:
             placed = self._stream.append([*marks, *frames])
-        except DurabilityError:
+        except BaseException:
             self._finished.extendleft(reversed(finished))
             raise
         self._meter.synced(
@@ -168,7 +173,7 @@ class InboxLog:
             if marks:
                 self._stream.append(marks)
             self._stream.mark()
-        except DurabilityError:
+        except BaseException:
             self._finished.extendleft(reversed(finished))
             raise
 

@@ -208,8 +208,7 @@ class LmdbIndex:
                     )
                 break
             except lmdb.MapFullError:
-                self._map_bytes *= 2
-                self._env.set_mapsize(self._map_bytes)
+                self._grow()
             except lmdb.Error as error:
                 self.is_damaged = self.is_damaged or isinstance(error, _UNREADABLE)
                 raise DurabilityError(
@@ -217,6 +216,15 @@ class LmdbIndex:
                 ) from error
         # A new dict, not clear(): a lookup on another thread may be between its two steps.
         self._fresh = {}
+
+    def _grow(self) -> None:
+        try:
+            self._env.set_mapsize(2 * self._map_bytes)
+        except lmdb.Error as error:
+            raise DurabilityError(
+                f"index: expected {2 * self._map_bytes} bytes of address space, got none"
+            ) from error
+        self._map_bytes *= 2
 
     def discard(self) -> None:
         """Delete everything, to be rebuilt from the ledger."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from contextlib import suppress
 from pathlib import Path
 
 from fractal_lba.keyfile import load_keyring
@@ -45,11 +46,18 @@ class KeyringFile:
         _log.info("keyring loaded", extra={"count": len(self._ring.keys)})
         return True
 
-    async def watch(self, *, interval_s: float) -> None:
-        """Reload whenever the file changed, until cancelled."""
+    async def watch(self, asked: asyncio.Event, *, interval_s: float) -> None:
+        """Reload whenever the file changed or ``asked`` is set, until cancelled.
+
+        One task loads, one file after the other: a slow load of an older file cannot end after
+        that of a newer one and bring a removed key back.
+        """
         while True:
-            await asyncio.sleep(interval_s)
-            if await asyncio.to_thread(_fingerprint, self._path) != self._seen:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(interval_s):
+                    await asked.wait()
+            if asked.is_set() or await asyncio.to_thread(_fingerprint, self._path) != self._seen:
+                asked.clear()
                 await asyncio.to_thread(self.reload)
 
 

@@ -11,7 +11,7 @@ from fractal_lba.server.core import entry as entries
 from fractal_lba.server.core.entry import Conflict, Decision, Entry
 from fractal_lba.server.core.known import RecordKey
 from fractal_lba.server.storage.index import LmdbIndex
-from fractal_lba.server.storage.shard import open_shard, replay
+from fractal_lba.server.storage.replay import open_shard, replay
 from fractal_lba.wal import NewFrame, RealDisk, Stream
 
 SEGMENT_BYTES = 1_048_576

@@ -10,7 +10,9 @@ from tests.support.faulty_server import Fault, Faults
 from fractal_lba.protocol.errors import DurabilityError, FencedError
 from fractal_lba.server.core.entry import Decision
 from fractal_lba.server.core.known import RecordKey
-from fractal_lba.server.storage.shard import ShardStore, open_shard
+from fractal_lba.server.storage.index import LmdbIndex
+from fractal_lba.server.storage.replay import open_shard
+from fractal_lba.server.storage.shard import ShardStore
 from fractal_lba.server.telemetry.metrics import Metrics
 from fractal_lba.wal.group_commit import Bounds
 
@@ -56,8 +58,9 @@ def test_an_entry_looked_up_before_the_ledger_was_reopened_is_not_written(
         disk = Faults()
         store = await store_on(disk, tmp_path / "shard-0")
         await fail_one(store, disk)
-        # Whoever asks now is told that nothing is known of the id: it is on disk all the same.
-        assert store.lookup(KEY) is None
+        # It is on disk all the same: nobody can be told that nothing is known of the id.
+        with pytest.raises(FencedError):
+            store.lookup(KEY)
         reopening = asyncio.create_task(store.reopen())
         if is_reopening:
             await asyncio.sleep(0)
@@ -70,3 +73,36 @@ def test_an_entry_looked_up_before_the_ledger_was_reopened_is_not_written(
         await store.close()
 
     asyncio.run(run())
+
+
+class Unexpected(Exception):  # noqa: N818 - of no kind that is expected
+    """What no adapter translates."""
+
+
+def test_a_failure_of_any_kind_behind_the_ledgers_write_fences_and_is_mended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def run() -> None:
+        store = await store_on(Faults(), tmp_path / "shard-0")
+
+        def fail(*_: object) -> None:
+            raise Unexpected
+
+        with monkeypatch.context() as patched:
+            patched.setattr(LmdbIndex, "put", fail)
+            with pytest.raises(DurabilityError, match="Unexpected"):
+                await store.append(KEY, DECISION, received_ns=1)
+        with pytest.raises(FencedError, match="Unexpected"):
+            store.lookup(KEY)
+        await store.reopen()
+        assert store.lookup(KEY) is not None
+        await store.close()
+
+    asyncio.run(run())
+
+
+def test_an_index_that_cannot_grow_is_a_failed_commit(tmp_path: Path) -> None:
+    index = LmdbIndex(tmp_path / "index", map_bytes=1 << 20)
+    index._map_bytes = 1 << 62
+    with pytest.raises(DurabilityError, match="address space"):
+        index._grow()
