@@ -2,24 +2,27 @@
 
 import asyncio
 import logging
-import socket
 import time
 from collections.abc import Callable
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from pathlib import Path
 
-from aiohttp import web
-
 from fractal_lba.keyfile import load_keyring
-from fractal_lba.protocol.errors import ContractError
 from fractal_lba.protocol.judge import CURRENT_PARAMS, Params
-from fractal_lba.server.config import Settings, listen_address, resolve, secret_value
+from fractal_lba.server.config import (
+    Settings,
+    policies,
+    resolve,
+    secret_value,
+)
 from fractal_lba.server.core import names
 from fractal_lba.server.core.admission import Rate
-from fractal_lba.server.http.handlers import Bounded, Handlers
-from fractal_lba.server.http.limits import Addresses, Connections, Gate
-from fractal_lba.server.http.protocol import Connection
-from fractal_lba.server.http.respond import problems
+from fractal_lba.server.http.admit import Admission, Bounded
+from fractal_lba.server.http.limits import Addresses
+from fractal_lba.server.http.operations import Operations
+from fractal_lba.server.http.read import Read
+from fractal_lba.server.http.serve import bind, serve
+from fractal_lba.server.http.submit import Submit
 from fractal_lba.server.pipeline.decide import Decider
 from fractal_lba.server.pipeline.intake import Intake
 from fractal_lba.server.pipeline.recover import Mender
@@ -34,11 +37,6 @@ from fractal_lba.server.storage.shard import ShardStore
 from fractal_lba.server.telemetry.metrics import CONTENT_TYPE, Metrics
 from fractal_lba.wal import Damage, Disk, RealDisk, Stream, lock_folder
 from fractal_lba.wal.group_commit import Bounds
-
-_LINGER_S = 2.0
-"""How long the unread rest of a refused body is read before its connection is closed."""
-
-_BACKLOG = 1_024
 
 _log = logging.getLogger(__name__)
 
@@ -107,7 +105,7 @@ class Server:
                 shard,
                 params=self._params,
                 region=settings.region,
-                horizon_days=settings.horizon_days,
+                policies=policies(settings),
             )
             intake = Intake(
                 inbox=inbox,
@@ -121,7 +119,24 @@ class Server:
             mender = Mender(inbox=inbox, shard=shard, intake=intake, meter=self._metrics)
             count = await mender.settle_left_open()
             _log.info("recovered what was left open", extra={"count": count})
-            handlers = self._handlers(intake, inbox, shard, keyring, credentials)
+            admission = self._admission(inbox, shard)
+            routes = [
+                *Submit(
+                    admission=admission,
+                    intake=intake,
+                    keyring=keyring.current,
+                    meter=self._metrics,
+                ).routes(),
+                *Read(shard=shard, keyring=keyring.current).routes(),
+                *Operations(
+                    admission=admission,
+                    inbox=inbox,
+                    shard=shard,
+                    exposition=self._metrics.exposition,
+                    exposition_type=CONTENT_TYPE,
+                    metrics_credentials=credentials,
+                ).routes(),
+            ]
             async with asyncio.TaskGroup() as tasks:
                 background = [
                     tasks.create_task(mender.run(interval_s=settings.mend_interval_s)),
@@ -129,7 +144,14 @@ class Server:
                         keyring.watch(self._reload, interval_s=settings.keyring_poll_s)
                     ),
                 ]
-                await self._serve(handlers, listener, announce)
+                await serve(
+                    listener,
+                    routes,
+                    settings=settings,
+                    admission=admission,
+                    announce=announce,
+                    stop=self._stop,
+                )
                 for task in background:
                     task.cancel()
 
@@ -199,23 +221,11 @@ class Server:
             queue_bytes_max=2 * settings.requests_in_flight_max * 65_536 * 2,
         )
 
-    def _handlers(
-        self,
-        intake: Intake,
-        inbox: InboxLog,
-        shard: ShardStore,
-        keyring: KeyringFile,
-        credentials: tuple[str, str] | None,
-    ) -> Handlers:
+    def _admission(self, inbox: InboxLog, shard: ShardStore) -> Admission:
         settings = self._settings
-        return Handlers(
-            intake=intake,
+        return Admission(
             inbox=inbox,
             shard=shard,
-            keyring=keyring.current,
-            meter=self._metrics,
-            exposition=self._metrics.exposition,
-            exposition_type=CONTENT_TYPE,
             addresses=Addresses(
                 Rate(per_s=settings.address_rate_per_s, burst=settings.address_burst),
                 addresses_max=settings.addresses_max,
@@ -226,77 +236,7 @@ class Server:
                 in_flight_per_address_max=settings.requests_in_flight_per_address_max,
                 left_open_max=settings.left_open_max,
             ),
-            metrics_credentials=credentials,
         )
-
-    async def _serve(
-        self, handlers: Handlers, listener: socket.socket, announce: Callable[[str], None]
-    ) -> None:
-        settings = self._settings
-        application = web.Application(middlewares=[problems])
-        application.add_routes(handlers.routes())
-        runner = web.AppRunner(application, shutdown_timeout=settings.grace_s)
-        await runner.setup()
-        connections = Connections(
-            total_max=settings.connections_max,
-            per_address_max=settings.connections_per_address_max,
-        )
-        http = runner.server
-        assert http is not None  # noqa: S101 - set by setup
-        loop = asyncio.get_running_loop()
-
-        def connection() -> Connection:
-            return Connection(
-                http,
-                loop=loop,
-                access_log=None,  # type: ignore[arg-type]  # how aiohttp is told to keep none
-                # The inbox keeps what came over the wire: nothing inflates it on the way.
-                auto_decompress=False,
-                lingering_time=_LINGER_S,
-                keepalive_timeout=settings.idle_timeout_s,
-            )
-
-        server = await loop.create_server(
-            lambda: Gate(connections, connection), sock=listener, backlog=_BACKLOG
-        )
-        host, port = listener.getsockname()[:2]
-        url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-        _log.info("ready", extra={"url": url})
-        announce(url)
-        await self._stop.wait()
-        _log.info("draining", extra={"count": handlers.in_flight.count})
-        handlers.is_draining = True
-        server.close()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(settings.grace_s):
-                await handlers.in_flight.empty()
-        await runner.cleanup()
-        _log.info("drained", extra={"count": handlers.in_flight.count})
-
-
-def bind(settings: Settings) -> socket.socket:
-    """Return the listening socket.
-
-    Raises:
-        ContractError: The address is taken or not this machine's.
-    """
-    host, port = listen_address(settings)
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        listener = socket.socket(family, kind, protocol)
-        try:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind(address)
-        except OSError:
-            listener.close()
-            raise
-    except OSError as error:
-        raise ContractError(
-            f"listen: expected an address to bind, got {settings.listen}: {error.strerror}"
-        ) from error
-    return listener
 
 
 def _metrics_credentials(settings: Settings, base: Path) -> tuple[str, str] | None:

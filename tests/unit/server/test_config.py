@@ -5,12 +5,15 @@ import pytest
 from fractal_lba.protocol.errors import ContractError
 from fractal_lba.server.config import (
     Settings,
+    TenantTable,
     descriptions,
     listen_address,
     load_settings,
+    policies,
     secret_value,
     to_toml,
 )
+from fractal_lba.server.core.tenant_policy import TenantPolicy
 
 
 def _file(folder: Path, text: str) -> Path:
@@ -26,6 +29,29 @@ def test_an_empty_file_is_the_defaults(tmp_path: Path) -> None:
 def test_what_is_shown_reads_back_as_it_was(tmp_path: Path) -> None:
     settings = Settings(listen="0.0.0.0:1", horizon_days=3, region="eu", metrics_user="")
     assert load_settings(_file(tmp_path, to_toml(settings)), {}, {}) == settings
+
+
+def test_the_tables_of_tenants_read_back_as_they_were(tmp_path: Path) -> None:
+    settings = Settings(
+        tenants={
+            "acme.eu-1": TenantTable(horizon_days=3, accepts_legacy=False, rate_per_s=0.5),
+            "globex": TenantTable(),
+        }
+    )
+    assert load_settings(_file(tmp_path, to_toml(settings)), {}, {}) == settings
+
+
+def test_a_table_overrides_single_members_of_one_tenant(tmp_path: Path) -> None:
+    text = "horizon_days = 9\ntenant_burst = 5\n[tenants.acme]\nrate_per_s = 2\nburst = 7\n"
+    asked = policies(load_settings(_file(tmp_path, text), {}, {}))
+    assert asked.of("acme") == TenantPolicy(horizon_days=9, rate_per_s=2.0, burst=7)
+    assert asked.of("globex") == TenantPolicy(horizon_days=9, burst=5)
+
+
+def test_tables_of_tenants_can_be_given_as_one_text(tmp_path: Path) -> None:
+    path = _file(tmp_path, "[tenants.acme]\nrate_per_s = 2\n")
+    given = load_settings(path, {"FLBA_TENANTS": '{"globex": {"burst": 1}}'}, {})
+    assert given.tenants == {"globex": TenantTable(burst=1)}
 
 
 def test_every_setting_has_a_meaning() -> None:
@@ -60,6 +86,12 @@ def test_a_flag_beats_the_environment_and_that_the_file(tmp_path: Path) -> None:
         ('shards = ["inbox-0"]', "shards"),
         ('metrics_user = "prometheus"', "metrics_user"),
         ("unknown_setting = 1", "unknown_setting"),
+        ("tenant_records_per_day = -1", "tenant_records_per_day"),
+        ("[tenants.acme]\nbytes_per_day = -1", r"tenants\.acme.*bytes_per_day"),
+        ("[tenants.acme]\nhorizon_days = 0", r"tenants\.acme.*horizon_days"),
+        ("[tenants.acme]\ncolour = 1", r"tenants\.acme.*colour"),
+        ("[tenants.'a b']\nburst = 1", "tenants.*a b"),
+        ("tenants = 1", "tenants"),
         ("this is not toml", "TOML"),
     ],
 )
@@ -75,6 +107,8 @@ def test_a_wrong_setting_is_refused_by_its_name(tmp_path: Path, text: str, name:
         ({"FLBA_HORIZON_DAYS": "soon"}, {}, "horizon_days"),
         ({}, {"horizon_days": "-1"}, "horizon_days"),
         ({}, {"connections_max": "1.5"}, "connections_max"),
+        ({}, {"tenants": "{"}, "tenants"),
+        ({}, {"tenants": '{"acme": 1}'}, r"tenants\.acme"),
     ],
 )
 def test_a_wrong_text_is_refused_by_its_name(

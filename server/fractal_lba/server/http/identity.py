@@ -1,15 +1,25 @@
 """Who calls: a bearer token, looked up before the body is read."""
 
+from dataclasses import dataclass
+
 from aiohttp import web
 
-from fractal_lba.protocol.keyring import Keyring, Scope, Token
+from fractal_lba.protocol.keyring import Keyring, Scope
 from fractal_lba.server.core.answer import Answer, ServerCode, problem
 
 _SCHEME = "bearer"
 
 
-def identify(request: web.Request, keyring: Keyring) -> Token | Answer | None:
-    """Return the token a request carries, ``None`` without one, the problem of a wrong one."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Somebody the keyring knows: whose records they may touch, and what they may do."""
+
+    tenant: str
+    scopes: frozenset[Scope]
+
+
+def identify(request: web.Request, keyring: Keyring) -> Caller | Answer | None:
+    """Return who sends a request, ``None`` where it says nothing, the problem of a wrong token."""
     header = request.headers.get("Authorization")
     if header is None:
         return None
@@ -19,12 +29,24 @@ def identify(request: web.Request, keyring: Keyring) -> Token | Answer | None:
         return problem(
             ServerCode.UNAUTHENTICATED, "Authorization: expected a known bearer token, got another"
         )
-    return token
+    return Caller(tenant=token.tenant, scopes=token.scopes)
 
 
-def allow(token: Token, scope: Scope) -> Answer | None:
-    """Return the problem of a token that lacks a scope."""
-    if scope in token.scopes:
+def identified(request: web.Request, keyring: Keyring, scope: Scope) -> Caller | Answer:
+    """Return who sends a request that asks for a scope, or the problem of one who may not."""
+    caller = identify(request, keyring)
+    if caller is None:
+        return problem(
+            ServerCode.UNAUTHENTICATED, "Authorization: expected a bearer token, got none"
+        )
+    if isinstance(caller, Answer):
+        return caller
+    return allow(caller, scope) or caller
+
+
+def allow(caller: Caller, scope: Scope) -> Answer | None:
+    """Return the problem of a caller that lacks a scope."""
+    if scope in caller.scopes:
         return None
     return problem(
         ServerCode.FORBIDDEN,

@@ -22,6 +22,7 @@ from fractal_lba.protocol.record import stored_bytes
 from fractal_lba.server.core.answer import Answer, conflicting
 from fractal_lba.server.core.entry import Conflict, Decision
 from fractal_lba.server.core.known import Known, RecordKey, Standing, admit_new, key_of, standing
+from fractal_lba.server.core.tenant_policy import Policies
 from fractal_lba.server.ports import Shard
 
 
@@ -32,14 +33,14 @@ class Decider:
         shard: Where decisions are kept.
         params: What new records are judged by; what was decided is never judged again.
         region: Kept with each decision.
-        horizon_days: See ``admit_new``.
+        policies: What is asked of each tenant.
     """
 
-    def __init__(self, shard: Shard, *, params: Params, region: str, horizon_days: int) -> None:
+    def __init__(self, shard: Shard, *, params: Params, region: str, policies: Policies) -> None:
         self._shard = shard
         self._params = params
         self._region = region
-        self._horizon_days = horizon_days
+        self._policies = policies
         self._occupied: dict[RecordKey, asyncio.Future[FractalError | None]] = {}
 
     async def decide(self, authenticated: Authenticated, *, received_ns: int) -> Answer:
@@ -75,7 +76,8 @@ class Decider:
     async def _decide_first(
         self, key: RecordKey, authenticated: Authenticated, received_ns: int
     ) -> Answer:
-        admit_new(authenticated, received_ns=received_ns, horizon_days=self._horizon_days)
+        policy = self._policies.of(key.tenant)
+        admit_new(authenticated, received_ns=received_ns, horizon_days=policy.horizon_days)
         outcome = judge(authenticated.record, self._params)
         decision = Decision(
             tenant=key.tenant,

@@ -1,7 +1,7 @@
-"""The server's settings: read once into frozen values, every wrong one refused with its name.
+"""Settings read once into frozen values, every wrong one refused with its name.
 
-A setting comes from, the later winning: the default here, ``server.toml``, the environment
-(``FLBA_`` and the name in upper case), a flag of the command line (``--name-with-dashes``).
+A setting comes from, the later winning: its default, ``server.toml``, the environment (``FLBA_``
+and the name in upper case), a flag of the command line (``--name-with-dashes``).
 """
 
 import json
@@ -9,151 +9,16 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 
 from fractal_lba.protocol.errors import ContractError
+from fractal_lba.protocol.keyring import TENANT
+from fractal_lba.server.config.settings import Settings, TenantTable
 from fractal_lba.server.core.names import is_shard_name
 
 ENVIRONMENT_PREFIX = "FLBA_"
-
-
-class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Everything that can be set. Paths are relative to the folder of ``server.toml``."""
-
-    listen: Annotated[str, msgspec.Meta(description="HOST:PORT; port 0 takes a free one.")] = (
-        "127.0.0.1:8080"
-    )
-    data: Annotated[
-        str, msgspec.Meta(description="The data folder, from server.toml's folder on.")
-    ] = "data"
-    keyring: Annotated[
-        str,
-        msgspec.Meta(
-            description="The keyring, mode 0600, from server.toml's folder on; reloaded on change."
-        ),
-    ] = "keyring.json"
-    keyring_poll_s: Annotated[
-        float,
-        msgspec.Meta(gt=0, description="How often the keyring file is looked at for a change."),
-    ] = 2.0
-    region: Annotated[
-        str, msgspec.Meta(description="Where decisions are made; kept with each of them.")
-    ] = "local"
-    shards: Annotated[
-        tuple[str, ...],
-        msgspec.Meta(
-            description="The shard set; must agree with the one the data folder was made with."
-        ),
-    ] = ("shard-0",)
-    horizon_days: Annotated[
-        int,
-        msgspec.Meta(
-            ge=1,
-            description="A new record with an older created_at is refused with 410.",
-        ),
-    ] = 400
-    log_level: Annotated[str, msgspec.Meta(description="debug, info, warning or error.")] = "info"
-    connections_max: Annotated[
-        int,
-        msgspec.Meta(
-            ge=1,
-            description="Open connections; each needs a file (see ulimit -n).",
-        ),
-    ] = 4_096
-    connections_per_address_max: Annotated[
-        int,
-        msgspec.Meta(
-            ge=1, description="Open connections from one address: one host cannot take them all."
-        ),
-    ] = 1_024
-    address_rate_per_s: Annotated[
-        float,
-        msgspec.Meta(
-            ge=0, description="Requests a second from one address before 429; 0 is no limit."
-        ),
-    ] = 5_000.0
-    address_burst: Annotated[
-        int,
-        msgspec.Meta(ge=1, description="Requests an address may send at once after a quiet time."),
-    ] = 10_000
-    addresses_max: Annotated[
-        int,
-        msgspec.Meta(
-            ge=1,
-            description="Addresses whose rate is remembered, about 200 bytes each.",
-        ),
-    ] = 65_536
-    body_timeout_s: Annotated[
-        float,
-        msgspec.Meta(
-            gt=0, description="A body must be complete within this time, or the answer is 408."
-        ),
-    ] = 10.0
-    idle_timeout_s: Annotated[
-        float,
-        msgspec.Meta(
-            gt=0,
-            description="A connection that sends no whole request head for so long is closed.",
-        ),
-    ] = 75.0
-    requests_in_flight_max: Annotated[
-        int,
-        msgspec.Meta(
-            ge=1,
-            description="Bodies on their way to an answer; 64 KiB each at the most.",
-        ),
-    ] = 1_024
-    requests_in_flight_per_address_max: Annotated[
-        int,
-        msgspec.Meta(ge=1, description="The same from one address, so that none takes them all."),
-    ] = 256
-    left_open_max: Annotated[
-        int,
-        msgspec.Meta(
-            ge=1,
-            description="Bodies a failure may leave undecided before nothing more is logged.",
-        ),
-    ] = 10_000
-    batch_records_max: Annotated[
-        int,
-        msgspec.Meta(ge=1, description="Records in one commit: one fsync is shared by so many."),
-    ] = 256
-    batch_bytes_max: Annotated[int, msgspec.Meta(ge=1, description="Bytes in one commit.")] = (
-        4_194_304
-    )
-    segment_bytes_max: Annotated[
-        int, msgspec.Meta(ge=1, description="A segment of a log is closed at this size.")
-    ] = 67_108_864
-    index_map_bytes: Annotated[
-        int,
-        msgspec.Meta(
-            ge=1, description="Address space reserved for an index; doubled when it is full."
-        ),
-    ] = 1_073_741_824
-    index_flush_records: Annotated[
-        int,
-        msgspec.Meta(
-            ge=1,
-            description="Decisions held before the index is committed; replayed after a crash.",
-        ),
-    ] = 4_096
-    mend_interval_s: Annotated[
-        float,
-        msgspec.Meta(gt=0, description="How often a fenced log is tried again on fresh files."),
-    ] = 1.0
-    grace_s: Annotated[
-        float,
-        msgspec.Meta(gt=0, description="On SIGTERM, how long accepted requests may take to end."),
-    ] = 20.0
-    metrics_user: Annotated[
-        str, msgspec.Meta(description="User name for GET /metrics; empty asks for none.")
-    ] = ""
-    metrics_password: Annotated[
-        str, msgspec.Meta(description="env:NAME or file:PATH of the password for GET /metrics.")
-    ] = ""
-
 
 _FIELDS = {field.name: field for field in msgspec.structs.fields(Settings)}
 LOG_LEVELS = ("debug", "info", "warning", "error")
@@ -204,10 +69,17 @@ def to_toml(settings: Settings) -> str:
     """Write settings as ``server.toml``, each under its meaning."""
     lines = []
     for name, meaning in descriptions().items():
+        if name == "tenants":
+            continue  # tables stand after every value
         value = getattr(settings, name)
         text = json.dumps(list(value) if isinstance(value, tuple) else value)
         lines += [f"# {meaning}", f"{name} = {text}", ""]
-    return "\n".join(lines)
+    lines.append(f"# {descriptions()['tenants']}")
+    for tenant, table in settings.tenants.items():
+        lines.append(f"[tenants.{json.dumps(tenant)}]")
+        members = msgspec.to_builtins(table).items()
+        lines += [*(f"{name} = {json.dumps(value)}" for name, value in members), ""]
+    return "\n".join(lines).rstrip("\n") + "\n"
 
 
 def _description(annotated: Any) -> str:  # noqa: ANN401 - typing has no type for Annotated
@@ -263,6 +135,11 @@ def _from_text(name: str, text: str, source: str) -> Any:  # noqa: ANN401 - chec
         raise ContractError(f"{source}: expected a known setting, got {name!r}")
     if name == "shards":
         return [part.strip() for part in text.split(",")]
+    if name == "tenants":
+        try:
+            return msgspec.json.decode(text)
+        except msgspec.DecodeError as error:
+            raise ContractError(f"{source}: tenants: expected JSON, got {error}") from error
     if isinstance(_FIELDS[name].default, str):
         return text
     try:
@@ -272,6 +149,14 @@ def _from_text(name: str, text: str, source: str) -> Any:  # noqa: ANN401 - chec
 
 
 def _convert(values: Mapping[str, Any], source: str) -> Settings:
+    tenants = values.get("tenants")
+    for tenant, table in tenants.items() if isinstance(tenants, dict) else ():
+        if not TENANT.fullmatch(tenant):
+            raise ContractError(f"{source}: tenants: expected tenants by name, got {tenant!r}")
+        try:
+            msgspec.convert(table, TenantTable)
+        except msgspec.ValidationError as error:
+            raise ContractError(f"{source}: tenants.{tenant}: {error}") from error
     try:
         return msgspec.convert(values, Settings)
     except msgspec.ValidationError as error:

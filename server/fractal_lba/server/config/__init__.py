@@ -1,0 +1,25 @@
+"""The server's settings: what can be set, and how it is read."""
+
+from fractal_lba.server.config.load import (
+    LOG_LEVELS,
+    descriptions,
+    listen_address,
+    load_settings,
+    resolve,
+    secret_value,
+    to_toml,
+)
+from fractal_lba.server.config.settings import Settings, TenantTable, policies
+
+__all__ = [
+    "LOG_LEVELS",
+    "Settings",
+    "TenantTable",
+    "descriptions",
+    "listen_address",
+    "load_settings",
+    "policies",
+    "resolve",
+    "secret_value",
+    "to_toml",
+]

@@ -1,0 +1,211 @@
+"""What can be set, with its default and its meaning."""
+
+from dataclasses import replace
+from typing import Annotated
+
+import msgspec
+
+from fractal_lba.server.core.tenant_policy import Policies, TenantPolicy
+
+
+class TenantTable(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+):
+    """What ``[tenants.NAME]`` sets for one tenant; what it leaves out is every tenant's."""
+
+    accepts_legacy: bool | None = None
+    horizon_days: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    rate_per_s: Annotated[float, msgspec.Meta(ge=0)] | None = None
+    burst: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    records_per_day: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    bytes_per_day: Annotated[int, msgspec.Meta(ge=0)] | None = None
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything that can be set. Paths are relative to the folder of ``server.toml``."""
+
+    listen: Annotated[str, msgspec.Meta(description="HOST:PORT; port 0 takes a free one.")] = (
+        "127.0.0.1:8080"
+    )
+    data: Annotated[
+        str, msgspec.Meta(description="The data folder, from server.toml's folder on.")
+    ] = "data"
+    keyring: Annotated[
+        str,
+        msgspec.Meta(
+            description="The keyring, mode 0600, from server.toml's folder on; reloaded on change."
+        ),
+    ] = "keyring.json"
+    keyring_poll_s: Annotated[
+        float,
+        msgspec.Meta(gt=0, description="How often the keyring file is looked at for a change."),
+    ] = 2.0
+    region: Annotated[
+        str, msgspec.Meta(description="Where decisions are made; kept with each of them.")
+    ] = "local"
+    shards: Annotated[
+        tuple[str, ...],
+        msgspec.Meta(
+            description="The shard set; must agree with the one the data folder was made with."
+        ),
+    ] = ("shard-0",)
+    horizon_days: Annotated[
+        int,
+        msgspec.Meta(
+            ge=1,
+            description="A new record with an older created_at is refused with 410.",
+        ),
+    ] = 400
+    tenant_accepts_legacy: Annotated[
+        bool, msgspec.Meta(description="Whether records of version 0.1 are taken.")
+    ] = True
+    tenant_rate_per_s: Annotated[
+        float,
+        msgspec.Meta(
+            ge=0, description="New records a second of one tenant before 429; 0 is no limit."
+        ),
+    ] = 0.0
+    tenant_burst: Annotated[
+        int,
+        msgspec.Meta(ge=1, description="New records a tenant may send at once after a quiet time."),
+    ] = 10_000
+    tenant_records_per_day: Annotated[
+        int,
+        msgspec.Meta(
+            ge=0, description="New records of one tenant in a UTC day of receipt; 0 is no limit."
+        ),
+    ] = 0
+    tenant_bytes_per_day: Annotated[
+        int,
+        msgspec.Meta(
+            ge=0,
+            description="Bytes of new records of one tenant in a UTC day of receipt; 0: no limit.",
+        ),
+    ] = 0
+    log_level: Annotated[str, msgspec.Meta(description="debug, info, warning or error.")] = "info"
+    connections_max: Annotated[
+        int,
+        msgspec.Meta(
+            ge=1,
+            description="Open connections; each needs a file (see ulimit -n).",
+        ),
+    ] = 4_096
+    connections_per_address_max: Annotated[
+        int,
+        msgspec.Meta(
+            ge=1, description="Open connections from one address: one host cannot take them all."
+        ),
+    ] = 1_024
+    address_rate_per_s: Annotated[
+        float,
+        msgspec.Meta(
+            ge=0, description="Requests a second from one address before 429; 0 is no limit."
+        ),
+    ] = 5_000.0
+    address_burst: Annotated[
+        int,
+        msgspec.Meta(ge=1, description="Requests an address may send at once after a quiet time."),
+    ] = 10_000
+    addresses_max: Annotated[
+        int,
+        msgspec.Meta(
+            ge=1,
+            description="Addresses whose rate is remembered, about 200 bytes each.",
+        ),
+    ] = 65_536
+    body_timeout_s: Annotated[
+        float,
+        msgspec.Meta(
+            gt=0, description="A body must be complete within this time, or the answer is 408."
+        ),
+    ] = 10.0
+    idle_timeout_s: Annotated[
+        float,
+        msgspec.Meta(
+            gt=0,
+            description="A connection that sends no whole request head for so long is closed.",
+        ),
+    ] = 75.0
+    requests_in_flight_max: Annotated[
+        int,
+        msgspec.Meta(
+            ge=1,
+            description="Bodies on their way to an answer; 64 KiB each at the most.",
+        ),
+    ] = 1_024
+    requests_in_flight_per_address_max: Annotated[
+        int,
+        msgspec.Meta(ge=1, description="The same from one address, so that none takes them all."),
+    ] = 256
+    left_open_max: Annotated[
+        int,
+        msgspec.Meta(
+            ge=1,
+            description="Bodies a failure may leave undecided before nothing more is logged.",
+        ),
+    ] = 10_000
+    batch_records_max: Annotated[
+        int,
+        msgspec.Meta(ge=1, description="Records in one commit: one fsync is shared by so many."),
+    ] = 256
+    batch_bytes_max: Annotated[int, msgspec.Meta(ge=1, description="Bytes in one commit.")] = (
+        4_194_304
+    )
+    segment_bytes_max: Annotated[
+        int, msgspec.Meta(ge=1, description="A segment of a log is closed at this size.")
+    ] = 67_108_864
+    index_map_bytes: Annotated[
+        int,
+        msgspec.Meta(
+            ge=1, description="Address space reserved for an index; doubled when it is full."
+        ),
+    ] = 1_073_741_824
+    index_flush_records: Annotated[
+        int,
+        msgspec.Meta(
+            ge=1,
+            description="Decisions held before the index is committed; replayed after a crash.",
+        ),
+    ] = 4_096
+    mend_interval_s: Annotated[
+        float,
+        msgspec.Meta(gt=0, description="How often a fenced log is tried again on fresh files."),
+    ] = 1.0
+    grace_s: Annotated[
+        float,
+        msgspec.Meta(gt=0, description="On SIGTERM, how long accepted requests may take to end."),
+    ] = 20.0
+    metrics_user: Annotated[
+        str, msgspec.Meta(description="User name for GET /metrics; empty asks for none.")
+    ] = ""
+    metrics_password: Annotated[
+        str, msgspec.Meta(description="env:NAME or file:PATH of the password for GET /metrics.")
+    ] = ""
+    tenants: Annotated[
+        dict[str, TenantTable],
+        msgspec.Meta(
+            description=(
+                "Tables [tenants.NAME] set accepts_legacy, horizon_days, rate_per_s, burst,"
+                " records_per_day or bytes_per_day for one tenant; as a flag one JSON object."
+            )
+        ),
+    ] = msgspec.field(default_factory=dict)
+
+
+def policies(settings: Settings) -> Policies:
+    """Return what is asked of each tenant: the defaults, and where a table overrides them."""
+    default = TenantPolicy(
+        accepts_legacy=settings.tenant_accepts_legacy,
+        horizon_days=settings.horizon_days,
+        rate_per_s=settings.tenant_rate_per_s,
+        burst=settings.tenant_burst,
+        records_per_day=settings.tenant_records_per_day,
+        bytes_per_day=settings.tenant_bytes_per_day,
+    )
+    return Policies(
+        default=default,
+        named={
+            tenant: replace(default, **msgspec.to_builtins(table))
+            for tenant, table in settings.tenants.items()
+        },
+    )

@@ -1,0 +1,108 @@
+"""The listening socket, what stands behind each connection, and the drain at the end."""
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+
+from aiohttp import web
+
+from fractal_lba.protocol.errors import ContractError
+from fractal_lba.server.config import Settings, listen_address
+from fractal_lba.server.http.admit import Admission
+from fractal_lba.server.http.limits import Connections, Gate
+from fractal_lba.server.http.protocol import Connection
+from fractal_lba.server.http.respond import problems
+
+_LINGER_S = 2.0
+"""How long the unread rest of a refused body is read before its connection is closed."""
+
+_BACKLOG = 1_024
+
+_log = logging.getLogger(__name__)
+
+
+def bind(settings: Settings) -> socket.socket:
+    """Return the listening socket.
+
+    Raises:
+        ContractError: The address is taken or not this machine's.
+    """
+    host, port = listen_address(settings)
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+        except OSError:
+            listener.close()
+            raise
+    except OSError as error:
+        raise ContractError(
+            f"listen: expected an address to bind, got {settings.listen}: {error.strerror}"
+        ) from error
+    return listener
+
+
+async def serve(  # noqa: PLR0913 - the socket, what answers on it, and how it ends
+    listener: socket.socket,
+    routes: list[web.RouteDef],
+    *,
+    settings: Settings,
+    admission: Admission,
+    announce: Callable[[str], None],
+    stop: asyncio.Event,
+) -> None:
+    """Answer requests until ``stop``, then drain.
+
+    Args:
+        listener: Bound, not listening yet.
+        routes: Every call there is.
+        settings: Bounds and times of connections.
+        admission: Told of the drain, and asked what is under way.
+        announce: Takes the URL once requests can be answered.
+        stop: Set once.
+    """
+    application = web.Application(middlewares=[problems])
+    application.add_routes(routes)
+    runner = web.AppRunner(application, shutdown_timeout=settings.grace_s)
+    await runner.setup()
+    connections = Connections(
+        total_max=settings.connections_max,
+        per_address_max=settings.connections_per_address_max,
+    )
+    http = runner.server
+    assert http is not None  # noqa: S101 - set by setup
+    loop = asyncio.get_running_loop()
+
+    def connection() -> Connection:
+        return Connection(
+            http,
+            loop=loop,
+            access_log=None,  # type: ignore[arg-type]  # how aiohttp is told to keep none
+            # The inbox keeps what came over the wire: nothing inflates it on the way.
+            auto_decompress=False,
+            lingering_time=_LINGER_S,
+            keepalive_timeout=settings.idle_timeout_s,
+        )
+
+    server = await loop.create_server(
+        lambda: Gate(connections, connection), sock=listener, backlog=_BACKLOG
+    )
+    host, port = listener.getsockname()[:2]
+    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    _log.info("ready", extra={"url": url})
+    announce(url)
+    await stop.wait()
+    _log.info("draining", extra={"count": admission.in_flight.count})
+    admission.is_draining = True
+    server.close()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(settings.grace_s):
+            await admission.in_flight.empty()
+    await runner.cleanup()
+    _log.info("drained", extra={"count": admission.in_flight.count})

@@ -1,0 +1,108 @@
+"""``POST /v1/pcs/submit``: one record in, its answer out."""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from fractal_lba.protocol.keyring import TENANT, Keyring, Scope
+from fractal_lba.server.core.answer import Answer, ServerCode, problem
+from fractal_lba.server.core.inbox_frame import Received
+from fractal_lba.server.http.admit import Admission
+from fractal_lba.server.http.identity import allow, identify
+from fractal_lba.server.http.limits import read_body
+from fractal_lba.server.http.respond import response
+from fractal_lba.server.pipeline.intake import Intake, Settled
+from fractal_lba.server.ports import Meter
+
+_log = logging.getLogger(__name__)
+
+NO_TENANT = "?"
+"""Stands in the inbox for an ``X-Tenant-Id`` that names no tenant; agrees with none."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Submit:
+    """The call that takes records."""
+
+    admission: Admission
+    intake: Intake
+    keyring: Callable[[], Keyring]
+    meter: Meter
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the routes of this module."""
+        return [web.post("/v1/pcs/submit", self.submit)]
+
+    async def submit(self, request: web.Request) -> web.Response:
+        """Take one record."""
+        refusal = self.admission.refuse_early(request) or _unsupported_media(request)
+        if refusal is not None:
+            return response(refusal)
+        caller = identify(request, self.keyring())
+        if isinstance(caller, Answer):
+            return response(caller)
+        if caller is not None and (refusal := allow(caller, Scope.SUBMIT)) is not None:
+            return response(refusal)
+        if (refusal := self.admission.refuse_full(request)) is not None:
+            return response(refusal)
+        with self.admission.one_more(request):
+            body = await read_body(request, timeout_s=self.admission.bounds.body_timeout_s)
+            if isinstance(body, Answer):
+                return _closing(response(body))
+            started = time.perf_counter()
+            settled = await self.intake.receive(
+                body,
+                Received(
+                    identified_tenant=caller.tenant if caller else None,
+                    tenant_header=_tenant_header(request),
+                ),
+            )
+            seconds = time.perf_counter() - started
+        self.meter.submit_took(seconds)
+        _log_settled(settled, seconds)
+        return response(settled.answer)
+
+
+def _tenant_header(request: web.Request) -> str | None:
+    # Bounded and of the form of a tenant before it goes beside the body on disk: what a caller
+    # nobody knows puts there must not outgrow a frame. Anything else agrees with no tenant.
+    given = request.headers.getall("X-Tenant-Id", [])
+    if given in ([], [""]):
+        return None
+    return given[0] if len(given) == 1 and TENANT.fullmatch(given[0]) else NO_TENANT
+
+
+def _unsupported_media(request: web.Request) -> Answer | None:
+    if request.content_type != "application/json":
+        return problem(
+            ServerCode.UNSUPPORTED_MEDIA_TYPE,
+            "Content-Type: expected application/json, got another",
+        )
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        return problem(
+            ServerCode.UNSUPPORTED_MEDIA_TYPE,
+            "Content-Encoding: expected none on submit, got one",
+        )
+    return None
+
+
+def _log_settled(settled: Settled, seconds: float) -> None:
+    answer = settled.answer
+    fields = {
+        "pcs_id": settled.pcs_id,
+        "tenant": settled.tenant,
+        "status": answer.status,
+        "code": answer.code,
+        "replayed": answer.is_replayed,
+        "duration_ms": round(seconds * 1000, 3),
+    }
+    _log.info("settled", extra={name: value for name, value in fields.items() if value is not None})
+
+
+def _closing(refused: web.Response) -> web.Response:
+    # The rest of the body was not read: the connection cannot carry another request.
+    refused.force_close()
+    return refused
