@@ -5,6 +5,8 @@ PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.13; do \
 done; echo python3)
 VENV := .venv
 BIN := $(VENV)/bin
+# One more than the cores: tests wait for processes and disks as well.
+WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: demo test lint bench lock clean
@@ -21,7 +23,7 @@ demo: $(VENV)/.installed
 	$(BIN)/python -m demo.main_job
 
 test: $(VENV)/.installed
-	$(BIN)/coverage run -m pytest
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal --cov --cov-report=
 	$(BIN)/python -m tests.support.coverage_gate
 
 lint: $(VENV)/.installed

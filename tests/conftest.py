@@ -1,13 +1,16 @@
-"""What the whole suite shares: the rule that a skip is never silent.
+"""What the whole suite shares: the rule that a skip is never silent, and what tests have to tell.
 
 Every skipped test is named with its reason at the end of a run. With ``FLBA_REQUIRE=all`` a skip
 is a failure, unless ``tests/allowed_skips.txt`` names the test with a proof that it cannot run
 here, and the proof holds.
+
+Both are kept in the tests' reports, which reach the end of the run from every worker of
+pytest-xdist.
 """
 
 import fnmatch
 import os
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
@@ -18,7 +21,14 @@ from hypothesis import settings
 TESTS: Final = Path(__file__).parent
 ROOT: Final = TESTS.parent
 ALLOWED_SKIPS: Final = TESTS / "allowed_skips.txt"
-_skips = pytest.StashKey[list[tuple[str, str]]]()
+UNTRACED: Final = TESTS / "integration"
+UNTRACED_FAULTS: Final = {
+    "test_outbox_disk.py",
+    "test_wal_bit_flips.py",
+    "test_wal_disk_failures.py",
+}
+_TOLD: Final = "told"
+_told = pytest.StashKey["Told"]()
 # Commands that tests start behave as in a user's shell: a full pipe's bytes wait in a buffer, and
 # what cannot be written shows again at exit.
 os.environ.pop("PYTHONUNBUFFERED", None)
@@ -59,8 +69,53 @@ def parse_allowed_skips(text: str, root: Path) -> list[AllowedSkip]:
     return entries
 
 
+class Told:
+    """Gathers from every report what is printed at the end of the run."""
+
+    def __init__(self) -> None:
+        self.skips: dict[str, str] = {}
+        self.sections: dict[str, list[str]] = {}
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self._note_skip(report)
+        if report.when == "call":
+            for name, value in report.user_properties:
+                if name == _TOLD:
+                    section, line = value
+                    self.sections.setdefault(section, []).append(line)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        self._note_skip(report)
+
+    def _note_skip(self, report: pytest.TestReport | pytest.CollectReport) -> None:
+        if hasattr(report, "skip_reason"):
+            self.skips[report.nodeid] = report.skip_reason
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[_skips] = []
+    config.addinivalue_line("markers", "starts_first: a long test, begun before all others")
+    config.stash[_told] = Told()
+    config.pluginmanager.register(config.stash[_told])
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # The longest test decides when the last worker ends, so it must not be the last to begin.
+    items.sort(key=lambda item: item.get_closest_marker("starts_first") is None)
+    for item in items:
+        # Tracing doubles what a test costs. These run through the same lines again and again: the
+        # coverage gate must hold without them.
+        if item.path.is_relative_to(UNTRACED) or item.path.name in UNTRACED_FAULTS:
+            item.add_marker("no_cover")
+
+
+@pytest.fixture
+def tell(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
+    """Print a line in a section at the end of the run: captured output would not show it."""
+
+    def note(section: str, line: str) -> None:
+        request.node.user_properties.append((_TOLD, (section, line)))
+
+    return note
 
 
 def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:
@@ -69,12 +124,12 @@ def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:
     return text.removeprefix("Skipped: ")
 
 
-def _settle(report: _Report, config: pytest.Config) -> _Report:
+def _settle(report: _Report) -> _Report:
     """Note a skip, and make it the failure it is where everything is required."""
     if not report.skipped or hasattr(report, "wasxfail"):
         return report
     reason = _reason(report)
-    config.stash[_skips].append((report.nodeid, reason))
+    report.skip_reason = reason
     if os.environ.get("FLBA_REQUIRE") == "all":
         allowed = parse_allowed_skips(ALLOWED_SKIPS.read_text(encoding="utf-8"), ROOT)
         if not any(entry.allows(report.nodeid) for entry in allowed):
@@ -87,23 +142,23 @@ def _settle(report: _Report, config: pytest.Config) -> _Report:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(
-    item: pytest.Item,
-) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    return _settle((yield), item.config)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    return _settle((yield))
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_make_collect_report(
-    collector: pytest.Collector,
-) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-    return _settle((yield), collector.config)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    return _settle((yield))
 
 
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
-    skips = config.stash[_skips]
-    terminalreporter.section(f"skipped: {len(skips)}")
-    for nodeid, reason in skips:
+    told = config.stash[_told]
+    for section, lines in sorted(told.sections.items()):
+        terminalreporter.section(section)
+        for line in lines:
+            terminalreporter.write_line(line)
+    terminalreporter.section(f"skipped: {len(told.skips)}")
+    for nodeid, reason in told.skips.items():
         terminalreporter.write_line(f"{nodeid}: {reason}")

@@ -1,5 +1,6 @@
 """The process ends between any two calls to the disk; recovery comes to the same end."""
 
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -74,7 +75,7 @@ def check(folder: Path, labels: dict[int, str], torn: bytes, losses: int) -> Non
 @pytest.mark.parametrize("effect", [Effect.NONE, Effect.PART])
 @pytest.mark.parametrize("is_damaged", [False, True], ids=["sound", "damaged"])
 def test_a_recovery_that_ends_anywhere_can_be_repeated(
-    ram_path: Path, capsys: pytest.CaptureFixture[str], effect: Effect, *, is_damaged: bool
+    ram_path: Path, tell: Callable[[str, str], None], effect: Effect, *, is_damaged: bool
 ) -> None:
     files, labels = torn_folder(ram_path / "made", is_damaged=is_damaged)
     last = segments_of(files)[-1]
@@ -95,13 +96,12 @@ def test_a_recovery_that_ends_anywhere_can_be_repeated(
             if second is not None:
                 ends += recover_until(folder, second, effect).has_failed
             check(folder, labels, torn, losses=is_damaged)
-    with capsys.disabled():
-        print(f" calls of one recovery: {total}, ended in one: {ends} ", end="")  # noqa: T201
+    tell("faults", f"calls of one recovery: {total}, ended in one: {ends}")
 
 
 @pytest.mark.parametrize("effect", list(Effect))
 def test_a_process_that_ends_anywhere_keeps_what_it_acknowledged(
-    ram_path: Path, capsys: pytest.CaptureFixture[str], effect: Effect
+    ram_path: Path, tell: Callable[[str, str], None], effect: Effect
 ) -> None:
     def work(disk: FailingDisk, folder: Path, acknowledged: dict[int, str]) -> None:
         stream = open_stream(folder, disk)
@@ -140,5 +140,4 @@ def test_a_process_that_ends_anywhere_keeps_what_it_acknowledged(
         assert stream.recovery.damage == ()
         assert damage_of(stream.scan()) == []
         stream.close()
-    with capsys.disabled():
-        print(f" calls the process ended at: {total} ", end="")  # noqa: T201
+    tell("faults", f"calls the process ended at: {total}")

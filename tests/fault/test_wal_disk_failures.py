@@ -198,7 +198,7 @@ def fault_free_calls(folder: Path) -> int:
 )
 def test_no_call_that_fails_loses_what_was_acknowledged(
     ram_path: Path,
-    capsys: pytest.CaptureFixture[str],
+    tell: Callable[[str, str], None],
     error: int,
     effect: Effect,
     *,
@@ -212,8 +212,7 @@ def test_no_call_that_fails_loses_what_was_acknowledged(
         )
         assert workload.disk.has_failed, f"call {n} of {total} was not reached"
         fences += workload.ledger.fences
-    with capsys.disabled():
-        print(f" calls failed: {total} of {total}, fenced and reopened: {fences} ", end="")  # noqa: T201
+    tell("faults", f"calls failed: {total} of {total}, fenced and reopened: {fences}")
     assert (fences > 0) == is_reopening
 
 

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -109,7 +110,7 @@ def assert_names_the_fenced(server: FaultyServer) -> None:
 @pytest.mark.parametrize("kind", FAULTS)
 @pytest.mark.parametrize("is_sticky", [False, True], ids=["one call", "every call until healed"])
 def test_whichever_call_fails_the_server_says_so_and_mends_itself(
-    folder: Folder, kind: str, capsys: pytest.CaptureFixture[str], *, is_sticky: bool
+    folder: Folder, kind: str, tell: Callable[[str, str], None], *, is_sticky: bool
 ) -> None:
     load = Load()
     script = Script(load)
@@ -130,13 +131,12 @@ def test_whichever_call_fails_the_server_says_so_and_mends_itself(
             script.finish(server)
         assert server.stop() == 0
     assert_sound(folder, load)
-    with capsys.disabled():
-        print(f" calls failed: {total} of {total}, answers of 503: {refused} ", end="")  # noqa: T201
+    tell("faults", f"calls failed: {total} of {total}, answers of 503: {refused}")
 
 
 @pytest.mark.parametrize("stream", ["inbox-0", "ledger"])
 def test_whichever_call_of_the_mending_fails_too_it_is_mended_in_the_end(
-    folder: Folder, tmp_path: Path, stream: str, capsys: pytest.CaptureFixture[str]
+    folder: Folder, tmp_path: Path, stream: str, tell: Callable[[str, str], None]
 ) -> None:
     # The first failure is the sync of the first record's own batch, in the inbox or in the ledger.
     first = {"inbox-0": 2, "ledger": 4}[stream]
@@ -172,8 +172,7 @@ def test_whichever_call_of_the_mending_fails_too_it_is_mended_in_the_end(
     total = fail_and_mend(None)
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(fail_and_mend, range(1, total + 1)))
-    with capsys.disabled():
-        print(f" calls of a mending that failed too: {total} of {total} ", end="")  # noqa: T201
+    tell("faults", f"calls of a mending that failed too: {total} of {total}")
 
 
 @pytest.fixture(scope="module")
@@ -216,7 +215,7 @@ def test_whichever_call_of_a_start_fails_or_ends_it_the_next_start_recovers_ever
     ended_badly: tuple[Folder, Load],
     tmp_path: Path,
     kind: str,
-    capsys: pytest.CaptureFixture[str],
+    tell: Callable[[str, str], None],
 ) -> None:
     made, load = ended_badly
     undecided = 29
@@ -251,8 +250,7 @@ def test_whichever_call_of_a_start_fails_or_ends_it_the_next_start_recovers_ever
     with ThreadPoolExecutor(4) as pool:
         ended = sum(pool.map(start, range(1, total + 1, step)))
     assert ended
-    with capsys.disabled():
-        print(f" calls of a start: {total}, every {step}, ended there: {ended} ", end="")  # noqa: T201
+    tell("faults", f"calls of a start: {total}, every {step}, ended there: {ended}")
 
 
 def test_a_full_disk_refuses_and_takes_again_once_there_is_room(tmp_path: Path) -> None:
@@ -309,7 +307,7 @@ def can_trace() -> bool:
 
 @pytest.mark.parametrize("error", ["EIO", "ENOSPC"])
 def test_the_real_server_survives_syncs_that_the_kernel_fails(
-    folder: Folder, error: str, capsys: pytest.CaptureFixture[str]
+    folder: Folder, error: str, tell: Callable[[str, str], None]
 ) -> None:
     if not can_trace():
         pytest.skip("strace is missing or may not trace here")
@@ -351,8 +349,7 @@ def test_the_real_server_survives_syncs_that_the_kernel_fails(
     assert not load.wrong
     code, report = folder.fsck()
     assert (code, report["stored_twice"], report["records"]) == (0, 0, 60), report
-    with capsys.disabled():
-        print(f" (INJECTED): {injected}, answers of 503: {refused} ", end="")  # noqa: T201
+    tell("faults", f"(INJECTED): {injected}, answers of 503: {refused}")
 
 
 def is_traced(pid: int) -> bool:
@@ -363,7 +360,7 @@ def is_traced(pid: int) -> bool:
 
 
 def test_all_who_wait_for_an_occupied_id_share_its_failure_and_it_gets_one_outcome(
-    folder: Folder, capsys: pytest.CaptureFixture[str]
+    folder: Folder, tell: Callable[[str, str], None]
 ) -> None:
     waiting = refused = 0
     with FaultyServer(folder) as server:
@@ -391,5 +388,4 @@ def test_all_who_wait_for_an_occupied_id_share_its_failure_and_it_gets_one_outco
     report = check_here(folder)
     assert (report.problems, report.stored_twice, report.records) == ([], 0, 15)
     assert refused
-    with capsys.disabled():
-        print(f" requests on occupied ids: {waiting}, refused: {refused} ", end="")  # noqa: T201
+    tell("faults", f"requests on occupied ids: {waiting}, refused: {refused}")

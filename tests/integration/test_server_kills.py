@@ -3,11 +3,12 @@
 import json
 import random
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+from tests.support.faulty_server import check_here
 from tests.support.load import Connection, Load, check, id_of
 from tests.support.server_process import Folder, NotStartedError, ServerProcess
 
@@ -98,8 +99,9 @@ def assert_each_once(folder: Folder, load: Load) -> None:
     assert {id_of(epoch) for epoch in load.conflicts} <= {entry.pcs_id for entry in evidence}
 
 
+@pytest.mark.starts_first
 def test_twenty_kills_under_load_lose_nothing_and_decide_nothing_twice(
-    folder: Folder, capsys: pytest.CaptureFixture[str]
+    folder: Folder, tell: Callable[[str, str], None]
 ) -> None:
     chance = random.Random(SEED)  # noqa: S311 - which moment, not a secret
     load = Load()
@@ -118,27 +120,26 @@ def test_twenty_kills_under_load_lose_nothing_and_decide_nothing_twice(
         assert not load.wrong, load.wrong
         counted += in_flight > 0
 
-        code, report = folder.fsck()
-        assert (code, report["problems"]) == (0, []), report
+        report = check_here(folder)
+        assert report.is_sound, report
         left = undecided(folder, load)
-        with_open += report["undecided_inbox"] > 0
+        with_open += report.undecided_inbox > 0
         with_undecided += bool(left)
-        with capsys.disabled():
-            print(  # noqa: T201
-                f"\nkill {counted:2}: in flight {in_flight}, acknowledged {run.acknowledged},"
-                f" recovered {recovered}; open in the inbox {report['undecided_inbox']},"
-                f" of them undecided {len(left)}",
-                end="",
-            )
-    assert_each_once(folder, load)
-    with capsys.disabled():
-        print(  # noqa: T201
-            f"\n{counted} kills: {len(load.acknowledged)} acknowledged,"
-            f" {load.repeats_in_flight} sent twice at once, {len(load.conflicts)} conflicts,"
-            f" {len(load.forged)} forged, answers {dict(load.statuses)},"
-            f" {len(load.unanswered)} unanswered; {with_open} kills left open frames,"
-            f" {with_undecided} undecided ones"
+        tell(
+            "kills",
+            f"kill {counted:2}: in flight {in_flight}, acknowledged {run.acknowledged},"
+            f" recovered {recovered}; open in the inbox {report.undecided_inbox},"
+            f" of them undecided {len(left)}",
         )
+    assert_each_once(folder, load)
+    tell(
+        "kills",
+        f"{counted} kills: {len(load.acknowledged)} acknowledged,"
+        f" {load.repeats_in_flight} sent twice at once, {len(load.conflicts)} conflicts,"
+        f" {len(load.forged)} forged, answers {dict(load.statuses)},"
+        f" {len(load.unanswered)} unanswered; {with_open} kills left open frames,"
+        f" {with_undecided} undecided ones",
+    )
     assert with_open
     assert with_undecided
 

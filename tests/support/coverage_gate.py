@@ -1,4 +1,4 @@
-"""Hold the code that must not be wrong to its branch coverage, after ``coverage run``.
+"""Hold the code that must not be wrong to its branch coverage, after ``make test`` has run.
 
 Statements and branches are judged apart: many plain statements must not make up for a branch that
 no test takes. Prints one line for each package and ends non-zero when one is under its target.

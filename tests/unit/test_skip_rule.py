@@ -26,7 +26,7 @@ def suite(tmp_path: Path) -> Path:
 
 
 def run(suite: Path, require: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "FLBA_REQUIRE": require}
+    environment = {**os.environ, "FLBA_REQUIRE": require, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     command = [sys.executable, "-m", "pytest", "-c", os.devnull, "--rootdir", str(suite)]
     return subprocess.run(
         [*command, "-p", "no:cacheprovider", "tests"],
