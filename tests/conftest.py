@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, TypeVar, cast
 
 import pytest
 from hypothesis import settings
@@ -28,6 +28,7 @@ UNTRACED_FAULTS: Final = {
     "test_wal_disk_failures.py",
 }
 _TOLD: Final = "told"
+_SKIP_REASON: Final = "skip_reason"
 _told = pytest.StashKey["Told"]()
 # Commands that tests start behave as in a user's shell: a full pipe's bytes wait in a buffer, and
 # what cannot be written shows again at exit.
@@ -81,15 +82,16 @@ class Told:
         if report.when == "call":
             for name, value in report.user_properties:
                 if name == _TOLD:
-                    section, line = value
+                    section, line = cast("tuple[str, str]", value)
                     self.sections.setdefault(section, []).append(line)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         self._note_skip(report)
 
     def _note_skip(self, report: pytest.TestReport | pytest.CollectReport) -> None:
-        if hasattr(report, "skip_reason"):
-            self.skips[report.nodeid] = report.skip_reason
+        reason = vars(report).get(_SKIP_REASON)
+        if reason is not None:
+            self.skips[report.nodeid] = reason
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -129,7 +131,7 @@ def _settle(report: _Report) -> _Report:
     if not report.skipped or hasattr(report, "wasxfail"):
         return report
     reason = _reason(report)
-    report.skip_reason = reason
+    vars(report)[_SKIP_REASON] = reason
     if os.environ.get("FLBA_REQUIRE") == "all":
         allowed = parse_allowed_skips(ALLOWED_SKIPS.read_text(encoding="utf-8"), ROOT)
         if not any(entry.allows(report.nodeid) for entry in allowed):
