@@ -41,6 +41,7 @@ def test_a_conflict_names_both_contents_and_the_first_receipt(
         "first_content_digest": content(sent),
         "content_digest": content(other(fresh_epoch, 1)),
         "first_received_at": first.headers["x-received-at"],
+        "request_id": answer.headers["x-request-id"],
     }
     assert answer.status == 409
     assert answer.headers["content-type"] == "application/problem+json"

@@ -56,6 +56,7 @@ def assert_problem(answer: Reply, code: str) -> dict[str, Any]:
     assert ("retry-after" in answer.headers) == (answer.status in {429, 503})
     assert ("www-authenticate" in answer.headers) == (code == "unauthenticated")
     assert "idempotent-replayed" not in answer.headers
+    assert problem["request_id"] == answer.headers["x-request-id"]
     return problem
 
 

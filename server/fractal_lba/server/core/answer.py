@@ -8,6 +8,8 @@ members.
 from dataclasses import dataclass
 from enum import StrEnum
 
+import msgspec
+
 from fractal_lba.protocol.canonical import canonical
 from fractal_lba.protocol.errors import Refusal, RefusalCode
 from fractal_lba.protocol.strict_json import JsonValue
@@ -111,6 +113,16 @@ def problem(
         "detail": detail,
     }
     return Answer(status=status, body=canonical(body), code=str(code), retry_after_s=retry_after_s)
+
+
+def named(body: bytes, request_id: str) -> bytes:
+    """Return a problem's body with the request it answers as its member ``request_id``.
+
+    A problem is made before anyone knows how the request is called; a decision's body never names
+    one, since a repeat gets the same bytes.
+    """
+    members: dict[str, JsonValue] = msgspec.json.decode(body)
+    return canonical({**members, "request_id": request_id})
 
 
 def refused(refusal: Refusal) -> Answer:

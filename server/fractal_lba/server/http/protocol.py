@@ -6,7 +6,8 @@ from aiohttp import web
 from typing_extensions import override
 
 from fractal_lba.server.core.answer import ServerCode, problem
-from fractal_lba.server.http.respond import response
+from fractal_lba.server.http.request_id import follow
+from fractal_lba.server.http.respond import name_request, response
 
 _log = logging.getLogger(__name__)
 
@@ -26,6 +27,7 @@ class Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
+        follow(request)
         # aiohttp's own answer would quote what it choked on.
         if status < web.HTTPInternalServerError.status_code:
             answered = _not_http()
@@ -47,6 +49,7 @@ class Connection(web.RequestHandler):
         if resp.status == _EXPECTATION_FAILED:
             # An Expect that is not 100-continue is answered before any middleware is asked.
             resp = _not_http()
+        name_request(request, resp)
         # aiohttp would name itself and its version.
         resp.headers["Server"] = "fractal-lba"
         return await super().finish_response(request, resp, start_time)

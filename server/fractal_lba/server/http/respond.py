@@ -6,9 +6,12 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from fractal_lba.server.core.answer import Answer, ServerCode, problem, timestamp
+from fractal_lba.server.core.answer import Answer, ServerCode, named, problem, timestamp
+from fractal_lba.server.http.request_id import HEADER, follow, request_id_of
 
 _log = logging.getLogger(__name__)
+
+_PROBLEM = "application/problem+json"
 
 
 def response(answer: Answer) -> web.Response:
@@ -22,10 +25,25 @@ def response(answer: Answer) -> web.Response:
         headers["Retry-After"] = str(max(1, math.ceil(answer.retry_after_s)))
     if answer.code == ServerCode.UNAUTHENTICATED:
         headers["WWW-Authenticate"] = "Bearer"
-    content_type = "application/json" if answer.code is None else "application/problem+json"
+    content_type = "application/json" if answer.code is None else _PROBLEM
     return web.Response(
         status=answer.status, body=answer.body, content_type=content_type, headers=headers
     )
+
+
+def name_request(request: web.BaseRequest, answered: web.StreamResponse) -> None:
+    """Say in an answer that was not sent yet, and in its problem, what the request is called."""
+    request_id = request_id_of(request)
+    answered.headers[HEADER] = request_id
+    if isinstance(answered, web.Response) and answered.content_type == _PROBLEM:
+        body = answered.body
+        assert isinstance(body, bytes)  # noqa: S101 - as response() made it
+        answered.body = named(body, request_id)
+
+
+async def name_stream(request: web.Request, answered: web.StreamResponse) -> None:
+    """Say in an answer that its handler sends itself what the request is called."""
+    answered.headers[HEADER] = request_id_of(request)
 
 
 @web.middleware
@@ -33,6 +51,7 @@ async def problems(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
     """Turn what aiohttp raises into problems, and a bug into a 500 that names nothing."""
+    follow(request)
     try:
         return await handler(request)
     except web.HTTPNotFound:

@@ -13,7 +13,7 @@ from fractal_lba.server.config import Settings, listen_address
 from fractal_lba.server.http.admit import Admission
 from fractal_lba.server.http.limits import Connections, Gate
 from fractal_lba.server.http.protocol import Connection
-from fractal_lba.server.http.respond import problems
+from fractal_lba.server.http.respond import name_stream, problems
 
 _LINGER_S = 2.0
 """How long the unread rest of a refused body is read before its connection is closed."""
@@ -68,6 +68,7 @@ async def serve(  # noqa: PLR0913 - the socket, what answers on it, and how it e
         stop: Set once.
     """
     application = web.Application(middlewares=[problems])
+    application.on_response_prepare.append(name_stream)
     application.add_routes(routes)
     runner = web.AppRunner(application, shutdown_timeout=settings.grace_s)
     await runner.setup()

@@ -9,6 +9,7 @@ import json
 import logging
 import sys
 import traceback
+from contextvars import ContextVar
 from typing import Final, TextIO
 
 from typing_extensions import override
@@ -35,7 +36,15 @@ FIELDS: Final = (
     "path",
     "signal",
     "version",
+    "request_id",
 )
+
+_request_id: ContextVar[str] = ContextVar("request_id")
+
+
+def about_request(request_id: str) -> None:
+    """Let every line of the running task, and of the tasks it starts, carry ``request_id``."""
+    _request_id.set(request_id)
 
 
 class JsonFormatter(logging.Formatter):
@@ -49,6 +58,8 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "event": record.getMessage(),
         }
+        if (request_id := _request_id.get(None)) is not None:
+            line["request_id"] = request_id
         line.update({name: getattr(record, name) for name in FIELDS if hasattr(record, name)})
         if record.exc_info and record.exc_info[0] is not None:
             # The type and the places, not the message: that one may quote what it choked on.

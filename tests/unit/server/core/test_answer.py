@@ -1,10 +1,12 @@
 import json
 
+from fractal_lba.protocol.canonical import canonical
 from fractal_lba.protocol.errors import Refusal, RefusalCode
 from fractal_lba.server.core.answer import (
     Answer,
     ServerCode,
     conflicting,
+    named,
     problem,
     refused,
     timestamp,
@@ -28,6 +30,13 @@ def test_a_refusal_carries_its_reason_and_member() -> None:
         "n",
         "n: expected 3",
     )
+
+
+def test_a_problem_takes_the_name_of_its_request_and_changes_in_nothing_else() -> None:
+    answer = problem(ServerCode.TOO_LARGE, 'body: expected "at most" 1 byte, got é')
+    body = named(answer.body, "r-1")
+    assert json.loads(body) == json.loads(answer.body) | {"request_id": "r-1"}
+    assert body == canonical(json.loads(body))
 
 
 def test_a_conflict_names_both_digests_and_the_first_receipt() -> None:

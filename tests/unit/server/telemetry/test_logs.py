@@ -2,11 +2,12 @@ import io
 import json
 import logging
 from collections.abc import Iterator
+from contextvars import copy_context
 from typing import Any
 
 import pytest
 
-from fractal_lba.server.telemetry.logs import FIELDS, JsonFormatter, configure
+from fractal_lba.server.telemetry.logs import FIELDS, JsonFormatter, about_request, configure
 
 SECRET = "secret-word"  # noqa: S105 - what must not be written
 
@@ -55,6 +56,18 @@ def test_a_field_that_is_not_named_is_left_out(
     assert not given.keys() & set(FIELDS)
     log.error("settled", extra=given)
     assert SECRET not in out.getvalue()
+
+
+def test_a_line_names_the_request_it_is_about(
+    logger: tuple[logging.Logger, io.StringIO],
+) -> None:
+    log, out = logger
+    context = copy_context()
+    context.run(about_request, "one")
+    context.run(log.info, "settled")
+    assert written(out)["request_id"] == "one"
+    log.info("drained")
+    assert "request_id" not in out.getvalue().splitlines()[1]
 
 
 def test_an_exception_is_told_by_its_type_and_places_and_not_by_its_words(
