@@ -4,6 +4,7 @@ import io
 import json
 import os
 import pickle
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -147,13 +148,60 @@ def without(folder: Path, module: str) -> dict[str, str]:
 
 @pytest.mark.parametrize(
     ("missing", "arguments"),
-    [("click", ("canonical",)), ("numpy", ("signals", "-", "--profile", "bytes/1"))],
+    [
+        ("click", ("canonical",)),
+        ("numpy", ("signals", "-", "--profile", "bytes/1")),
+        ("matplotlib", ("signals", "-", "--profile", "bytes/1", "--plot", "x.png")),
+    ],
 )
 def test_a_missing_extra_is_named(tmp_path: Path, missing: str, arguments: tuple[str, ...]) -> None:
     ended = fractal_lba(*arguments, stdin=b"[1]", environment=without(tmp_path, missing))
-    assert_unusable(ended, f"{missing} is not installed; run: pip install 'fractal-lba[cli]'")
+    extra = "plot" if missing == "matplotlib" else "cli"
+    assert_unusable(ended, f"{missing} is not installed; run: pip install 'fractal-lba[{extra}]'")
 
 
 def test_other_commands_do_not_need_numpy(tmp_path: Path) -> None:
     ended = fractal_lba("canonical", stdin=b"[1.0]", environment=without(tmp_path, "numpy"))
     assert (ended.code, ended.out) == (0, b"[1]")
+
+
+@pytest.mark.parametrize(("profile", "data"), [(POINTS, CSV), (BYTES, PROSE)])
+def test_a_picture_is_drawn_beside_the_answer(
+    tmp_path: Path, profile: tuple[str, ...], data: bytes
+) -> None:
+    path = tmp_path / "window.png"
+    path.write_bytes(b"an older one")
+    # No display, a back end that needs one, and no place for matplotlib's cache.
+    (tmp_path / "file").write_bytes(b"")
+    bare = {"DISPLAY": "", "MPLBACKEND": "tkagg", "MPLCONFIGDIR": str(tmp_path / "file")}
+    ended = fractal_lba("signals", "-", *profile, "--plot", path, stdin=data, environment=bare)
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out == fractal_lba("signals", "-", *profile, stdin=data).out
+    picture = path.read_bytes()
+    assert picture.startswith(b"\x89PNG")
+    assert struct.unpack_from(">II", picture, 16) == (1920, 720)
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("folder.png", "--plot: {}: expected a file to write, got a folder"),
+        ("window.pdf", "--plot: expected a name that ends in .png, got {}"),
+        ("absent/window.png", "--plot: {}: cannot be written: No such file or directory"),
+        ("file/window.png", "--plot: {}: cannot be written: Not a directory"),
+    ],
+)
+def test_a_picture_that_cannot_be_written_is_unusable(
+    tmp_path: Path, path: str, message: str
+) -> None:
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "file").write_bytes(b"")
+    ended = fractal_lba("signals", "-", *POINTS, "--plot", tmp_path / path, stdin=CSV)
+    assert_unusable(ended, message.format(tmp_path / path))
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["file", "folder.png"]
+
+
+def test_no_picture_is_drawn_of_a_file_that_is_no_window(tmp_path: Path) -> None:
+    ended = fractal_lba("signals", "-", *POINTS, "--plot", tmp_path / "x.png", stdin=b"1\n2\n")
+    assert_refused(ended, "expected 3 to 65536 rows, got 2")
+    assert not (tmp_path / "x.png").exists()

@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SDK_NEEDS = {"msgspec", "orjson", "pynacl", "cffi", "pycparser"}
-PACKAGES = ("agent", "cli", "client", "keyfile", "protocol", "server", "signals", "wal")
+PACKAGES = ("agent", "cli", "client", "keyfile", "plot", "protocol", "server", "signals", "wal")
 SECONDS_MAX = 180
 TEXT = b"".join(b"line %d of a text that is not all the same\n" % n for n in range(200))[:4096]
 
@@ -147,7 +147,8 @@ def test_the_sdk_alone_imports_from_the_wheel(sdk_alone: SdkAlone, installed: In
     assert sdk_alone.imports["protocol"] == "imported"
     assert sdk_alone.imports["keyfile"] == "imported"
     # What needs an extra says which module is missing; nothing else is wrong with it.
-    foreign = {"click", "aiohttp", "numpy", "crc32c", "lmdb", "uvloop", "tenacity", "rich"}
+    foreign = {"aiohttp", "click", "crc32c", "lmdb", "matplotlib", "numpy", "rich", "tenacity"}
+    foreign |= {"uvloop"}
     missing = {note.removeprefix("missing ") for note in sdk_alone.imports.values()} - {"imported"}
     assert missing <= foreign
 

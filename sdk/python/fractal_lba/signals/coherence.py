@@ -96,18 +96,24 @@ def projections(cube: NDArray[np.float64], some: NDArray[np.float64]) -> NDArray
     return values
 
 
-def _fullest_bins(cube: NDArray[np.float64], some: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Return, for each of the ``(k, 3)`` directions, the number of points in its fullest bin."""
-    values = projections(cube, some)
+def bin_counts(values: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return how many of the ``(k, P)`` projected values lie in each of 20 equal bins, row by row.
+
+    The values are used up. A row narrower than 1e-9 lies in its first bin.
+    """
+    rows = len(values)
     lows = values.min(axis=1, keepdims=True)
     spans = values.max(axis=1, keepdims=True) - lows
-    is_narrow = spans < SPAN_MIN
     values -= lows
     values *= BINS
-    values /= np.where(is_narrow, 1.0, spans)
+    values /= np.where(spans < SPAN_MIN, 1.0, spans)
     # Truncation is the floor: no value is negative. The upper edge belongs to the last bin.
     bins = np.minimum(values.astype(np.int64), BINS - 1)
-    bins += BINS * np.arange(len(some), dtype=np.int64)[:, np.newaxis]
-    counts = np.bincount(bins.ravel(), minlength=BINS * len(some)).reshape(len(some), BINS)
-    fullest: NDArray[np.int64] = np.where(is_narrow[:, 0], cube.shape[1], counts.max(axis=1))
+    bins += BINS * np.arange(rows, dtype=np.int64)[:, np.newaxis]
+    return np.bincount(bins.ravel(), minlength=BINS * rows).reshape(rows, BINS)
+
+
+def _fullest_bins(cube: NDArray[np.float64], some: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return, for each of the ``(k, 3)`` directions, the number of points in its fullest bin."""
+    fullest: NDArray[np.int64] = bin_counts(projections(cube, some)).max(axis=1)
     return fullest

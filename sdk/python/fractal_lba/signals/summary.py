@@ -106,7 +106,7 @@ def summarise_points(
     """
     checked_seed, checked_scales = check_seed(seed), check_scales(scales)
     rows = check_points(window)
-    cube = unit_cube(three_columns(rows, checked_seed))
+    cube = cube_of_points(rows, seed=checked_seed)
     return _summary(
         _Window(profile="points/1", shape=rows.shape, leaves=point_leaves(rows)),
         cube,
@@ -135,14 +135,34 @@ def summarise_bytes(
     """
     checked_seed, checked_scales = check_seed(seed), check_scales(scales)
     held = check_bytes(data)
-    series = np.frombuffer(held, dtype=np.uint8).astype(np.float64).reshape(-1, 1)
     return _summary(
-        _Window(profile="bytes/1", shape=series.shape, leaves=byte_leaves(held)),
-        unit_cube(three_columns(series, checked_seed)),
+        _Window(profile="bytes/1", shape=(len(held), 1), leaves=byte_leaves(held)),
+        cube_of_bytes(held, seed=checked_seed),
         to_pack=held,
         seed=checked_seed,
         scales=checked_scales,
     )
+
+
+def cube_of_points(window: ArrayLike, *, seed: SupportsIndex = DEFAULT_SEED) -> NDArray[np.float64]:
+    """Return the ``(3, P)`` points of a table in the unit cube, which its signals are counted from.
+
+    Raises:
+        ContractError: The window cannot be summarised, or the seed is out of range.
+    """
+    return unit_cube(three_columns(check_points(window), check_seed(seed)))
+
+
+def cube_of_bytes(
+    data: bytes | bytearray | memoryview, *, seed: SupportsIndex = DEFAULT_SEED
+) -> NDArray[np.float64]:
+    """Return the ``(3, P)`` points of a byte string in the unit cube, P = n - 2.
+
+    Raises:
+        ContractError: Too short or too long, or the seed is out of range.
+    """
+    series = np.frombuffer(check_bytes(data), dtype=np.uint8).astype(np.float64).reshape(-1, 1)
+    return unit_cube(three_columns(series, check_seed(seed)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
