@@ -5,10 +5,9 @@ given once, even while a crash has left it both in an old segment and, copied, i
 """
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from fractal_lba.wal.disk import Disk
-from fractal_lba.wal.folder import Segment, io_errors, read_folder
+from fractal_lba.wal.folder import Segment, io_errors
 from fractal_lba.wal.framing import (
     HEADER_BYTES,
     NO_ID,
@@ -26,13 +25,13 @@ Scanned = tuple[Position, Frame] | Damage
 
 
 def scan_segments(
-    disk: Disk, segments: Sequence[Segment], *, from_seq: int = 1
+    disk: Disk, segments: Sequence[Segment], *, from_seq: int = 1, is_marked_only: bool = False
 ) -> Iterator[Scanned]:
     """Yield frames from ``from_seq`` on and the damage met between them.
 
     Segments that hold only earlier frames are not read. Of a segment whose end no header tells,
     the last one above all, the frames that recovery would keep are given, and a torn tail is
-    reported as no loss.
+    reported as no loss; with ``is_marked_only`` nothing above its durable end is given.
 
     Raises:
         DurabilityError: The disk failed.
@@ -42,41 +41,32 @@ def scan_segments(
         # Of several that begin with the same number all but the last hold nothing but damage.
         if segment.header is not None and first_seq < segment.header.first_seq <= from_seq:
             start, first_seq = index, segment.header.first_seq
-    for item in scan_range(disk, segments, start, len(segments)):
+    for item in scan_range(disk, segments, start, len(segments), is_marked_only=is_marked_only):
         last_seq = item.last_seq if isinstance(item, Damage) else item[1].seq
         if last_seq is None or last_seq >= from_seq:
             yield item
 
 
-def scan_range(disk: Disk, segments: Sequence[Segment], start: int, stop: int) -> Iterator[Scanned]:
+def scan_range(
+    disk: Disk,
+    segments: Sequence[Segment],
+    start: int,
+    stop: int,
+    *,
+    is_marked_only: bool = False,
+) -> Iterator[Scanned]:
     """Yield what the segments with these indices hold, and what is missing between them."""
     expected = None if start else 1
     for index in range(start, stop):
         segment = segments[index]
-        for item in _scan_segment(disk, segment, segments[index - 1] if index else None, expected):
+        before = segments[index - 1] if index else None
+        for item in _scan_segment(disk, segment, before, expected, is_marked_only=is_marked_only):
             last_seq = item.last_seq if isinstance(item, Damage) else item[1].seq
             if last_seq is not None:
                 expected = last_seq + 1
             yield item
         if segment.next_seq is not None:
             expected = segment.next_seq
-
-
-def scan_folder(disk: Disk, folder: Path, name: str) -> Iterator[Scanned]:
-    """Yield everything a stream's folder holds, without a lock and without changing anything.
-
-    Meant for a stream no process writes to. Beside damage, what recovery would put aside is
-    reported, with ``is_loss`` false.
-
-    Raises:
-        ContractError: A segment is another stream's, or of a format this release does not read.
-        DurabilityError: The disk failed.
-    """
-    with io_errors(f"stream {name}"):
-        found = read_folder(disk, folder, name)
-    for path in found.unfinished:
-        yield Damage(path.name, 0, 0, None, None, "unfinished file", is_loss=False)
-    yield from scan_segments(disk, found.segments)
 
 
 def read_segment(disk: Disk, segment: Segment) -> bytes:
@@ -134,7 +124,12 @@ def missing_before(segment: Segment, before: Segment | None, expected: int | Non
 
 
 def _scan_segment(
-    disk: Disk, segment: Segment, before: Segment | None, expected: int | None
+    disk: Disk,
+    segment: Segment,
+    before: Segment | None,
+    expected: int | None,
+    *,
+    is_marked_only: bool,
 ) -> Iterator[Scanned]:
     missing = missing_before(segment, before, expected)
     if missing is not None:
@@ -149,7 +144,8 @@ def _scan_segment(
     items: Iterator[BatchAt | FrameAt | Gap]
     if segment.end is None:
         tail = examine(data, segment.key, first_seq)
-        items, torn_at = iter(tail.kept), tail.torn_at
+        items = iter(tail.marked if is_marked_only else tail.kept)
+        torn_at = len(data) if is_marked_only else tail.torn_at
     else:
         items = walk(
             data, segment.key, end=segment.end, first_seq=first_seq, next_seq=segment.next_seq

@@ -28,6 +28,12 @@ class Tail:
     survivors: tuple[FrameAt, ...]
     next_seq: int | None
 
+    @property
+    def marked(self) -> tuple[FrameAt | Gap, ...]:
+        """Return what is kept without the survivors."""
+        unmarked = set(self.survivors)
+        return tuple(item for item in self.kept if item not in unmarked)
+
 
 def examine(data: bytes, key: SegmentKey, first_seq: int | None) -> Tail:
     """Take a last segment apart.
