@@ -15,7 +15,7 @@ import msgspec
 import uvloop
 
 from fractal_lba.protocol.errors import ContractError, FractalError, LockedError
-from fractal_lba.server import app
+from fractal_lba.server import app, offline
 from fractal_lba.server.config import Settings, descriptions, load_settings, to_toml
 from fractal_lba.server.telemetry.logs import configure
 
@@ -144,11 +144,11 @@ def _announce(url: str) -> None:
 def fsck(config: Path, **flags: str | None) -> None:
     """Read everything on disk and say what is wrong, as one JSON object on stdout. Changes nothing.
 
-    The server must be stopped. Exits 0 only if nothing is wrong.
+    The server may be running: what it is writing is no damage. Exits 0 only if nothing is wrong.
     """
     settings = _load(config, flags)
     try:
-        report = app.fsck(settings, config.resolve().parent)
+        report = offline.fsck(settings, config.resolve().parent)
     except (FractalError, OSError) as error:
         _unusable(error)
     click.echo(msgspec.json.format(msgspec.json.encode(report)))

@@ -28,7 +28,6 @@ from fractal_lba.server.pipeline.intake import Intake
 from fractal_lba.server.pipeline.recover import Mender
 from fractal_lba.server.storage import data_folder
 from fractal_lba.server.storage.data_folder import ShardSet
-from fractal_lba.server.storage.fsck import Report, check_folder
 from fractal_lba.server.storage.inbox import InboxLog
 from fractal_lba.server.storage.keyring_file import KeyringFile
 from fractal_lba.server.storage.provision import Provisioned, provision
@@ -260,20 +259,3 @@ def check(settings: Settings, base: Path) -> None:
 def initialise(folder: Path) -> Provisioned:
     """Make a folder to run from (see ``provision``)."""
     return provision(folder)
-
-
-def fsck(settings: Settings, base: Path) -> Report:
-    """Check everything on disk of a server that does not run (see ``check_folder``).
-
-    Raises:
-        ContractError: There is no data folder of this configuration.
-        DurabilityError: A server holds it, or the disk refused to be read.
-    """
-    data = resolve(base, settings, "data")
-    shards = data_folder.check(data, settings.shards)
-    disk = RealDisk()
-    lock = lock_folder(disk, data)
-    try:
-        return check_folder(disk, data, worker=0, shards=shards, map_bytes=settings.index_map_bytes)
-    finally:
-        lock.release()

@@ -7,6 +7,8 @@ Why this is sound beside a writer, a rotation and a recovery:
   what the follower's header covers counts, and that was durable before the follower had its name.
 - A recovery cuts off and removes only what a reader does not need: bytes beyond the durable end,
   and segments without a frame.
+- What the last segment lost to a recovery since it was listed stands in a later one: where there is
+  one by now, the reading goes on there.
 - A listing is not one moment: of two segments made while it ran it may hold the later one alone,
   and a name it holds may be gone. Where its segments do not follow each other, or one is gone, it
   is taken again; what is still missing then was lost.
@@ -18,7 +20,7 @@ from typing import Final
 
 from fractal_lba.protocol.errors import DurabilityError
 from fractal_lba.wal.disk import Disk
-from fractal_lba.wal.folder import Folder, Segment, io_errors, read_folder
+from fractal_lba.wal.folder import Folder, Segment, io_errors, is_segment_name, read_folder
 from fractal_lba.wal.framing import NO_ID
 from fractal_lba.wal.scan import Scanned, scan_segments
 from fractal_lba.wal.values import Damage
@@ -51,7 +53,8 @@ def scan_folder(
     told: set[Damage] = set()
     for attempt in range(1, LISTINGS_MAX + 1):
         try:
-            for item in _scan(disk, folder, name, next_seq, is_marked_only=is_marked_only):
+            found = _listed(disk, folder, name)
+            for item in _scan(disk, found, next_seq, is_marked_only=is_marked_only):
                 if isinstance(item, Damage):
                     if item in told:
                         continue
@@ -60,22 +63,30 @@ def scan_folder(
                 if last_seq is not None:
                     next_seq = last_seq + 1
                 yield item
+            if not _has_follower(disk, folder, found):
+                return
         except DurabilityError as error:
             # A recovery removes segments that hold no frame: the next listing goes without them.
             if attempt == LISTINGS_MAX or not isinstance(error.__cause__, FileNotFoundError):
                 raise
-        else:
-            return
 
 
-def _scan(
-    disk: Disk, folder: Path, name: str, from_seq: int, *, is_marked_only: bool
-) -> Iterator[Scanned]:
-    found = _listed(disk, folder, name)
+def _scan(disk: Disk, found: Folder, from_seq: int, *, is_marked_only: bool) -> Iterator[Scanned]:
     if not is_marked_only:
         for path in found.unfinished:
             yield Damage(path.name, 0, 0, None, None, "unfinished file", is_loss=False)
     yield from scan_segments(disk, found.segments, from_seq=from_seq, is_marked_only=is_marked_only)
+
+
+def _has_follower(disk: Disk, folder: Path, found: Folder) -> bool:
+    """Tell whether there is a later segment by now.
+
+    A recovery cuts the last mark off with the rest of the old last segment; what that marked, the
+    header of the next one says.
+    """
+    last = found.segments[-1].name if found.segments else ""
+    with io_errors(f"folder {folder.name}"):
+        return any(is_segment_name(each) and each > last for each in disk.names(folder))
 
 
 def _listed(disk: Disk, folder: Path, name: str) -> Folder:

@@ -65,6 +65,11 @@ def segment_name(ordinal: int, segment_id: bytes) -> str:
     return f"{ordinal:010d}-{segment_id.hex()}.seg"
 
 
+def is_segment_name(name: str) -> bool:
+    """Tell whether a file of that name is a segment; such names sort in the order of the stream."""
+    return _SEGMENT_NAME.fullmatch(name) is not None
+
+
 @contextmanager
 def io_errors(where: str) -> Iterator[None]:
     """Turn what the disk raises into a ``DurabilityError`` that says where."""
@@ -99,11 +104,7 @@ def read_folder(disk: Disk, folder: Path, stream: str) -> Folder:
         OSError: The disk failed.
     """
     names = disk.names(folder)
-    found = [
-        _read_segment(disk, folder / name, stream)
-        for name in names
-        if _SEGMENT_NAME.fullmatch(name)
-    ]
+    found = [_read_segment(disk, folder / name, stream) for name in names if is_segment_name(name)]
     segments: list[Segment] = []
     superseded: list[Path] = []
     following: SegmentHeader | None = None

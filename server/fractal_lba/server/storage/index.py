@@ -11,6 +11,7 @@ array: LMDB has no checksums, and a flipped bit must not turn a repeat into a co
 
 import shutil
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import lmdb
@@ -25,6 +26,11 @@ FORMAT_VERSION = 1
 _KEY_TENANT_END = b"\x00"
 _META_STATE = b"state"
 _SEAL_BYTES = 4
+
+_CHUNK_ENTRIES = 1_000
+"""Read in one transaction of about a millisecond."""
+_CHUNK_TRIES = 100
+"""Each fails only if two commits, and their fsyncs, are done within that millisecond."""
 
 
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,7 +100,7 @@ class LmdbIndex:
         map_bytes: Address space; doubled when it is full.
         data_id: Whose ledger it is derived from; one of another data folder is discarded. ``None``
             asks for none.
-        is_read_only: Look only, and discard nothing.
+        is_read_only: Look only, and discard nothing; another process may be writing it.
 
     Raises:
         DurabilityError: The disk failed; or, read-only, the folder cannot be read.
@@ -236,21 +242,43 @@ class LmdbIndex:
         self._env, self._records, self._meta = self._open()
 
     def items(self) -> Iterator[tuple[RecordKey, Known]]:
-        """Yield every committed entry, in key order.
+        """Yield every committed entry, in key order; what is committed meanwhile may be missing.
 
         Raises:
             CorruptionError: A value does not verify.
             DurabilityError: LMDB failed.
         """
-        try:
-            with self._env.begin(db=self._records) as transaction:
-                for key, value in transaction.cursor():
-                    known = _known(key, value)
-                    yield _record_key(key), known
-        except lmdb.Error as error:
-            raise DurabilityError(
-                f"index: expected an entry, got {type(error).__name__}"
-            ) from error
+        chunk = self._chunk(b"")
+        while chunk:
+            for key, value in chunk:
+                yield _record_key(key), _known(key, value)
+            chunk = self._chunk(chunk[-1][0] + b"\x00")
+
+    def _chunk(self, first: bytes) -> list[tuple[bytes, bytes]]:
+        # A reader that must leave no trace takes no place in LMDB's lock file, and the writer may
+        # take back the pages it reads. It does so in the third commit after the snapshot's: what
+        # was read within the first two is whole.
+        failure: lmdb.Error | None = None
+        for _ in range(_CHUNK_TRIES):
+            before = self._env.info()["last_txnid"]
+            chunk: list[tuple[bytes, bytes]] = []
+            failure = None
+            try:
+                with self._env.begin(db=self._records) as at, at.cursor() as cursor:
+                    if cursor.set_range(first):
+                        chunk = list(islice(cursor, _CHUNK_ENTRIES))
+            except lmdb.MapResizedError as error:
+                failure = error
+                self._env.set_mapsize(0)  # as large as its writer has made it
+                continue
+            except lmdb.Error as error:
+                failure = error
+            if self._env.info()["last_txnid"] <= before + 1:
+                if failure is None:
+                    return chunk
+                break
+        got = "a commit in the middle of each read" if failure is None else type(failure).__name__
+        raise DurabilityError(f"index: expected an entry, got {got}") from failure
 
     def close(self) -> None:
         """Commit and close."""
@@ -282,6 +310,7 @@ class LmdbIndex:
             max_dbs=2,
             mode=0o600,
             readonly=self._is_read_only,
+            lock=not self._is_read_only,
         )
         try:
             pages = env.info()["last_pgno"] + 1

@@ -1,0 +1,25 @@
+"""The other composition root: what commands read of a server's files, whether it runs or not.
+
+Nothing here takes a lock or writes a byte, so that looking never gets into a server's way.
+"""
+
+from pathlib import Path
+
+from fractal_lba.server.config import Settings, resolve
+from fractal_lba.server.storage import data_folder
+from fractal_lba.server.storage.fsck import Report, check_folder
+from fractal_lba.wal import RealDisk
+
+
+def fsck(settings: Settings, base: Path) -> Report:
+    """Check everything on disk (see ``check_folder``).
+
+    Raises:
+        ContractError: There is no data folder of this configuration.
+        DurabilityError: The disk refused to be read.
+    """
+    data = resolve(base, settings, "data")
+    shards = data_folder.check(data, settings.shards)
+    return check_folder(
+        RealDisk(), data, worker=0, shards=shards, map_bytes=settings.index_map_bytes
+    )
