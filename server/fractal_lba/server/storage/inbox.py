@@ -5,7 +5,6 @@ are written when the stream goes idle; where one is lost its body is settled aga
 answers as a repeat.
 """
 
-import logging
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -15,10 +14,9 @@ from fractal_lba.protocol.errors import CorruptionError, DurabilityError
 from fractal_lba.server.core import inbox_frame
 from fractal_lba.server.core.inbox_frame import FINISHED_IN_A_MARK_MAX, Received
 from fractal_lba.server.ports import InboxFrame, Meter
+from fractal_lba.server.storage.fence import Fence
 from fractal_lba.wal import Damage, NewFrame, Position, Stream
 from fractal_lba.wal.group_commit import Bounds, GroupCommit
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,11 +41,15 @@ class InboxLog:
         self._open: dict[int, Position] = {}
         self._left: set[int] = set()
         self._finished: deque[int] = deque()
-        self._fenced_by: str | None = None
+        self._fence = Fence(stream.name, meter=meter)
         self.damage: tuple[Damage, ...] = ()
         """What the last recovery and the scan that followed it met."""
         self._commits: GroupCommit[_Arrived, tuple[int, Position]] = GroupCommit(
-            stream.name, self._commit, bounds=bounds, idle=self._idle, idle_failed=self._fence
+            stream.name,
+            self._commit,
+            bounds=bounds,
+            idle=self._idle,
+            idle_failed=self._fence.put_up,
         )
 
     async def load(self) -> None:
@@ -58,7 +60,7 @@ class InboxLog:
     @property
     def fenced_by(self) -> str | None:
         """The failure that nothing can be appended after until ``reopen``, or ``None``."""
-        return self._fenced_by
+        return self._fence.reason
 
     async def append(self, body: bytes, received: Received, *, received_ns: int) -> InboxFrame:
         """Log a body; it is on disk when this returns.
@@ -73,7 +75,7 @@ class InboxLog:
         try:
             seq, position = await self._commits.submit(arrived, size=len(body))
         except DurabilityError as error:
-            self._fence(error)
+            self._fence.put_up(error)
             raise
         self._open[seq] = position
         return InboxFrame(seq=seq, received_ns=received_ns, received=received, body=body)
@@ -134,21 +136,12 @@ class InboxLog:
             found.pop(seq, None)
         self._left |= found.keys() - self._open.keys()
         self._open = found
-        self._fenced_by = None
+        self._fence.lift()
 
     async def close(self) -> None:
         """Commit what was taken, write the marks and the durable offset, release the stream."""
         await self._commits.close()
         self._stream.close()
-
-    def _fence(self, error: Exception) -> None:
-        if self._fenced_by is None:
-            known = isinstance(error, DurabilityError)
-            self._fenced_by = (
-                str(error) if known else f"{self._stream.name}: {type(error).__name__}"
-            )
-            _log.error("fenced", extra={"stream": self._stream.name, "error": self._fenced_by})
-            self._meter.wal_failed(stream=self._stream.name)
 
     def _commit(self, batch: Sequence[_Arrived]) -> list[tuple[int, Position] | Exception]:
         marks, finished = self._take_marks()

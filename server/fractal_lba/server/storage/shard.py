@@ -22,6 +22,7 @@ from fractal_lba.server.core import entry as entries
 from fractal_lba.server.core.entry import Entry
 from fractal_lba.server.core.known import Known, Place, RecordKey
 from fractal_lba.server.ports import Meter
+from fractal_lba.server.storage.fence import Fence
 from fractal_lba.server.storage.replay import ShardFiles, put_entry, replay
 from fractal_lba.wal import Frame, NewFrame, Position
 from fractal_lba.wal.group_commit import Bounds, GroupCommit
@@ -56,17 +57,21 @@ class ShardStore:
         self._index = files.index
         self._meter = meter
         self._flush_records = flush_records
-        self._fenced_by: str | None = None
+        self._fence = Fence(self._stream.name, meter=meter)
         self._reopened = 0
         self._is_behind = False
         self._commits: GroupCommit[_Append, Known] = GroupCommit(
-            self._stream.name, self._commit, bounds=bounds, idle=self._idle, idle_failed=self._fence
+            self._stream.name,
+            self._commit,
+            bounds=bounds,
+            idle=self._idle,
+            idle_failed=self._fence.put_up,
         )
 
     @property
     def fenced_by(self) -> str | None:
         """The failure that nothing can be appended after until ``reopen``, or ``None``."""
-        return self._fenced_by
+        return self._fence.reason
 
     @property
     def losses(self) -> tuple[tuple[int, int], ...]:
@@ -85,11 +90,11 @@ class ShardStore:
         except DurabilityError as error:
             if self._index.is_damaged:
                 # Fenced, so that it is rebuilt from the ledger without a person.
-                self._fence(error)
+                self._fence.put_up(error)
             raise
-        if known is None and self._fenced_by is not None:
+        if known is None and self._fence.reason is not None:
             # The index may be on its way to what the ledger holds: nobody can call an id unknown.
-            raise FencedError(self._fenced_by)
+            raise FencedError(self._fence.reason)
         if known is None and self._index.losses:
             first, last = self._index.losses[0]
             raise CorruptionError(
@@ -106,8 +111,8 @@ class ShardStore:
             FencedError: The ledger is fenced, or was since; nothing was written.
             DurabilityError: The ledger failed and is fenced; the entry may or may not be on disk.
         """
-        if self._fenced_by is not None:
-            raise FencedError(self._fenced_by)
+        if self._fence.reason is not None:
+            raise FencedError(self._fence.reason)
         payload = entries.encode_entry(entry)
         append = _Append(
             key=key,
@@ -121,7 +126,7 @@ class ShardStore:
         except FencedError:
             raise  # by a failure that was told to its own submitter
         except DurabilityError as error:
-            self._fence(error)
+            self._fence.put_up(error)
             raise
 
     async def read(self, place: Place) -> Entry:
@@ -147,7 +152,7 @@ class ShardStore:
             DurabilityError: That failed too; the shard stays fenced.
         """
         await self._commits.call(self._reopen)
-        self._fenced_by = None
+        self._fence.lift()
 
     async def close(self) -> None:
         """Commit what was taken, commit the index, write the durable offset, release the files."""
@@ -156,15 +161,6 @@ class ShardStore:
             self._index.close()
         finally:
             self._stream.close()
-
-    def _fence(self, error: Exception) -> None:
-        if self._fenced_by is None:
-            known = isinstance(error, DurabilityError)
-            self._fenced_by = (
-                str(error) if known else f"{self._stream.name}: {type(error).__name__}"
-            )
-            _log.error("fenced", extra={"stream": self._stream.name, "error": self._fenced_by})
-            self._meter.wal_failed(stream=self._stream.name)
 
     def _commit(self, batch: Sequence[_Append]) -> list[Known | Exception]:
         if self._is_behind:
