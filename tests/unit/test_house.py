@@ -9,7 +9,17 @@ import pytest
 ROOT = Path(__file__).parents[2]
 MODULE_LINES_MAX = 400
 NAMESPACE_FOLDERS = ("sdk/python/fractal_lba", "agent/fractal_lba", "server/fractal_lba")
-SOURCE_ROOTS = ("sdk", "agent", "server", "tests", "demo", "benchmarks", "specs", "runbooks")
+SOURCE_ROOTS = (
+    "sdk",
+    "agent",
+    "server",
+    "tests",
+    "golden_vectors",
+    "demo",
+    "benchmarks",
+    "specs",
+    "runbooks",
+)
 
 # Written so that this file does not hold what it forbids.
 INDEX_HOSTS = tuple(".".join(parts) for parts in (("pypi", "org"), ("pythonhosted", "org")))

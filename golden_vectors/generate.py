@@ -1,0 +1,66 @@
+"""Write the golden vectors, or check that the committed ones are what would be written.
+
+::
+
+    python -m golden_vectors.generate            write every file
+    python -m golden_vectors.generate --check    change nothing; exit 1 where a file differs
+
+Deterministic: no clock, no randomness but that of written-down seeds.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from golden_vectors.generator.canonical import canonical_file
+from golden_vectors.generator.files import VectorFile
+from golden_vectors.generator.json_refusals import json_refusals_file
+from golden_vectors.generator.merkle import merkle_inclusion_file, merkle_roots_file
+from golden_vectors.generator.merkle_consistency import merkle_consistency_file
+from golden_vectors.runner import FOLDER, files
+
+MAKERS: Final[tuple[Callable[[], VectorFile], ...]] = (
+    canonical_file,
+    json_refusals_file,
+    merkle_roots_file,
+    merkle_inclusion_file,
+    merkle_consistency_file,
+)
+
+
+def generated() -> dict[str, str]:
+    """Return each file's text by its name."""
+    return {f"{made.name}.json": made.text() for made in (maker() for maker in MAKERS)}
+
+
+def differing(folder: Path, texts: dict[str, str]) -> list[str]:
+    """Return the names of files that differ, are missing, or should not be there."""
+    present = {path.name: path.read_bytes() for path in files(folder)}
+    names = sorted(present.keys() | texts.keys())
+    return [name for name in names if present.get(name) != texts.get(name, "").encode()]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Write or check; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m golden_vectors.generate")
+    parser.add_argument(
+        "--check", action="store_true", help="change nothing, exit 1 on a difference"
+    )
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="where the files are")
+    options = parser.parse_args(arguments)
+    texts = generated()
+    differ = differing(options.folder, texts)
+    for name in differ:
+        print(f"{name}: {'differs' if options.check else 'written'}")
+    if options.check:
+        return 1 if differ else 0
+    for name in differ:
+        if name in texts:
+            (options.folder / name).write_bytes(texts[name].encode())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

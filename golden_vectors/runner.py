@@ -1,0 +1,136 @@
+"""The Python SDK before the vectors: each file's cases in, what is wrong out.
+
+A file, a flag or a field it does not know is an error: a runner that passes over what it does not
+know has tested less than it says.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from golden_vectors import answers
+from golden_vectors.answers import Expected, Given, Refused
+
+FOLDER: Final = Path(__file__).parent
+SCHEMA_VERSION: Final = 1
+HEADER: Final = frozenset(
+    {"schema", "schemaVersion", "algorithm", "specification", "numberOfTests", "notes", "tests"}
+)
+CASE: Final = frozenset({"tcId", "comment", "flags", "input", "result", "expected"})
+# Deflate implementations differ: r is compared within this, and the budget by its share of it.
+R_TOLERANCE: Final = 0.02
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suite:
+    """What the runner knows of one file: the SDK's answer, and every field and flag."""
+
+    answer: Callable[[Given], Expected]
+    fields: frozenset[str]
+    flags: frozenset[str]
+
+
+def _suite(answer: Callable[[Given], Expected], fields: str, flags: str) -> Suite:
+    return Suite(answer=answer, fields=frozenset(fields.split()), flags=frozenset(flags.split()))
+
+
+SUITES: Final = {
+    "canonical": _suite(
+        answers.canonical_json,
+        "document",
+        "Rfc8785Example Rfc8785AppendixB Rfc8259Example NumberText StringText NameOrder WhiteSpace "
+        "Structure",
+    ),
+    "json_refusals": _suite(
+        answers.json_refusals,
+        "layer document",
+        "Rfc3629 Rfc8259 Rfc7493 Encoding Depth Grammar Trailing NumberLength NumberOverflow "
+        "Surrogate Duplicate Precedence Accepted",
+    ),
+    "merkle_roots": _suite(
+        answers.merkle_roots, "leaves", "CertificateTransparency Sha256 Shape Leaf Order"
+    ),
+    "merkle_inclusion": _suite(
+        answers.merkle_inclusion,
+        "size index leaf_hash root proof",
+        "CertificateTransparency Rfc9162Example EveryIndex Changed WrongPlace WrongCount "
+        "WrongLength",
+    ),
+    "merkle_consistency": _suite(
+        answers.merkle_consistency,
+        "size1 size2 root1 root2 proof",
+        "CertificateTransparency Rfc9162Example Grown Equal Empty Changed WrongPlace WrongCount "
+        "WrongLength",
+    ),
+}
+
+
+def answer(name: str, given: Given) -> tuple[str, Expected]:
+    """Return the SDK's result and what it expects, in the terms of the file ``name``."""
+    try:
+        return "valid", SUITES[name].answer(given)
+    except Refused as refused:
+        return "invalid", refused.expected
+
+
+def files(folder: Path = FOLDER) -> list[Path]:
+    """Return every file of vectors in a folder."""
+    return sorted(folder.glob("*.json"))
+
+
+def failures(path: Path) -> list[str]:
+    """Return what is wrong with a file or with the SDK, a line for each; none if all is well."""
+    suite = SUITES.get(path.stem)
+    if suite is None:
+        return [f"{path.name}: a file this runner does not know"]
+    document = json.loads(path.read_text(encoding="utf-8"))
+    found = [f"{path.name}: {line}" for line in _header_failures(path.stem, suite, document)]
+    for place, case in enumerate(document["tests"], start=1):
+        found += [f"{path.name} {place}: {line}" for line in _case_failures(path.stem, place, case)]
+    return found
+
+
+def _header_failures(name: str, suite: Suite, document: dict[str, Any]) -> list[str]:
+    found = [f"field {field}" for field in sorted(document.keys() ^ HEADER)]
+    if document["schemaVersion"] != SCHEMA_VERSION:
+        found.append(f"schemaVersion {document['schemaVersion']}")
+    if document["schema"] != f"schemas/{name}.schema.json":
+        found.append(f"schema {document['schema']}")
+    if document["numberOfTests"] != len(document["tests"]):
+        found.append(f"{len(document['tests'])} tests, not {document['numberOfTests']}")
+    used = {flag for case in document["tests"] for flag in case["flags"]}
+    notes = document["notes"].keys()
+    found += [f"flag {flag} is not known here" for flag in sorted(notes - suite.flags)]
+    found += [f"flag {flag} is not both used and explained" for flag in sorted(notes ^ used)]
+    return found
+
+
+def _case_failures(name: str, place: int, case: dict[str, Any]) -> list[str]:
+    suite = SUITES[name]
+    found = [f"field {field}" for field in sorted(case.keys() ^ CASE)]
+    found += [f"input field {field}" for field in sorted(case["input"].keys() ^ suite.fields)]
+    if found:
+        return found
+    if case["tcId"] != place:
+        found.append(f"tcId {case['tcId']}")
+    result, given = answer(name, case["input"])
+    if result != case["result"] or not agrees(given, case["expected"]):
+        expected = {key: case["expected"].get(key) for key in case["expected"]}
+        found.append(
+            f"{case['comment']}: expected {case['result']} {expected}, got {result} {given}"
+        )
+    return found
+
+
+def agrees(given: Expected, expected: Expected) -> bool:
+    """Return whether an answer is the expected one: exactly, but for what deflate decides."""
+    if given == expected:
+        return True
+    if given.keys() != expected.keys() or "r" not in given:
+        return False
+    others = given.keys() - {"r", "budget"}
+    near = abs(float(given["r"]["text"]) - float(expected["r"]["text"])) <= R_TOLERANCE
+    also = abs(float(given["budget"]["text"]) - float(expected["budget"]["text"])) <= R_TOLERANCE
+    return near and also and all(given[name] == expected[name] for name in others)

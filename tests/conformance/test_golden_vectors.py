@@ -1,0 +1,145 @@
+"""``golden_vectors/``: the SDK and the oracle on every case, the schemas, and the generator."""
+
+import json
+import shutil
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from golden_vectors import generate, runner
+from tests.oracle import vectors as oracle
+from tests.support.json_schema import faults
+
+LEAST = {
+    "canonical": 80,
+    "json_refusals": 60,
+    "merkle_roots": 20,
+    "merkle_inclusion": 60,
+    "merkle_consistency": 30,
+}
+NAMES = sorted(LEAST)
+
+
+def path_of(name: str) -> Path:
+    return runner.FOLDER / f"{name}.json"
+
+
+def document(name: str) -> dict[str, Any]:
+    read: dict[str, Any] = json.loads(path_of(name).read_text(encoding="utf-8"))
+    return read
+
+
+def rewritten(name: str, folder: Path, change: Callable[[dict[str, Any]], object]) -> Path:
+    """Return a copy of a file with something changed."""
+    changed = document(name)
+    change(changed)
+    copy = folder / f"{name}.json"
+    copy.write_text(json.dumps(changed), encoding="utf-8")
+    return copy
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_sdk_gives_every_expected_value(name: str, vectors_ran: Callable[[str], None]) -> None:
+    assert runner.failures(path_of(name)) == []
+    results = Counter(case["result"] for case in document(name)["tests"])
+    vectors_ran(f"golden {name}: {results.total()} cases, {dict(results)}")
+    assert results.total() >= LEAST[name]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_oracle_gives_every_expected_value(name: str) -> None:
+    assert oracle.differences(path_of(name)) == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_file_is_as_its_schema_says(name: str) -> None:
+    read = document(name)
+    schema = json.loads((runner.FOLDER / read["schema"]).read_text(encoding="utf-8"))
+    assert faults(read, schema, schema) == []
+    # A field too many is seen at every level.
+    for place in (read, read["tests"][0], read["tests"][0]["input"], read["tests"][-1]["expected"]):
+        place["another"] = 1
+        assert faults(read, schema, schema) != []
+        del place["another"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_first_case_comes_from_outside_and_names_its_origin(name: str) -> None:
+    read = document(name)
+    (flag,) = read["tests"][0]["flags"]
+    assert read["notes"][flag]["source"]
+
+
+def test_no_case_of_a_file_is_there_twice() -> None:
+    for name in NAMES:
+        inputs = Counter(json.dumps(case["input"]) for case in document(name)["tests"])
+        assert [given for given, times in inputs.items() if times > 1] == [], name
+
+
+def test_every_file_is_known_and_has_a_schema() -> None:
+    assert [path.stem for path in runner.files()] == NAMES
+    assert sorted(runner.SUITES) == NAMES
+    assert sorted(oracle.ANSWERS) == NAMES
+    schemas = (runner.FOLDER / "schemas").iterdir()
+    assert sorted(path.name for path in schemas) == [f"{name}.schema.json" for name in NAMES]
+
+
+def test_the_committed_files_are_what_the_generator_writes() -> None:
+    assert generate.main(["--check"]) == 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_changed_value_is_seen_by_generator_oracle_and_sdk(name: str, tmp_path: Path) -> None:
+    place = next(i for i, c in enumerate(document(name)["tests"]) if c["expected"])
+
+    def change(read: dict[str, Any]) -> None:
+        expected = read["tests"][place]["expected"]
+        first = next(iter(expected))
+        expected[first] = "00" if expected[first] != "00" else "01"
+
+    copy = rewritten(name, tmp_path, change)
+    assert len(runner.failures(copy)) == 1
+    assert len(oracle.differences(copy)) == 1
+    text = path_of(name).read_text(encoding="utf-8")
+    assert generate.differing(tmp_path, {copy.name: text}) == [copy.name]
+
+
+def test_the_check_fails_where_one_byte_differs(tmp_path: Path) -> None:
+    for path in runner.files():
+        shutil.copy(path, tmp_path)
+    assert generate.main(["--check", "--folder", str(tmp_path)]) == 0
+    copy = tmp_path / "canonical.json"
+    copy.write_bytes(copy.read_bytes().replace(b'"tcId": 7,', b'"tcId": 8,'))
+    assert generate.main(["--check", "--folder", str(tmp_path)]) == 1
+    assert len(runner.failures(copy)) == 1
+    assert len(oracle.differences(copy)) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda read: read.update(generator="x"), "field generator"),
+        (lambda read: read.update(schemaVersion=2), "schemaVersion 2"),
+        (lambda read: read.update(schema="schemas/x.json"), "schema schemas/x.json"),
+        (lambda read: read.update(numberOfTests=1), "not 1"),
+        (lambda read: read["notes"].update(New={}), "flag New"),
+        (lambda read: read["tests"][0]["flags"].append("New"), "flag New"),
+        (lambda read: read["tests"][0].update(weight=1), "field weight"),
+        (lambda read: read["tests"][0]["input"].update(depth=1), "input field depth"),
+        (lambda read: read["tests"].pop(0), "tcId 2"),
+    ],
+)
+def test_the_runner_fails_on_what_it_does_not_know(
+    change: Callable[[dict[str, Any]], object], told: str, tmp_path: Path
+) -> None:
+    found = runner.failures(rewritten("canonical", tmp_path, change))
+    assert any(told in line for line in found), found
+
+
+def test_the_runner_fails_on_a_file_it_does_not_know(tmp_path: Path) -> None:
+    other = tmp_path / "other.json"
+    other.write_text("{}", encoding="utf-8")
+    assert runner.failures(other) == ["other.json: a file this runner does not know"]
+    assert oracle.differences(other) == ["other.json: unknown file"]

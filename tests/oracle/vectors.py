@@ -1,0 +1,156 @@
+"""Every value of ``golden_vectors/`` again, from the oracle's own rules.
+
+::
+
+    python -m tests.oracle.vectors      prints what differs, and exits 1 if anything does
+"""
+
+import base64
+import json
+import struct
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tests.oracle import merkle
+from tests.oracle.canonical_json import canonical_bytes, number
+from tests.oracle.refusal import Refused
+from tests.oracle.strict_json import parse
+
+FOLDER = Path(__file__).parents[2] / "golden_vectors"
+HEADER = ["schema", "schemaVersion", "algorithm", "specification"]
+HEADER = [*HEADER, "numberOfTests", "notes", "tests"]
+CASE = ["tcId", "comment", "flags", "input", "result", "expected"]
+
+Case = dict[str, Any]
+Values = dict[str, Any]
+
+
+class Holds:
+    """A case's input, of which every field must be read."""
+
+    def __init__(self, values: Values) -> None:
+        self.values = dict(values)
+
+    def take(self, name: str) -> Any:  # noqa: ANN401 - what the field holds
+        return self.values.pop(name)
+
+    def hexadecimal(self, name: str) -> bytes:
+        return bytes.fromhex(self.take(name))
+
+    def body(self) -> bytes:
+        body = base64.b64decode(self.take("body"))
+        return body + b" " * int(self.take("trailing_spaces"))
+
+
+def real(value: float) -> Values:
+    return {"text": number(value), "bits": struct.pack(">d", value).hex()}
+
+
+def refusal(refused: Refused) -> Values:
+    return {"code": refused.code, "reason": refused.reason, "member": refused.member}
+
+
+def numbers(value: object) -> list[Values]:
+    """Return each number in the order of the canonical text, a zero without a sign."""
+    if isinstance(value, float):
+        return [real(value if value != 0 else 0.0)]
+    found = []
+    if isinstance(value, list):
+        for item in value:
+            found.extend(numbers(item))
+    if isinstance(value, dict):
+        for name in sorted(value, key=lambda n: n.encode("utf-16-be")):
+            found.extend(numbers(value[name]))
+    return found
+
+
+def canonical(given: Holds, depth: int = 64) -> Values:
+    value = parse(given.hexadecimal("document"), depth)
+    return {"canonical": canonical_bytes(value).hex(), "numbers": numbers(value)}
+
+
+def json_refusals(given: Holds) -> Values:
+    return canonical(given, {"jcs": 64, "record": 8}[given.take("layer")])
+
+
+def merkle_roots(given: Holds) -> Values:
+    leaves = [bytes.fromhex(leaf) for leaf in given.take("leaves")]
+    return {"root": merkle.root_of(leaves).hex()}
+
+
+def merkle_inclusion(given: Holds) -> Values:
+    holds = merkle.inclusion_holds(
+        given.hexadecimal("root"),
+        given.take("size"),
+        given.take("index"),
+        given.hexadecimal("leaf_hash"),
+        [bytes.fromhex(each) for each in given.take("proof")],
+    )
+    if not holds:
+        raise Refused("proof_refused", "inclusion")
+    return {}
+
+
+def merkle_consistency(given: Holds) -> Values:
+    holds = merkle.consistency_holds(
+        given.take("size1"),
+        given.take("size2"),
+        given.hexadecimal("root1"),
+        given.hexadecimal("root2"),
+        [bytes.fromhex(each) for each in given.take("proof")],
+    )
+    if not holds:
+        raise Refused("proof_refused", "consistency")
+    return {}
+
+
+ANSWERS: dict[str, Callable[[Holds], Values]] = {
+    "canonical": canonical,
+    "json_refusals": json_refusals,
+    "merkle_roots": merkle_roots,
+    "merkle_inclusion": merkle_inclusion,
+    "merkle_consistency": merkle_consistency,
+}
+
+
+def differences(path: Path) -> list[str]:
+    """Return what in a file is not what the oracle computes."""
+    if path.stem not in ANSWERS:
+        return [f"{path.name}: unknown file"]
+    document = json.loads(path.read_text(encoding="utf-8"))
+    cases = document["tests"]
+    found = []
+    if list(document) != HEADER or document["numberOfTests"] != len(cases):
+        found.append(f"{path.name}: header")
+    flags = {flag for case in cases for flag in case["flags"]}
+    if flags != set(document["notes"]):
+        found.append(f"{path.name}: flags")
+    for place, case in enumerate(cases, start=1):
+        if list(case) != CASE or case["tcId"] != place or case["flags"] == []:
+            found.append(f"{path.name} {place}: form")
+        elif recomputed(path.stem, case) != (case["result"], case["expected"]):
+            found.append(f"{path.name} {place}: {recomputed(path.stem, case)}")
+    return found
+
+
+def recomputed(name: str, case: Case) -> tuple[str, Values]:
+    """Return the result and the values of a case; a field that is left over counts as one."""
+    given = Holds(case["input"])
+    try:
+        expected = ANSWERS[name](given)
+    except Refused as refused:
+        # A refusal may stop before all is read.
+        return "invalid", refusal(refused)
+    return "valid", expected | given.values
+
+
+def main() -> int:
+    found = [line for path in sorted(FOLDER.glob("*.json")) for line in differences(path)]
+    print("\n".join(found) or "every value agrees")  # noqa: T201 - a command
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
