@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.oracle import merkle
+from tests.oracle.merkle import consistency_holds, inclusion_holds, root_of
 from tests.oracle.canonical_json import canonical_bytes, number
 from tests.oracle.refusal import Refused
 from tests.oracle.strict_json import parse
@@ -77,11 +77,11 @@ def json_refusals(given: Holds) -> Values:
 
 def merkle_roots(given: Holds) -> Values:
     leaves = [bytes.fromhex(leaf) for leaf in given.take("leaves")]
-    return {"root": merkle.root_of(leaves).hex()}
+    return {"root": root_of(leaves).hex()}
 
 
 def merkle_inclusion(given: Holds) -> Values:
-    holds = merkle.inclusion_holds(
+    holds = inclusion_holds(
         given.hexadecimal("root"),
         given.take("size"),
         given.take("index"),
@@ -94,7 +94,7 @@ def merkle_inclusion(given: Holds) -> Values:
 
 
 def merkle_consistency(given: Holds) -> Values:
-    holds = merkle.consistency_holds(
+    holds = consistency_holds(
         given.take("size1"),
         given.take("size2"),
         given.hexadecimal("root1"),
