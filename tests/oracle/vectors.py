@@ -13,8 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.oracle.merkle import consistency_holds, inclusion_holds, root_of
 from tests.oracle.canonical_json import canonical_bytes, number
+from tests.oracle.merkle import consistency_holds, inclusion_holds, root_of
 from tests.oracle.refusal import Refused
 from tests.oracle.strict_json import parse
 
