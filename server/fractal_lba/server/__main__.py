@@ -16,7 +16,8 @@ import uvloop
 
 from fractal_lba.protocol.errors import ContractError, FractalError, LockedError
 from fractal_lba.server import app, offline
-from fractal_lba.server.config import Settings, descriptions, load_settings, to_toml
+from fractal_lba.server.config import Settings, descriptions, load_settings, policies, to_toml
+from fractal_lba.server.core.usage import day_name, day_named
 from fractal_lba.server.telemetry.logs import configure
 
 _EXIT_PROBLEMS = 1
@@ -179,6 +180,54 @@ def check(config: Path, **flags: str | None) -> None:
 def show(config: Path, **flags: str | None) -> None:
     """Print the settings in force as server.toml."""
     click.echo(to_toml(_load(config, flags)), nl=False)
+
+
+@main.group()
+def tenants() -> None:
+    """Look at what tenants send."""
+
+
+@tenants.command()
+@_CONFIG
+@click.option("--tenant", help="This tenant alone.")
+@click.option("--day", help="This UTC day of receipt alone, YYYY-MM-DD.")
+@click.option("--json", "is_json", is_flag=True, help="One JSON object a line.")
+@_with_settings("data", "shards")
+def usage(
+    config: Path,
+    tenant: str | None,
+    day: str | None,
+    is_json: bool,  # noqa: FBT001 - a flag of the command line
+    **flags: str | None,
+) -> None:
+    """Show new records and their bytes by tenant and UTC day of receipt, and the limits of a day.
+
+    Reads the index beside a running server, which commits it when idle and under load after every
+    index_flush_records decisions. A limit of 0 is none.
+    """
+    settings = _load(config, flags)
+    try:
+        wanted = None if day is None else day_named(day)
+    except ValueError:
+        _unusable(ContractError(f"--day: expected YYYY-MM-DD, got {day!r}"))
+    try:
+        found = offline.tenants_usage(settings, config.resolve().parent)
+    except (FractalError, OSError) as error:
+        _unusable(error)
+    asked = policies(settings)
+    for each in found:
+        if tenant not in {None, each.tenant} or wanted not in {None, each.day}:
+            continue
+        policy = asked.of(each.tenant)
+        row = {
+            "tenant": each.tenant,
+            "day": day_name(each.day),
+            "records": each.usage.records,
+            "records_per_day": policy.records_per_day,
+            "bytes": each.usage.bytes,
+            "bytes_per_day": policy.bytes_per_day,
+        }
+        click.echo(json.dumps(row) if is_json else "  ".join(f"{k} {v}" for k, v in row.items()))
 
 
 if __name__ == "__main__":

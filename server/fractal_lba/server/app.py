@@ -25,6 +25,7 @@ from fractal_lba.server.http.serve import bind, serve
 from fractal_lba.server.http.submit import Submit
 from fractal_lba.server.pipeline.decide import Decider
 from fractal_lba.server.pipeline.intake import Intake
+from fractal_lba.server.pipeline.quota import Quotas
 from fractal_lba.server.pipeline.recover import Mender
 from fractal_lba.server.storage import data_folder
 from fractal_lba.server.storage.data_folder import ShardSet
@@ -105,6 +106,7 @@ class Server:
                 params=self._params,
                 region=settings.region,
                 policies=policies(settings),
+                quotas=Quotas(shard, policies=policies(settings), monotonic=time.monotonic_ns),
             )
             intake = Intake(
                 inbox=inbox,

@@ -8,6 +8,7 @@ from pathlib import Path
 from fractal_lba.server.config import Settings, resolve
 from fractal_lba.server.storage import data_folder
 from fractal_lba.server.storage.fsck import Report, check_folder
+from fractal_lba.server.storage.usage import TenantDay, read_usage
 from fractal_lba.wal import RealDisk
 
 
@@ -23,3 +24,18 @@ def fsck(settings: Settings, base: Path) -> Report:
     return check_folder(
         RealDisk(), data, worker=0, shards=shards, map_bytes=settings.index_map_bytes
     )
+
+
+def tenants_usage(settings: Settings, base: Path) -> list[TenantDay]:
+    """Return what each tenant sent in each day of receipt.
+
+    It is what the index last committed: when the server goes idle, and after every
+    ``index_flush_records`` decisions.
+
+    Raises:
+        ContractError: There is no data folder of this configuration, or no server ran on it.
+        DurabilityError: The index cannot be read.
+    """
+    data = resolve(base, settings, "data")
+    shards = data_folder.check(data, settings.shards)
+    return read_usage(data, shards, map_bytes=settings.index_map_bytes)

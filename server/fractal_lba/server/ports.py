@@ -7,6 +7,7 @@ from typing import Protocol
 from fractal_lba.server.core.entry import Entry
 from fractal_lba.server.core.inbox_frame import Received
 from fractal_lba.server.core.known import Known, Place, RecordKey
+from fractal_lba.server.core.usage import Usage
 
 Clock = Callable[[], int]
 """Nanoseconds since 1970."""
@@ -96,6 +97,14 @@ class Shard(Protocol):
         Raises:
             DurabilityError: That cannot be told: the index failed, or ids are lost to damage and
                 this may be one.
+        """
+        ...
+
+    def usage(self, tenant: str, day: int) -> Usage:
+        """Return what a tenant sent in a day of receipt, as far as it is in the index.
+
+        Raises:
+            DurabilityError: That cannot be told.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""How many requests one address may send: a token bucket, as arithmetic on values."""
+"""How often something may be asked for: a token bucket, as arithmetic on values."""
 
 from dataclasses import dataclass
 
@@ -15,14 +15,14 @@ class Rate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bucket:
-    """What one address has left, as of ``at_ns`` on a monotonic clock."""
+    """What is left, as of ``at_ns`` on a monotonic clock."""
 
     tokens: float
     at_ns: int
 
 
 def full(rate: Rate, now_ns: int) -> Bucket:
-    """Return the bucket of an address that was not seen yet."""
+    """Return the bucket of one that was not seen yet."""
     return Bucket(tokens=rate.burst, at_ns=now_ns)
 
 
@@ -39,3 +39,8 @@ def take(bucket: Bucket, rate: Rate, now_ns: int) -> tuple[Bucket, float]:
     if tokens >= 1:
         return Bucket(tokens=tokens - 1, at_ns=now_ns), 0.0
     return Bucket(tokens=tokens, at_ns=now_ns), (1 - tokens) / rate.per_s
+
+
+def give_back(bucket: Bucket, rate: Rate) -> Bucket:
+    """Return the bucket with one token more, for what was taken and not used."""
+    return Bucket(tokens=min(rate.burst, bucket.tokens + 1), at_ns=bucket.at_ns)

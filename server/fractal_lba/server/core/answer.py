@@ -30,6 +30,7 @@ class ServerCode(StrEnum):
     TOO_LARGE = "too_large"
     UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
     RATE_LIMITED = "rate_limited"
+    QUOTA_EXCEEDED = "quota_exceeded"
     OVERLOADED = "overloaded"
     DRAINING = "draining"
     STORAGE_UNAVAILABLE = "storage_unavailable"
@@ -59,6 +60,7 @@ _STATUS: dict[str, int] = {
     ServerCode.TOO_LARGE: 413,
     ServerCode.UNSUPPORTED_MEDIA_TYPE: 415,
     ServerCode.RATE_LIMITED: 429,
+    ServerCode.QUOTA_EXCEEDED: 429,
     ServerCode.OVERLOADED: 503,
     ServerCode.DRAINING: 503,
     ServerCode.STORAGE_UNAVAILABLE: 503,

@@ -23,6 +23,8 @@ from fractal_lba.server.core.answer import Answer, conflicting
 from fractal_lba.server.core.entry import Conflict, Decision
 from fractal_lba.server.core.known import Known, RecordKey, Standing, admit_new, key_of, standing
 from fractal_lba.server.core.tenant_policy import Policies
+from fractal_lba.server.core.usage import usage_of
+from fractal_lba.server.pipeline.quota import Quotas
 from fractal_lba.server.ports import Shard
 
 
@@ -34,17 +36,28 @@ class Decider:
         params: What new records are judged by; what was decided is never judged again.
         region: Kept with each decision.
         policies: What is asked of each tenant.
+        quotas: What each tenant may still send.
     """
 
-    def __init__(self, shard: Shard, *, params: Params, region: str, policies: Policies) -> None:
+    def __init__(
+        self, shard: Shard, *, params: Params, region: str, policies: Policies, quotas: Quotas
+    ) -> None:
         self._shard = shard
         self._params = params
         self._region = region
         self._policies = policies
+        self._quotas = quotas
         self._occupied: dict[RecordKey, asyncio.Future[FractalError | None]] = {}
 
-    async def decide(self, authenticated: Authenticated, *, received_ns: int) -> Answer:
+    async def decide(
+        self, authenticated: Authenticated, *, received_ns: int, is_recovered: bool = False
+    ) -> Answer:
         """Return a verified record's answer: its own, that of the first like it, or a conflict.
+
+        Args:
+            authenticated: Verified, and its tenant agreed on.
+            received_ns: When its body was first received.
+            is_recovered: Whether the body was left open then, and is settled only now.
 
         Raises:
             Refusal: A new record that came too late; nothing is remembered.
@@ -59,7 +72,9 @@ class Decider:
         known = self._shard.lookup(key)
         match standing(authenticated, known):
             case Standing.NEW:
-                return await self._decide_first(key, authenticated, received_ns)
+                return await self._decide_first(
+                    key, authenticated, received_ns, is_recovered=is_recovered
+                )
             case Standing.REPEAT:
                 assert known is not None  # noqa: S101 - a repeat of nothing is a bug
                 return await self._first_answer(key, known)
@@ -74,7 +89,12 @@ class Decider:
                 assert_never(unreachable)
 
     async def _decide_first(
-        self, key: RecordKey, authenticated: Authenticated, received_ns: int
+        self,
+        key: RecordKey,
+        authenticated: Authenticated,
+        received_ns: int,
+        *,
+        is_recovered: bool,
     ) -> Answer:
         policy = self._policies.of(key.tenant)
         admit_new(authenticated, received_ns=received_ns, horizon_days=policy.horizon_days)
@@ -94,8 +114,17 @@ class Decider:
             ),
             record=stored_bytes(authenticated.record),
         )
-        async with self._occupy(key):
-            await self._shard.append(key, decision, received_ns=received_ns)
+        charge = usage_of(decision)
+        over = self._quotas.refuse(
+            key.tenant, charge, received_ns=received_ns, is_recovered=is_recovered
+        )
+        if over is not None:
+            return over
+        with self._quotas.charged(
+            key.tenant, charge, received_ns=received_ns, is_recovered=is_recovered
+        ):
+            async with self._occupy(key):
+                await self._shard.append(key, decision, received_ns=received_ns)
         return Answer(status=decision.status, body=decision.answer, received_ns=received_ns)
 
     async def _keep_evidence(

@@ -81,13 +81,15 @@ class Intake:
         self._meter.ingested()
         return await self.settle(frame)
 
-    async def settle(self, frame: InboxFrame) -> Settled:
+    async def settle(self, frame: InboxFrame, *, is_recovered: bool = False) -> Settled:
         """Answer a logged body, and finish it in the inbox unless it has to be tried again.
+
+        ``is_recovered`` says that it was left open before (see ``Quotas``).
 
         Refusals and storage failures are answers. Anything else that is raised is a bug: the body
         then stays open on disk, and is not tried again before the next start.
         """
-        settled = await self._settle(frame)
+        settled = await self._settle(frame, is_recovered=is_recovered)
         answer = settled.answer
         if settled.is_over:
             self._inbox.finish(frame.seq)
@@ -105,7 +107,7 @@ class Intake:
         """Verify what was taken, then end the thread."""
         await self._verify.close()
 
-    async def _settle(self, frame: InboxFrame) -> Settled:
+    async def _settle(self, frame: InboxFrame, *, is_recovered: bool) -> Settled:
         tenant: str | None = None
         pcs_id: str | None = None
         is_over = True
@@ -115,7 +117,9 @@ class Intake:
             _agree_on_tenant(authenticated, frame.received)
             # Verified before it is remembered: a forged record must not occupy the pcs_id of an
             # honest one.
-            answer = await self._decider.decide(authenticated, received_ns=frame.received_ns)
+            answer = await self._decider.decide(
+                authenticated, received_ns=frame.received_ns, is_recovered=is_recovered
+            )
         except Refusal as refusal:
             answer = refused(refusal)
         except CorruptionError as error:

@@ -75,7 +75,7 @@ class Mender:
                 self._inbox.leave_open(seq)
             return False
         try:
-            settled = await self._intake.settle(frame)
+            settled = await self._intake.settle(frame, is_recovered=True)
         except Exception:  # noqa: BLE001 - logged and left on disk
             # One body that meets a bug must not keep every other one from being served.
             _log.exception("open body could not be settled", extra={"seq": seq})

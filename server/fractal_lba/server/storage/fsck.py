@@ -9,6 +9,7 @@ watched: a problem counts only if a second look finds it too.
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -19,6 +20,7 @@ from fractal_lba.server.core import entry as entries
 from fractal_lba.server.core import inbox_frame, names
 from fractal_lba.server.core.entry import Decision, Entry
 from fractal_lba.server.core.known import Place, RecordKey, family_of
+from fractal_lba.server.core.usage import NO_USAGE, Usage, day_name, day_of, usage_of
 from fractal_lba.server.storage.data_folder import ShardSet
 from fractal_lba.server.storage.index import LmdbIndex
 from fractal_lba.wal import Damage, Disk, Frame, Position, scan_folder
@@ -59,6 +61,20 @@ class Report(msgspec.Struct, kw_only=True):
         self.problem_count += 1
         if len(self.problems) < PROBLEMS_NAMED_MAX:
             self.problems.append(problem)
+
+
+_Counted = dict[tuple[str, int], Usage]
+"""What the index says that tenants sent, by tenant and day."""
+
+
+class _Decided(NamedTuple):
+    """The first decision of an id: where it is, a frame without its bytes, what it counts for."""
+
+    tenant: str
+    position: Position
+    frame: Frame
+    content_digest: str
+    usage: Usage
 
 
 def check_folder(
@@ -104,9 +120,10 @@ def _check_shard(disk: Disk, folder: Path, report: Report, *, map_bytes: int, da
     except DurabilityError as error:
         report.add(f"{folder.name}: {error}")
     try:
+        counted = {} if index is None else {each[:2]: each[2] for each in index.usages()}
         ledger = _check_ledger(disk, folder, report)
         if index is not None:
-            _check_index(index, folder.name, ledger, report)
+            _check_index(index, folder.name, ledger, counted, report)
     except DurabilityError as error:
         report.add(f"{folder.name}: {error}")
     finally:
@@ -118,7 +135,7 @@ def _check_shard(disk: Disk, folder: Path, report: Report, *, map_bytes: int, da
 class _Ledger:
     """What the index is compared with. ``conflicts`` are the decision numbers of the evidence."""
 
-    decisions: dict[RecordKey, tuple[Position, Frame, str]] = field(default_factory=dict)
+    decisions: dict[RecordKey, _Decided] = field(default_factory=dict)
     conflicts: dict[RecordKey, set[int]] = field(default_factory=dict)
     is_whole: bool = True
 
@@ -149,7 +166,9 @@ def _check_ledger(disk: Disk, folder: Path, report: Report) -> _Ledger:
                 report.add(f"{where}: expected one decision of {key.pcs_id}, got a second")
                 continue
             bare = Frame(seq=frame.seq, received_ns=frame.received_ns, meta=b"", payload=b"")
-            ledger.decisions[key] = (position, bare, entry.content_digest)
+            ledger.decisions[key] = _Decided(
+                entry.tenant, position, bare, entry.content_digest, usage_of(entry)
+            )
         else:
             report.conflicts += 1
             ledger.conflicts.setdefault(key, set()).add(frame.seq)
@@ -194,7 +213,9 @@ def _check_answer(decision: Decision) -> None:
             raise ContractError(f"answer: expected the decision's own {name}, got another")
 
 
-def _check_index(index: LmdbIndex, shard: str, ledger: _Ledger, report: Report) -> None:
+def _check_index(
+    index: LmdbIndex, shard: str, ledger: _Ledger, counted: _Counted, report: Report
+) -> None:
     where = f"{shard} index"
     through = index.checkpoint.seq if index.checkpoint else 0
     seen = 0
@@ -212,19 +233,43 @@ def _check_index(index: LmdbIndex, shard: str, ledger: _Ledger, report: Report) 
         evidence = {each.place.seq for each in known.conflicts if each.place.seq <= through}
         if evidence - ledger.conflicts.get(key, set()) and ledger.is_whole:
             report.add(f"{where}: expected the ledger's conflicts of {key.pcs_id}, got others")
-    due = sum(1 for _, frame, _ in ledger.decisions.values() if frame.seq <= through)
+    due = sum(1 for each in ledger.decisions.values() if each.frame.seq <= through)
     if seen < due:
         report.add(f"{where}: expected the first {due} decisions, got {seen}")
+    if ledger.is_whole:
+        _check_usage(where, ledger, counted, through, report)
     for first, last in index.losses:
         report.add(
             f"{shard}: expected every decision, got damage over the numbers {first} to {last}"
         )
 
 
-def _known(expected: tuple[Position, Frame, str]) -> tuple[str, int, Place]:
-    position, frame, digest = expected
+def _check_usage(
+    where: str, ledger: _Ledger, counted: _Counted, through: int, report: Report
+) -> None:
+    # What the index counted lies between its checkpoint and what was scanned after it was read.
+    least: _Counted = {}
+    most: _Counted = {}
+    for each in ledger.decisions.values():
+        key = (each.tenant, day_of(each.frame.received_ns))
+        most[key] = most.get(key, NO_USAGE) + each.usage
+        if each.frame.seq <= through:
+            least[key] = least.get(key, NO_USAGE) + each.usage
+    for tenant, day in sorted(most.keys() | counted.keys()):
+        low, got, high = (found.get((tenant, day), NO_USAGE) for found in (least, counted, most))
+        if not (
+            low.records <= got.records <= high.records and low.bytes <= got.bytes <= high.bytes
+        ):
+            report.add(
+                f"{where}: expected the usage of {tenant} on {day_name(day)} as the ledger has it,"
+                " got another"
+            )
+
+
+def _known(expected: _Decided) -> tuple[str, int, Place]:
+    frame, position = expected.frame, expected.position
     place = Place(seq=frame.seq, segment=position.segment, offset=position.offset)
-    return digest, frame.received_ns, place
+    return expected.content_digest, frame.received_ns, place
 
 
 def _check_inbox(disk: Disk, folder: Path, stream: str, report: Report) -> None:

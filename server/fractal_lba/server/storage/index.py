@@ -4,28 +4,37 @@ Entries are held in memory and committed together with the checkpoint up to whic
 in LMDB's default, synchronous mode: after a power loss the file is a whole number of commits old,
 and what the memory held is replayed from the ledger. No answer waits for such a commit.
 
-Keys are ``tenant NUL family NUL pcs_id`` (the last as 32 bytes); values a msgpack array of decision
-number, segment, offset, received_ns, content digest and the conflicts, behind a CRC-32C of key and
-array: LMDB has no checksums, and a flipped bit must not turn a repeat into a conflict.
+How keys and values are written: ``index_values``.
 """
 
 import shutil
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 import lmdb
 import msgspec
-from crc32c import crc32c
 
 from fractal_lba.protocol.errors import CorruptionError, DurabilityError
-from fractal_lba.server.core.known import Known, KnownConflict, Place, RecordKey
+from fractal_lba.server.core.known import Known, RecordKey
+from fractal_lba.server.core.usage import NO_USAGE, Usage
+from fractal_lba.server.storage.index_values import (
+    known_bytes,
+    known_of,
+    record_key_bytes,
+    record_key_of,
+    sealed,
+    tenant_day_bytes,
+    tenant_day_of,
+    unsealed,
+    usage_bytes,
+    usage_of,
+)
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
-_KEY_TENANT_END = b"\x00"
 _META_STATE = b"state"
-_SEAL_BYTES = 4
 
 _CHUNK_ENTRIES = 1_000
 """Read in one transaction of about a millisecond."""
@@ -58,23 +67,6 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     accepted_seq: int = 0
 
 
-class _ConflictValue(msgspec.Struct, frozen=True, array_like=True):
-    content_digest: bytes
-    received_ns: int
-    seq: int
-    segment: int
-    offset: int
-
-
-class _Value(msgspec.Struct, frozen=True, array_like=True):
-    seq: int
-    segment: int
-    offset: int
-    received_ns: int
-    content_digest: bytes
-    conflicts: tuple[_ConflictValue, ...]
-
-
 _UNREADABLE = (
     lmdb.CorruptedError,
     lmdb.InvalidError,
@@ -84,9 +76,15 @@ _UNREADABLE = (
 )
 """What LMDB says of a file that is not sound, as opposed to a disk or a permission that is not."""
 
-_VALUES = msgspec.msgpack.Decoder(_Value)
 _STATES = msgspec.msgpack.Decoder(State)
 _ENCODER = msgspec.msgpack.Encoder()
+
+
+class _Opened(NamedTuple):
+    env: lmdb.Environment
+    records: lmdb._Database
+    usage: lmdb._Database
+    meta: lmdb._Database
 
 
 class LmdbIndex:
@@ -124,7 +122,8 @@ class LmdbIndex:
         self._checkpoint: Checkpoint | None = None
         self._losses: tuple[tuple[int, int], ...] = ()
         self._accepted_seq = 0
-        self._env, self._records, self._meta = self._open()
+        self._fresh_usage: dict[tuple[str, int], Usage] = {}
+        self._env, self._records, self._usage, self._meta = self._open()
         state = self._read_state()
         if state is not None:
             self._checkpoint, self._losses = state.checkpoint, state.losses
@@ -164,8 +163,8 @@ class LmdbIndex:
             return fresh
         try:
             with self._env.begin(db=self._records) as transaction:
-                value = transaction.get(_key(key))
-            return None if value is None else _known(_key(key), value)
+                value = transaction.get(record_key_bytes(key))
+            return None if value is None else known_of(record_key_bytes(key), value)
         except CorruptionError:
             self.is_damaged = True
             raise
@@ -179,6 +178,38 @@ class LmdbIndex:
         """Remember an entry that is on disk in the ledger, and that everything up to it is."""
         self._fresh[key] = known
         self._checkpoint = checkpoint
+
+    def usage(self, tenant: str, day: int) -> Usage:
+        """Return what a tenant sent in a day (see ``core.usage``).
+
+        Raises:
+            CorruptionError: The value does not verify; the index ``is_damaged`` from now on.
+            DurabilityError: LMDB failed.
+        """
+        fresh = self._fresh_usage.get((tenant, day))
+        if fresh is not None:
+            return fresh
+        key = tenant_day_bytes(tenant, day)
+        try:
+            with self._env.begin(db=self._usage) as transaction:
+                value = transaction.get(key)
+            return NO_USAGE if value is None else usage_of(key, value)
+        except CorruptionError:
+            self.is_damaged = True
+            raise
+        except lmdb.Error as error:
+            self.is_damaged = self.is_damaged or isinstance(error, _UNREADABLE)
+            raise DurabilityError(
+                f"index: expected usage or none, got {type(error).__name__}"
+            ) from error
+
+    def charge(self, tenant: str, day: int, charged: Usage) -> None:
+        """Add to what a tenant sent in a day; committed with the entry that is put next.
+
+        Raises:
+            DurabilityError: See ``usage``; nothing was added.
+        """
+        self._fresh_usage[tenant, day] = self.usage(tenant, day) + charged
 
     def lose(self, first_seq: int, last_seq: int) -> None:
         """Note that the ids of these numbers are not known; committed with the next ``flush``."""
@@ -197,7 +228,7 @@ class LmdbIndex:
         Raises:
             DurabilityError: LMDB failed; what was in memory still is.
         """
-        fresh = self._fresh
+        fresh, fresh_usage = self._fresh, self._fresh_usage
         state = State(
             data_id=self._data_id,
             checkpoint=self._checkpoint,
@@ -208,9 +239,16 @@ class LmdbIndex:
             try:
                 with self._env.begin(write=True) as transaction:
                     for key, known in fresh.items():
-                        transaction.put(_key(key), _value(_key(key), known), db=self._records)
+                        transaction.put(
+                            record_key_bytes(key),
+                            known_bytes(record_key_bytes(key), known),
+                            db=self._records,
+                        )
+                    for (tenant, day), usage in fresh_usage.items():
+                        key_bytes = tenant_day_bytes(tenant, day)
+                        transaction.put(key_bytes, usage_bytes(key_bytes, usage), db=self._usage)
                     transaction.put(
-                        _META_STATE, _sealed(_META_STATE, _ENCODER.encode(state)), db=self._meta
+                        _META_STATE, sealed(_META_STATE, _ENCODER.encode(state)), db=self._meta
                     )
                 break
             except lmdb.MapFullError:
@@ -221,7 +259,7 @@ class LmdbIndex:
                     f"index: expected a commit, got {type(error).__name__}"
                 ) from error
         # A new dict, not clear(): a lookup on another thread may be between its two steps.
-        self._fresh = {}
+        self._fresh, self._fresh_usage = {}, {}
 
     def _grow(self) -> None:
         try:
@@ -239,7 +277,8 @@ class LmdbIndex:
         self._fresh = {}
         self._checkpoint, self._losses, self._accepted_seq = None, (), 0
         self.is_damaged = False
-        self._env, self._records, self._meta = self._open()
+        self._fresh_usage = {}
+        self._env, self._records, self._usage, self._meta = self._open()
 
     def items(self) -> Iterator[tuple[RecordKey, Known]]:
         """Yield every committed entry, in key order; what is committed meanwhile may be missing.
@@ -248,13 +287,13 @@ class LmdbIndex:
             CorruptionError: A value does not verify.
             DurabilityError: LMDB failed.
         """
-        chunk = self._chunk(b"")
+        chunk = self._chunk(self._records, b"")
         while chunk:
             for key, value in chunk:
-                yield _record_key(key), _known(key, value)
-            chunk = self._chunk(chunk[-1][0] + b"\x00")
+                yield record_key_of(key), known_of(key, value)
+            chunk = self._chunk(self._records, chunk[-1][0] + b"\x00")
 
-    def _chunk(self, first: bytes) -> list[tuple[bytes, bytes]]:
+    def _chunk(self, database: lmdb._Database, first: bytes) -> list[tuple[bytes, bytes]]:
         # A reader that must leave no trace takes no place in LMDB's lock file, and the writer may
         # take back the pages it reads. It does so in the third commit after the snapshot's: what
         # was read within the first two is whole.
@@ -264,7 +303,7 @@ class LmdbIndex:
             chunk: list[tuple[bytes, bytes]] = []
             failure = None
             try:
-                with self._env.begin(db=self._records) as at, at.cursor() as cursor:
+                with self._env.begin(db=database) as at, at.cursor() as cursor:
                     if cursor.set_range(first):
                         chunk = list(islice(cursor, _CHUNK_ENTRIES))
             except lmdb.MapResizedError as error:
@@ -280,13 +319,26 @@ class LmdbIndex:
         got = "a commit in the middle of each read" if failure is None else type(failure).__name__
         raise DurabilityError(f"index: expected an entry, got {got}") from failure
 
+    def usages(self) -> Iterator[tuple[str, int, Usage]]:
+        """Yield every committed tenant and day with what was sent, in that order.
+
+        Raises:
+            CorruptionError: A value does not verify.
+            DurabilityError: LMDB failed.
+        """
+        chunk = self._chunk(self._usage, b"")
+        while chunk:
+            for key, value in chunk:
+                yield *tenant_day_of(key), usage_of(key, value)
+            chunk = self._chunk(self._usage, chunk[-1][0] + b"\x00")
+
     def close(self) -> None:
         """Commit and close."""
         if not self._is_read_only:
             self.flush()
         self._env.close()
 
-    def _open(self) -> tuple[lmdb.Environment, lmdb._Database, lmdb._Database]:
+    def _open(self) -> _Opened:
         try:
             try:
                 return self._open_once()
@@ -300,14 +352,14 @@ class LmdbIndex:
                 f"index: expected to open {self._folder.name}, got {error}"
             ) from error
 
-    def _open_once(self) -> tuple[lmdb.Environment, lmdb._Database, lmdb._Database]:
+    def _open_once(self) -> _Opened:
         if not self._is_read_only:
             for folder in (self._folder.parent, self._folder):
                 folder.mkdir(mode=0o700, exist_ok=True)
         env = lmdb.open(
             str(self._folder),
             map_size=self._map_bytes,
-            max_dbs=2,
+            max_dbs=3,
             mode=0o600,
             readonly=self._is_read_only,
             lock=not self._is_read_only,
@@ -317,7 +369,12 @@ class LmdbIndex:
             if (self._folder / "data.mdb").stat().st_size < pages * env.stat()["psize"]:
                 # The pages are mapped: touching one beyond the file's end would kill the process.
                 raise lmdb.CorruptedError("data.mdb: expected every page, got a shorter file")
-            return env, env.open_db(b"records"), env.open_db(b"meta")
+            return _Opened(
+                env,
+                env.open_db(b"records"),
+                env.open_db(b"usage"),
+                env.open_db(b"meta"),
+            )
         except lmdb.Error:
             env.close()
             raise
@@ -328,7 +385,7 @@ class LmdbIndex:
                 value = transaction.get(_META_STATE)
             if value is None:
                 return State(data_id=self._data_id)
-            state = _STATES.decode(_unsealed(_META_STATE, value))
+            state = _STATES.decode(unsealed(_META_STATE, value))
         except (lmdb.Error, CorruptionError, msgspec.DecodeError):
             return None
         if state.format_version != FORMAT_VERSION:
@@ -336,65 +393,3 @@ class LmdbIndex:
         if self._data_id is None:
             self._data_id = state.data_id
         return state if state.data_id == self._data_id else None
-
-
-def _key(key: RecordKey) -> bytes:
-    return _KEY_TENANT_END.join(
-        (key.tenant.encode(), key.family.encode(), bytes.fromhex(key.pcs_id))
-    )
-
-
-def _record_key(key: bytes) -> RecordKey:
-    tenant, family, pcs_id = key.split(_KEY_TENANT_END, 2)
-    return RecordKey(tenant.decode(), family.decode(), pcs_id.hex())
-
-
-def _sealed(key: bytes, data: bytes) -> bytes:
-    return crc32c(data, crc32c(key)).to_bytes(_SEAL_BYTES, "little") + data
-
-
-def _unsealed(key: bytes, value: bytes) -> bytes:
-    data = value[_SEAL_BYTES:]
-    if _sealed(key, data) != value:
-        raise CorruptionError("index: expected a value that verifies, got another")
-    return data
-
-
-def _value(key: bytes, known: Known) -> bytes:
-    data = _ENCODER.encode(
-        _Value(
-            seq=known.place.seq,
-            segment=known.place.segment,
-            offset=known.place.offset,
-            received_ns=known.received_ns,
-            content_digest=bytes.fromhex(known.content_digest),
-            conflicts=tuple(
-                _ConflictValue(
-                    bytes.fromhex(conflict.content_digest),
-                    conflict.received_ns,
-                    conflict.place.seq,
-                    conflict.place.segment,
-                    conflict.place.offset,
-                )
-                for conflict in known.conflicts
-            ),
-        )
-    )
-    return _sealed(key, data)
-
-
-def _known(key: bytes, value: bytes) -> Known:
-    decoded = _VALUES.decode(_unsealed(key, value))
-    return Known(
-        content_digest=decoded.content_digest.hex(),
-        received_ns=decoded.received_ns,
-        place=Place(seq=decoded.seq, segment=decoded.segment, offset=decoded.offset),
-        conflicts=tuple(
-            KnownConflict(
-                content_digest=conflict.content_digest.hex(),
-                received_ns=conflict.received_ns,
-                place=Place(seq=conflict.seq, segment=conflict.segment, offset=conflict.offset),
-            )
-            for conflict in decoded.conflicts
-        ),
-    )

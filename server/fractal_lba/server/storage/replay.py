@@ -15,6 +15,7 @@ from fractal_lba.server.core import entry as entries
 from fractal_lba.server.core import names
 from fractal_lba.server.core.entry import Conflict, Decision, Entry
 from fractal_lba.server.core.known import Known, KnownConflict, Place, RecordKey
+from fractal_lba.server.core.usage import day_of, usage_of
 from fractal_lba.server.storage.index import Checkpoint, LmdbIndex
 from fractal_lba.wal import Damage, Disk, Frame, Position, Stream
 
@@ -163,6 +164,9 @@ def put_entry(
         )
     else:
         known = _with_conflict(before, entry, place, frame.received_ns)
+    if before is None and isinstance(entry, Decision):
+        # Once for each id, however often a replay puts it: both are committed together.
+        index.charge(key.tenant, day_of(frame.received_ns), usage_of(entry))
     last = index.checkpoint
     is_same_segment = last is not None and last.segment == position.segment
     index.put(

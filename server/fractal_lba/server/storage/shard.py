@@ -21,6 +21,7 @@ from fractal_lba.protocol.errors import (
 from fractal_lba.server.core import entry as entries
 from fractal_lba.server.core.entry import Entry
 from fractal_lba.server.core.known import Known, Place, RecordKey
+from fractal_lba.server.core.usage import Usage
 from fractal_lba.server.ports import Meter
 from fractal_lba.server.storage.fence import Fence
 from fractal_lba.server.storage.replay import ShardFiles, put_entry, replay
@@ -102,6 +103,19 @@ class ShardStore:
                 f" got damage over the numbers {first} to {last}: this id may be one of them"
             )
         return known
+
+    def usage(self, tenant: str, day: int) -> Usage:
+        """See ``ports.Shard.usage``.
+
+        Raises:
+            DurabilityError: The index failed.
+        """
+        try:
+            return self._index.usage(tenant, day)
+        except DurabilityError as error:
+            if self._index.is_damaged:
+                self._fence(error)
+            raise
 
     async def append(self, key: RecordKey, entry: Entry, *, received_ns: int) -> Known:
         """Write an entry; it is on disk and in the index when this returns.

@@ -1,4 +1,4 @@
-from fractal_lba.server.core.admission import Rate, full, take
+from fractal_lba.server.core.admission import Rate, full, give_back, take
 
 _S = 1_000_000_000
 RATE = Rate(per_s=2, burst=3)
@@ -35,3 +35,9 @@ def test_no_rate_is_no_limit() -> None:
     for _ in range(10):
         bucket, wait_s = take(bucket, Rate(per_s=0, burst=1), 0)
         assert wait_s == 0
+
+
+def test_what_is_given_back_is_there_again_and_never_above_the_burst() -> None:
+    bucket, _ = take(full(RATE, 0), RATE, 0)
+    assert give_back(bucket, RATE) == full(RATE, 0)
+    assert give_back(full(RATE, 0), RATE) == full(RATE, 0)

@@ -10,6 +10,7 @@ from typing_extensions import override
 
 from fractal_lba.protocol.errors import DurabilityError
 from fractal_lba.server.core.known import Known, KnownConflict, Place, RecordKey
+from fractal_lba.server.core.usage import NO_USAGE, Usage
 from fractal_lba.server.storage.index import Checkpoint, LmdbIndex
 
 MAP_BYTES = 1_048_576
@@ -73,6 +74,23 @@ def test_keys_of_tenants_families_and_ids_never_meet(tmp_path: Path) -> None:
     assert [index.lookup(each) for each in keys] == [known(n) for n in range(len(keys))]
     assert dict(index.items()) == {each: known(n) for n, each in enumerate(keys)}
     assert index.lookup(key(1, tenant="ac")) is None
+    index.close()
+
+
+def test_usage_is_committed_with_the_entries_it_counts(tmp_path: Path) -> None:
+    index = opened(tmp_path / "index")
+    index.charge("acme", 7, Usage(records=1, bytes=10))
+    index.put(key(1), known(1), at(1))
+    index.flush()
+    index.charge("acme", 7, Usage(records=1, bytes=5))
+    index.put(key(2), known(2), at(2))
+    assert index.usage("acme", 7) == Usage(records=2, bytes=15)
+    index._env.close()  # a kill: what is in memory is gone, entry and count
+    index = opened(tmp_path / "index")
+    assert index.lookup(key(2)) is None
+    assert index.usage("acme", 7) == Usage(records=1, bytes=10)
+    assert index.usage("acm", 7) == index.usage("acme", 8) == NO_USAGE
+    assert list(index.usages()) == [("acme", 7, Usage(records=1, bytes=10))]
     index.close()
 
 

@@ -1,5 +1,6 @@
 """The index is what the ledger says, whatever the index held before."""
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,9 +11,10 @@ from fractal_lba.protocol.errors import CorruptionError
 from fractal_lba.server.core import entry as entries
 from fractal_lba.server.core.entry import Conflict, Decision, Entry
 from fractal_lba.server.core.known import RecordKey
+from fractal_lba.server.core.usage import Usage
 from fractal_lba.server.storage.index import LmdbIndex
-from fractal_lba.server.storage.replay import open_shard, replay
-from fractal_lba.wal import NewFrame, RealDisk, Stream
+from fractal_lba.server.storage.replay import open_shard, put_entry, replay
+from fractal_lba.wal import Damage, NewFrame, RealDisk, Stream
 
 SEGMENT_BYTES = 1_048_576
 MAP_BYTES = 1_048_576
@@ -118,6 +120,32 @@ def test_the_first_of_two_decisions_stays(shard: Path) -> None:
         one = index.lookup(key(1))
         assert one is not None
         assert (one.place.seq, one.content_digest[-1]) == (1, "5")
+
+
+def test_what_was_sent_is_counted_once_and_again_the_same_from_nothing(shard: Path) -> None:
+    # The second decision of an id and a conflict are no new records.
+    written(shard, [decision(1), decision(2), decision(1, content=6), conflict(2, 7)])
+    with shard_index(shard) as index:
+        assert index.usage("acme", 0) == Usage(records=2, bytes=4)
+    for _ in range(2):
+        with shard_index(shard) as index:
+            assert index.usage("acme", 0) == Usage(records=2, bytes=4)
+    shutil.rmtree(shard / "index")
+    with shard_index(shard) as index:
+        assert list(index.usages()) == [("acme", 0, Usage(records=2, bytes=4))]
+
+
+def test_what_a_recovery_copied_is_counted_once(shard: Path) -> None:
+    written(shard, [decision(1)])
+    files = open_shard(
+        RealDisk(), shard, segment_bytes_max=SEGMENT_BYTES, map_bytes=MAP_BYTES, data_id="mine"
+    )
+    # The whole ledger is put once more, as it is where frames stand in a younger segment.
+    ((position, frame),) = (item for item in files.stream.scan() if not isinstance(item, Damage))
+    put_entry(files.index, key(1), decision(1), frame, position)
+    assert files.index.usage("acme", 0) == Usage(records=1, bytes=2)
+    files.stream.close()
+    files.index.close()
 
 
 @pytest.mark.parametrize("is_indexed", [True, False])
