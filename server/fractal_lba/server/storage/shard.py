@@ -114,7 +114,7 @@ class ShardStore:
             return self._index.usage(tenant, day)
         except DurabilityError as error:
             if self._index.is_damaged:
-                self._fence(error)
+                self._fence.put_up(error)
             raise
 
     async def append(self, key: RecordKey, entry: Entry, *, received_ns: int) -> Known:
