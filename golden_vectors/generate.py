@@ -15,15 +15,22 @@ from pathlib import Path
 from typing import Final
 
 from golden_vectors.generator.canonical import canonical_file
+from golden_vectors.generator.digests import digests_file, ids_file
 from golden_vectors.generator.files import VectorFile
 from golden_vectors.generator.json_refusals import json_refusals_file
 from golden_vectors.generator.merkle import merkle_inclusion_file, merkle_roots_file
 from golden_vectors.generator.merkle_consistency import merkle_consistency_file
+from golden_vectors.generator.outcomes import outcomes_file
+from golden_vectors.generator.records import records_file
 from golden_vectors.runner import FOLDER, files
 
 MAKERS: Final[tuple[Callable[[], VectorFile], ...]] = (
     canonical_file,
     json_refusals_file,
+    records_file,
+    ids_file,
+    digests_file,
+    outcomes_file,
     merkle_roots_file,
     merkle_inclusion_file,
     merkle_consistency_file,

@@ -15,6 +15,10 @@ from tests.support.json_schema import faults
 LEAST = {
     "canonical": 80,
     "json_refusals": 60,
+    "records_1_0": 120,
+    "ids": 10,
+    "digests": 20,
+    "outcomes": 30,
     "merkle_roots": 20,
     "merkle_inclusion": 60,
     "merkle_consistency": 30,

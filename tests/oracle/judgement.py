@@ -1,11 +1,13 @@
 """The verdict on a sound record, check by check."""
 
+from typing import Any
+
 from tests.oracle.canonical_json import canonical_bytes
 from tests.oracle.records import Record, record_digest
 from tests.oracle.signals import budget_of, regime_of, rounded, theil_sen
 
 
-def verdict(record: Record) -> dict[str, object]:
+def verdict(record: Record) -> dict[str, Any]:
     """Return what a decision says beside the record's own names, under parameters "1"."""
     counts = counts_of(record)
     claimed, coh_star, r = real(record, "D_hat"), real(record, "coh_star"), real(record, "r")
@@ -35,13 +37,13 @@ def verdict(record: Record) -> dict[str, object]:
     }
 
 
-def status(decided: dict[str, object]) -> int:
+def status(decided: dict[str, Any]) -> int:
     if not decided["accepted"]:
         return 422
     return 202 if decided["escalated"] else 200
 
 
-def decision_body(record: Record, decided: dict[str, object]) -> bytes:
+def decision_body(record: Record, decided: dict[str, Any]) -> bytes:
     named = {"pcs_id": record["pcs_id"], "record_digest": record_digest(record)}
     return canonical_bytes(named | decided)
 

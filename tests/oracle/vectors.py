@@ -14,7 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from tests.oracle.canonical_json import canonical_bytes, number
+from tests.oracle.judgement import decision_body, status, verdict
 from tests.oracle.merkle import consistency_holds, inclusion_holds, root_of
+from tests.oracle.record_rules import record_of
+from tests.oracle.records import content_digest, pcs_id, record_digest, signing_input, without
 from tests.oracle.refusal import Refused
 from tests.oracle.strict_json import parse
 
@@ -106,9 +109,46 @@ def merkle_consistency(given: Holds) -> Values:
     return {}
 
 
+def base64_text(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii")
+
+
+def ids(given: Holds) -> Values:
+    made = pcs_id(given.take("merkle_root"), given.take("epoch"), given.take("shard_id"))
+    return {"pcs_id": made}
+
+
+def digests(given: Holds) -> Values:
+    record = record_of(given.body())
+    return {
+        "signing_input": base64_text(signing_input(record)),
+        "record_digest": record_digest(record),
+        "content_digest": content_digest(record),
+    }
+
+
+def records_1_0(given: Holds) -> Values:
+    record = record_of(given.body())
+    stored = canonical_bytes(without(record, ["delivery"]))
+    return {"pcs_id": record["pcs_id"], "stored": base64_text(stored)}
+
+
+def outcomes(given: Holds) -> Values:
+    record = record_of(given.body())
+    decided = verdict(record)
+    body = decision_body(record, decided)
+    for name in ("recomputed_D_hat", "recomputed_budget"):
+        decided[name] = real(decided[name])
+    return {"status": status(decided), **decided, "decision_body": base64_text(body)}
+
+
 ANSWERS: dict[str, Callable[[Holds], Values]] = {
     "canonical": canonical,
     "json_refusals": json_refusals,
+    "ids": ids,
+    "digests": digests,
+    "records_1_0": records_1_0,
+    "outcomes": outcomes,
     "merkle_roots": merkle_roots,
     "merkle_inclusion": merkle_inclusion,
     "merkle_consistency": merkle_consistency,
