@@ -18,10 +18,14 @@ from golden_vectors.generator.canonical import canonical_file
 from golden_vectors.generator.digests import digests_file, ids_file
 from golden_vectors.generator.files import VectorFile
 from golden_vectors.generator.json_refusals import json_refusals_file
+from golden_vectors.generator.keys import keyrings_file
 from golden_vectors.generator.merkle import merkle_inclusion_file, merkle_roots_file
 from golden_vectors.generator.merkle_consistency import merkle_consistency_file
 from golden_vectors.generator.outcomes import outcomes_file
 from golden_vectors.generator.records import records_file
+from golden_vectors.generator.signed_records import signing_records_file
+from golden_vectors.generator.signing import signing_ed25519_file
+from golden_vectors.generator.signing_hmac import signing_hmac_file
 from golden_vectors.runner import FOLDER, files
 
 MAKERS: Final[tuple[Callable[[], VectorFile], ...]] = (
@@ -31,6 +35,10 @@ MAKERS: Final[tuple[Callable[[], VectorFile], ...]] = (
     ids_file,
     digests_file,
     outcomes_file,
+    signing_ed25519_file,
+    signing_hmac_file,
+    keyrings_file,
+    signing_records_file,
     merkle_roots_file,
     merkle_inclusion_file,
     merkle_consistency_file,

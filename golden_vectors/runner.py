@@ -63,6 +63,25 @@ SUITES: Final = {
         BODY,
         "BoxCounting Alone Together DHat Budget ExactEdge Consistency Regime Median",
     ),
+    "signing_ed25519": _suite(
+        answers.signing_ed25519,
+        "seed public message signature",
+        "Rfc8032 Sound Changed Length ScalarNotReduced NonCanonicalKey NonCanonicalR SmallOrderKey "
+        "SmallOrderR CofactorOnly MixedOrder NotOnCurve",
+    ),
+    "signing_hmac": _suite(
+        answers.signing_hmac, "secret message tag", "Rfc4231 KeyLength Truncated Changed"
+    ),
+    "keyrings": _suite(
+        answers.keyrings,
+        "keyring",
+        "Rfc8032 Sound Json Member Twice SecretLength WeakKey Pair Time",
+    ),
+    "signing_records": _suite(
+        answers.signing_records,
+        "keyring body trailing_spaces received_at",
+        "Rfc8032 Rfc4231 Sound Key Missing Length Mismatch Unsigned Validity Order",
+    ),
     "merkle_roots": _suite(
         answers.merkle_roots, "leaves", "CertificateTransparency Sha256 Shape Leaf Order"
     ),

@@ -6,6 +6,8 @@
 """
 
 import base64
+import hashlib
+import hmac
 import json
 import struct
 import sys
@@ -14,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.oracle.canonical_json import canonical_bytes, number
+from tests.oracle.ed25519 import public_key, sign, verify
 from tests.oracle.judgement import decision_body, status, verdict
+from tests.oracle.keys import RingRefused, authenticated, ring_of
 from tests.oracle.merkle import consistency_holds, inclusion_holds, root_of
 from tests.oracle.record_rules import record_of
 from tests.oracle.records import content_digest, pcs_id, record_digest, signing_input, without
@@ -142,6 +146,52 @@ def outcomes(given: Holds) -> Values:
     return {"status": status(decided), **decided, "decision_body": base64_text(body)}
 
 
+def hold(holds: bool) -> None:  # noqa: FBT001 - the claim
+    if not holds:
+        raise Refused("signature_invalid", "signature_mismatch", "sig")
+
+
+def signing_ed25519(given: Holds) -> Values:
+    seed = given.take("seed")
+    public, message, signature = (
+        given.hexadecimal(name) for name in ("public", "message", "signature")
+    )
+    hold(verify(public, message, signature))
+    if seed is None:
+        return {"public": None, "signature": None}
+    raw = bytes.fromhex(seed)
+    return {"public": public_key(raw).hex(), "signature": sign(raw, message).hex()}
+
+
+def signing_hmac(given: Holds) -> Values:
+    secret, message, tag = (given.hexadecimal(name) for name in ("secret", "message", "tag"))
+    right = hmac.new(secret, message, hashlib.sha256).digest()
+    hold(tag == right)
+    return {"tag": right.hex()}
+
+
+def keyrings(given: Holds) -> Values:
+    ring = ring_of(base64.b64decode(given.take("keyring")))
+    keys = []
+    for key in ring["keys"]:
+        public = key["public"]
+        named = {name: key[name] for name in ("kid", "tenant", "alg")}
+        keys.append({**named, "public": public and public.hex(), "legacy": key["legacy"]})
+    tokens = [{"tenant": each["tenant"], "scopes": each["scopes"]} for each in ring["tokens"]]
+    return {"keys": keys, "tokens": tokens}
+
+
+def signing_records(given: Holds) -> Values:
+    ring = ring_of(base64.b64decode(given.take("keyring")))
+    record, key = authenticated(given.body(), ring, given.take("received_at"))
+    return {
+        "tenant": key["tenant"],
+        "kid": key["kid"],
+        "record_digest": record_digest(record),
+        "content_digest": content_digest(record),
+    }
+
+
 ANSWERS: dict[str, Callable[[Holds], Values]] = {
     "canonical": canonical,
     "json_refusals": json_refusals,
@@ -149,6 +199,10 @@ ANSWERS: dict[str, Callable[[Holds], Values]] = {
     "digests": digests,
     "records_1_0": records_1_0,
     "outcomes": outcomes,
+    "signing_ed25519": signing_ed25519,
+    "signing_hmac": signing_hmac,
+    "keyrings": keyrings,
+    "signing_records": signing_records,
     "merkle_roots": merkle_roots,
     "merkle_inclusion": merkle_inclusion,
     "merkle_consistency": merkle_consistency,
@@ -183,6 +237,12 @@ def recomputed(name: str, case: Case) -> tuple[str, Values]:
     except Refused as refused:
         # A refusal may stop before all is read.
         return "invalid", refusal(refused)
+    except RingRefused as refused:
+        return "invalid", {
+            "code": "keyring_refused",
+            "entry": refused.entry,
+            "member": refused.member,
+        }
     return "valid", expected | given.values
 
 

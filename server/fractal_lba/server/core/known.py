@@ -104,6 +104,7 @@ def admit_new(authenticated: Authenticated, *, received_ns: int, horizon_days: i
         raise Refusal(
             RefusalCode.KEY_NOT_VALID_NOW,
             reason="key_not_valid_now",
+            member="kid",
             message=f"kid: expected a key that is valid at receipt, got {key.kid} outside its time",
         )
     if authenticated.record.created_at_ms + horizon_days * _MS_PER_DAY < received_ms:
