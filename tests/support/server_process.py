@@ -72,7 +72,7 @@ class Folder:
                     "scopes": [scope],
                 }
                 for tenant in tenants
-                for scope in ("read", "submit")
+                for scope in ("read", "submit", "operate")
             ],
         }
         path = self.path / "keyring.json"
@@ -166,6 +166,23 @@ class ServerProcess:
             "GET",
             f"/v1/pcs/{pcs_id}",
             headers={"Authorization": f"Bearer {self.folder.token(tenant)}"},
+        )
+
+    def read(self, path: str, tenant: str = "acme", **headers: str) -> Reply:
+        """Ask for a path as a tenant's reader."""
+        return self.ask(
+            "GET",
+            path,
+            headers={"Authorization": f"Bearer {self.folder.token(tenant)}", **headers},
+        )
+
+    def resolve(self, pcs_id: str, note: str, tenant: str = "acme") -> Reply:
+        """Resolve an escalation as a tenant's operator."""
+        return self.ask(
+            "POST",
+            f"/v1/escalations/{pcs_id}/resolve",
+            json.dumps({"note": note}).encode(),
+            {"Authorization": f"Bearer {self.folder.token(tenant, 'operate')}"},
         )
 
     def log_lines(self) -> list[dict[str, Any]]:

@@ -17,16 +17,20 @@ from fractal_lba.server.config import (
 )
 from fractal_lba.server.core import names
 from fractal_lba.server.core.admission import Rate
+from fractal_lba.server.core.cursor import Cursors
 from fractal_lba.server.http.admit import Admission, Bounded
 from fractal_lba.server.http.limits import Addresses
+from fractal_lba.server.http.list import Exports, Lists
 from fractal_lba.server.http.operations import Operations
 from fractal_lba.server.http.read import Read
+from fractal_lba.server.http.resolve import Resolve
 from fractal_lba.server.http.serve import bind, serve
 from fractal_lba.server.http.submit import Submit
 from fractal_lba.server.pipeline.decide import Decider
 from fractal_lba.server.pipeline.intake import Intake
 from fractal_lba.server.pipeline.quota import Quotas
 from fractal_lba.server.pipeline.recover import Mender
+from fractal_lba.server.pipeline.resolve import Resolver
 from fractal_lba.server.storage import data_folder
 from fractal_lba.server.storage.data_folder import ShardSet
 from fractal_lba.server.storage.inbox import InboxLog
@@ -129,6 +133,22 @@ class Server:
                     meter=self._metrics,
                 ).routes(),
                 *Read(shard=shard, keyring=keyring.current).routes(),
+                *Lists(
+                    shard=shard,
+                    keyring=keyring.current,
+                    cursors=Cursors(shards.data_id),
+                    admission=admission,
+                    exports=Exports(
+                        total_max=settings.exports_max,
+                        per_tenant_max=settings.exports_per_tenant_max,
+                        stall_s=settings.export_stall_s,
+                    ),
+                ).routes(),
+                *Resolve(
+                    admission=admission,
+                    resolver=Resolver(shard, clock=self._clock),
+                    keyring=keyring.current,
+                ).routes(),
                 *Operations(
                     admission=admission,
                     inbox=inbox,

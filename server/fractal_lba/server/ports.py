@@ -7,10 +7,20 @@ from typing import Protocol
 from fractal_lba.server.core.entry import Entry
 from fractal_lba.server.core.inbox_frame import Received
 from fractal_lba.server.core.known import Known, Place, RecordKey
+from fractal_lba.server.core.listing import Page, Query, Spot
 from fractal_lba.server.core.usage import Usage
 
 Clock = Callable[[], int]
 """Nanoseconds since 1970."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """One record of a listing: where in its order, under which key, and what is remembered."""
+
+    spot: Spot
+    key: RecordKey
+    known: Known
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +115,19 @@ class Shard(Protocol):
 
         Raises:
             DurabilityError: That cannot be told.
+        """
+        ...
+
+    async def list_records(
+        self, tenant: str, query: Query, after: Spot, *, records_max: int
+    ) -> Page[Listed]:
+        """Return a tenant's records behind a place; one that was acknowledged is among them.
+
+        A page may be shorter than asked for, even empty, and have a next one: so many are looked
+        at and not more.
+
+        Raises:
+            DurabilityError: That cannot be told: the index failed, or is being mended.
         """
         ...
 

@@ -144,6 +144,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             description="Bodies a failure may leave undecided before nothing more is logged.",
         ),
     ] = 10_000
+    exports_max: Annotated[
+        int, msgspec.Meta(ge=1, description="NDJSON exports at a time; 4 MiB each at the most.")
+    ] = 8
+    exports_per_tenant_max: Annotated[
+        int, msgspec.Meta(ge=1, description="The same of one tenant, so that none takes them all.")
+    ] = 2
+    export_stall_s: Annotated[
+        float,
+        msgspec.Meta(gt=0, description="An export whose reader takes nothing for so long is cut."),
+    ] = 30.0
     batch_records_max: Annotated[
         int,
         msgspec.Meta(ge=1, description="Records in one commit: one fsync is shared by so many."),

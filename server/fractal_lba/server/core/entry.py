@@ -1,8 +1,10 @@
 """Ledger entries: values in, bytes out, and back.
 
-A ledger frame's meta block is the entry format's version (u16 little-endian); its payload is
-msgpack with named members and the kind under ``kind``. The *decision number* of an entry is its
-frame's sequence number, and its receipt is the frame's ``received_ns``: neither is stored twice.
+A ledger frame's meta block is the entry format's version (u16 little-endian), then the major and
+the minor number of the first release that reads it (a byte each; version 1 had neither); its
+payload is msgpack with named members and the kind under ``kind``. The *decision number* of an entry
+is its frame's sequence number, and its receipt is the frame's ``received_ns``: neither is stored
+twice.
 """
 
 import struct
@@ -11,8 +13,12 @@ import msgspec
 
 from fractal_lba.protocol.errors import CorruptionError
 
-ENTRY_VERSION = 1
-META = struct.pack("<H", ENTRY_VERSION)
+ENTRY_VERSION = 2
+_READ_SINCE = (0, 1)
+META = struct.pack("<HBB", ENTRY_VERSION, *_READ_SINCE)
+
+_META_1 = struct.pack("<H", 1)
+"""Version 1 has no resolutions, and is otherwise the same."""
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="decision"):
@@ -47,7 +53,20 @@ class Conflict(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
     record: bytes
 
 
-Entry = Decision | Conflict
+class Resolution(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="resolution"):
+    """What somebody found about an escalated record; when is the frame's ``received_ns``.
+
+    ``note`` is 1 to 1,024 bytes of UTF-8; ``who`` names the caller as the keyring knows it.
+    """
+
+    tenant: str
+    family: str
+    pcs_id: str
+    note: str
+    who: str
+
+
+Entry = Decision | Conflict | Resolution
 
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER: msgspec.msgpack.Decoder[Entry] = msgspec.msgpack.Decoder(Entry)
@@ -64,12 +83,22 @@ def decode_entry(meta: bytes, payload: bytes) -> Entry:
     Raises:
         CorruptionError: The frame verified but holds no entry of a version this program reads.
     """
-    if meta != META:
-        got = struct.unpack("<H", meta)[0] if len(meta) == len(META) else f"{len(meta)} bytes"
-        raise CorruptionError(f"ledger entry: expected format version {ENTRY_VERSION}, got {got}")
+    if meta not in {META, _META_1}:
+        raise CorruptionError(_refusal(meta))
     try:
-        return _DECODER.decode(payload)
+        entry = _DECODER.decode(payload)
     except msgspec.DecodeError as error:
         raise CorruptionError(
-            "ledger entry: expected a decision or a conflict, got something else"
+            "ledger entry: expected a decision, a conflict or a resolution, got something else"
         ) from error
+    if meta == _META_1 and isinstance(entry, Resolution):
+        raise CorruptionError("ledger entry: expected no resolution in version 1, got one")
+    return entry
+
+
+def _refusal(meta: bytes) -> str:
+    expected = f"ledger entry: expected format version 1 or {ENTRY_VERSION}"
+    if len(meta) < len(META):
+        return f"{expected}, got {len(meta)} bytes that name none"
+    version, major, minor = struct.unpack_from("<HBB", meta)
+    return f"{expected}, got {version}, which release {major}.{minor} and later read"

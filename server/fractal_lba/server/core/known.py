@@ -6,9 +6,13 @@ from typing import NamedTuple
 
 from fractal_lba.protocol.authenticate import Authenticated
 from fractal_lba.protocol.errors import Refusal, RefusalCode
+from fractal_lba.server.core.listing import ESCALATED_STATUS, Summary
 
 CONFLICTS_KEPT_MAX = 8
 """Evidence kept for each id: enough to show a pattern, too little to fill a disk with."""
+
+RESOLUTIONS_KEPT_MAX = 8
+"""Resolutions of one record: second thoughts have room, a loop that resolves has not."""
 
 _NS_PER_MS = 1_000_000
 _MS_PER_DAY = 86_400_000
@@ -55,13 +59,32 @@ class KnownConflict:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KnownResolution:
+    """A resolution that is in the ledger; its note stands there alone."""
+
+    received_ns: int
+    place: Place
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """A decided id: what it was decided for, and where."""
+    """A decided id: what it was decided for, and where.
+
+    ``status`` is the answer's; ``summary`` what a listing says of the record.
+    """
 
     content_digest: str
     received_ns: int
     place: Place
+    status: int
+    summary: Summary
     conflicts: tuple[KnownConflict, ...] = ()
+    resolutions: tuple[KnownResolution, ...] = ()
+
+    @property
+    def is_escalated(self) -> bool:
+        """Whether somebody was asked to look at it."""
+        return self.status == ESCALATED_STATUS
 
 
 class Standing(StrEnum):

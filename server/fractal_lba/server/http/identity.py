@@ -8,12 +8,18 @@ from fractal_lba.protocol.keyring import Keyring, Scope
 from fractal_lba.server.core.answer import Answer, ServerCode, problem
 
 _SCHEME = "bearer"
+_NAME_DIGITS = 16
+"""Of the hash that the keyring file holds: enough to find the token there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Somebody the keyring knows: whose records they may touch, and what they may do."""
+    """Somebody the keyring knows: whose records they may touch, and what they may do.
 
+    ``name`` tells callers of one tenant apart and gives no secret away.
+    """
+
+    name: str
     tenant: str
     scopes: frozenset[Scope]
 
@@ -29,7 +35,9 @@ def identify(request: web.Request, keyring: Keyring) -> Caller | Answer | None:
         return problem(
             ServerCode.UNAUTHENTICATED, "Authorization: expected a known bearer token, got another"
         )
-    return Caller(tenant=token.tenant, scopes=token.scopes)
+    return Caller(
+        name=f"token:{token.sha256.hex()[:_NAME_DIGITS]}", tenant=token.tenant, scopes=token.scopes
+    )
 
 
 def identified(request: web.Request, keyring: Keyring, scope: Scope) -> Caller | Answer:

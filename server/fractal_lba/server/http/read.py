@@ -8,11 +8,11 @@ from aiohttp import web
 
 from fractal_lba.protocol.errors import DurabilityError
 from fractal_lba.protocol.keyring import Keyring, Scope
-from fractal_lba.server.core.answer import Answer, ServerCode, problem, timestamp
-from fractal_lba.server.core.entry import Decision
+from fractal_lba.server.core.answer import Answer, ServerCode, problem
 from fractal_lba.server.core.known import RecordKey, family_of
 from fractal_lba.server.http.identity import Caller, identified
 from fractal_lba.server.http.respond import response
+from fractal_lba.server.http.stored import stored_document
 from fractal_lba.server.pipeline.intake import RETRY_AFTER_S
 from fractal_lba.server.ports import Shard
 
@@ -38,44 +38,17 @@ class Read:
     async def _get(self, request: web.Request, caller: Caller) -> Answer:
         version = request.query.get("version", "1.0")
         family = family_of(version)
-        pcs_id = request.match_info["pcs_id"]
         not_found = problem(
             ServerCode.NOT_FOUND, "pcs_id: expected one of this tenant's, got another"
         )
         if family is None:
             return not_found
         try:
-            known = self.shard.lookup(RecordKey(caller.tenant, family, pcs_id))
+            key = RecordKey(caller.tenant, family, request.match_info["pcs_id"])
+            known = self.shard.lookup(key)
             if known is None:
                 return not_found
-            entry = await self.shard.read(known.place)
-            if (
-                not isinstance(entry, Decision)
-                or entry.tenant != caller.tenant
-                or entry.pcs_id != pcs_id
-            ):
-                return problem(
-                    ServerCode.STORAGE_UNAVAILABLE,
-                    "index: expected the decision of this id, got another entry",
-                    retry_after_s=RETRY_AFTER_S,
-                )
-            conflicts = [
-                {
-                    "content_digest": conflict.content_digest,
-                    "received_at": timestamp(conflict.received_ns),
-                }
-                for conflict in known.conflicts
-            ]
+            document = await stored_document(self.shard, key, known)
         except DurabilityError as error:
             return problem(ServerCode.STORAGE_UNAVAILABLE, str(error), retry_after_s=RETRY_AFTER_S)
-        body = msgspec.json.encode(
-            {
-                "record": msgspec.Raw(entry.record),
-                "outcome": msgspec.Raw(entry.answer),
-                "received_at": timestamp(known.received_ns),
-                "tier": "warm",
-                "conflicts": conflicts,
-                "resolutions": [],
-            }
-        )
-        return Answer(status=200, body=body, received_ns=known.received_ns)
+        return Answer(status=200, body=msgspec.json.encode(document), received_ns=known.received_ns)

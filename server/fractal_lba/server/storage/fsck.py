@@ -18,7 +18,7 @@ from fractal_lba.protocol.identity import content_digest, record_digest, signing
 from fractal_lba.protocol.record import parse_record
 from fractal_lba.server.core import entry as entries
 from fractal_lba.server.core import inbox_frame, names
-from fractal_lba.server.core.entry import Decision, Entry
+from fractal_lba.server.core.entry import Decision, Entry, Resolution
 from fractal_lba.server.core.known import Place, RecordKey, family_of
 from fractal_lba.server.core.usage import NO_USAGE, Usage, day_name, day_of, usage_of
 from fractal_lba.server.storage.data_folder import ShardSet
@@ -43,6 +43,7 @@ class Report(msgspec.Struct, kw_only=True):
     escalated: int = 0
     not_accepted: int = 0
     conflicts: int = 0
+    resolutions: int = 0
     stored_twice: int = 0
     inbox_bodies: int = 0
     undecided_inbox: int = 0
@@ -133,10 +134,13 @@ def _check_shard(disk: Disk, folder: Path, report: Report, *, map_bytes: int, da
 
 @dataclass(slots=True)
 class _Ledger:
-    """What the index is compared with. ``conflicts`` are the decision numbers of the evidence."""
+    """What the index is compared with.
+
+    ``appended`` are the numbers of an id's conflicts and resolutions.
+    """
 
     decisions: dict[RecordKey, _Decided] = field(default_factory=dict)
-    conflicts: dict[RecordKey, set[int]] = field(default_factory=dict)
+    appended: dict[RecordKey, set[int]] = field(default_factory=dict)
     is_whole: bool = True
 
 
@@ -169,15 +173,20 @@ def _check_ledger(disk: Disk, folder: Path, report: Report) -> _Ledger:
             ledger.decisions[key] = _Decided(
                 entry.tenant, position, bare, entry.content_digest, usage_of(entry)
             )
+            continue
+        if isinstance(entry, Resolution):
+            report.resolutions += 1
         else:
             report.conflicts += 1
-            ledger.conflicts.setdefault(key, set()).add(frame.seq)
-            if key not in ledger.decisions and ledger.is_whole:
-                report.add(f"{where}: expected a decision before its conflict, got none")
+        ledger.appended.setdefault(key, set()).add(frame.seq)
+        if key not in ledger.decisions and ledger.is_whole:
+            report.add(f"{where}: expected a decision before what is appended to it, got none")
     return ledger
 
 
 def _check_entry(entry: Entry) -> None:
+    if isinstance(entry, Resolution):
+        return  # its id is looked for among the decisions before it
     record = parse_record(entry.record)
     input_ = signing_input(record.members)
     expected: dict[str, object] = {
@@ -230,9 +239,14 @@ def _check_index(
         seen += 1
         if _known(expected) != (known.content_digest, known.received_ns, known.place):
             report.add(f"{where}: expected {key.pcs_id} where the ledger has it, got another place")
-        evidence = {each.place.seq for each in known.conflicts if each.place.seq <= through}
-        if evidence - ledger.conflicts.get(key, set()) and ledger.is_whole:
-            report.add(f"{where}: expected the ledger's conflicts of {key.pcs_id}, got others")
+        appended = {each.place.seq for each in known.conflicts}
+        appended |= {each.place.seq for each in known.resolutions}
+        held = ledger.appended.get(key, set())
+        if ledger.is_whole and any(seq <= through and seq not in held for seq in appended):
+            report.add(
+                f"{where}: expected the ledger's conflicts and resolutions of {key.pcs_id},"
+                " got others"
+            )
     due = sum(1 for each in ledger.decisions.values() if each.frame.seq <= through)
     if seen < due:
         report.add(f"{where}: expected the first {due} decisions, got {seen}")

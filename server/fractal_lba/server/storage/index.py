@@ -8,8 +8,8 @@ How keys and values are written: ``index_values``.
 """
 
 import shutil
+import threading
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +18,10 @@ import msgspec
 
 from fractal_lba.protocol.errors import CorruptionError, DurabilityError
 from fractal_lba.server.core.known import Known, RecordKey
+from fractal_lba.server.core.listing import Query, Spot
 from fractal_lba.server.core.usage import NO_USAGE, Usage
+from fractal_lba.server.storage.index_chunks import entries
+from fractal_lba.server.storage.index_lists import DATABASES, IndexLists
 from fractal_lba.server.storage.index_values import (
     known_bytes,
     known_of,
@@ -32,14 +35,9 @@ from fractal_lba.server.storage.index_values import (
     usage_of,
 )
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 _META_STATE = b"state"
-
-_CHUNK_ENTRIES = 1_000
-"""Read in one transaction of about a millisecond."""
-_CHUNK_TRIES = 100
-"""Each fails only if two commits, and their fsyncs, are done within that millisecond."""
 
 
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,6 +83,7 @@ class _Opened(NamedTuple):
     records: lmdb._Database
     usage: lmdb._Database
     meta: lmdb._Database
+    lists: IndexLists
 
 
 class LmdbIndex:
@@ -123,7 +122,9 @@ class LmdbIndex:
         self._losses: tuple[tuple[int, int], ...] = ()
         self._accepted_seq = 0
         self._fresh_usage: dict[tuple[str, int], Usage] = {}
-        self._env, self._records, self._usage, self._meta = self._open()
+        self.reading = threading.Lock()
+        """Held by whoever reads on another thread: the file must neither grow nor go meanwhile."""
+        self._env, self._records, self._usage, self._meta, self._lists = self._open()
         state = self._read_state()
         if state is not None:
             self._checkpoint, self._losses = state.checkpoint, state.losses
@@ -177,7 +178,28 @@ class LmdbIndex:
     def put(self, key: RecordKey, known: Known, checkpoint: Checkpoint) -> None:
         """Remember an entry that is on disk in the ledger, and that everything up to it is."""
         self._fresh[key] = known
+        self._lists.put(key, known)
         self._checkpoint = checkpoint
+
+    def spots(
+        self, tenant: str, query: Query, after: Spot, *, count: int
+    ) -> list[tuple[Spot, RecordKey]]:
+        """Return what follows a place in the order of a query (see ``IndexLists.spots``).
+
+        Raises:
+            CorruptionError: A value does not verify; the index ``is_damaged`` from now on.
+            DurabilityError: LMDB failed.
+        """
+        try:
+            return self._lists.spots(tenant, query, after, count=count)
+        except CorruptionError:
+            self.is_damaged = True
+            raise
+        except lmdb.Error as error:
+            self.is_damaged = self.is_damaged or isinstance(error, _UNREADABLE)
+            raise DurabilityError(
+                f"index: expected a listing, got {type(error).__name__}"
+            ) from error
 
     def usage(self, tenant: str, day: int) -> Usage:
         """Return what a tenant sent in a day (see ``core.usage``).
@@ -244,6 +266,7 @@ class LmdbIndex:
                             known_bytes(record_key_bytes(key), known),
                             db=self._records,
                         )
+                        self._lists.write(transaction, key, known)
                     for (tenant, day), usage in fresh_usage.items():
                         key_bytes = tenant_day_bytes(tenant, day)
                         transaction.put(key_bytes, usage_bytes(key_bytes, usage), db=self._usage)
@@ -260,10 +283,12 @@ class LmdbIndex:
                 ) from error
         # A new dict, not clear(): a lookup on another thread may be between its two steps.
         self._fresh, self._fresh_usage = {}, {}
+        self._lists.forget()
 
     def _grow(self) -> None:
         try:
-            self._env.set_mapsize(2 * self._map_bytes)
+            with self.reading:
+                self._env.set_mapsize(2 * self._map_bytes)
         except lmdb.Error as error:
             raise DurabilityError(
                 f"index: expected {2 * self._map_bytes} bytes of address space, got none"
@@ -272,13 +297,14 @@ class LmdbIndex:
 
     def discard(self) -> None:
         """Delete everything, to be rebuilt from the ledger."""
-        self._env.close()
+        with self.reading:
+            self._env.close()
         shutil.rmtree(self._folder)
         self._fresh = {}
         self._checkpoint, self._losses, self._accepted_seq = None, (), 0
         self.is_damaged = False
         self._fresh_usage = {}
-        self._env, self._records, self._usage, self._meta = self._open()
+        self._env, self._records, self._usage, self._meta, self._lists = self._open()
 
     def items(self) -> Iterator[tuple[RecordKey, Known]]:
         """Yield every committed entry, in key order; what is committed meanwhile may be missing.
@@ -287,37 +313,8 @@ class LmdbIndex:
             CorruptionError: A value does not verify.
             DurabilityError: LMDB failed.
         """
-        chunk = self._chunk(self._records, b"")
-        while chunk:
-            for key, value in chunk:
-                yield record_key_of(key), known_of(key, value)
-            chunk = self._chunk(self._records, chunk[-1][0] + b"\x00")
-
-    def _chunk(self, database: lmdb._Database, first: bytes) -> list[tuple[bytes, bytes]]:
-        # A reader that must leave no trace takes no place in LMDB's lock file, and the writer may
-        # take back the pages it reads. It does so in the third commit after the snapshot's: what
-        # was read within the first two is whole.
-        failure: lmdb.Error | None = None
-        for _ in range(_CHUNK_TRIES):
-            before = self._env.info()["last_txnid"]
-            chunk: list[tuple[bytes, bytes]] = []
-            failure = None
-            try:
-                with self._env.begin(db=database) as at, at.cursor() as cursor:
-                    if cursor.set_range(first):
-                        chunk = list(islice(cursor, _CHUNK_ENTRIES))
-            except lmdb.MapResizedError as error:
-                failure = error
-                self._env.set_mapsize(0)  # as large as its writer has made it
-                continue
-            except lmdb.Error as error:
-                failure = error
-            if self._env.info()["last_txnid"] <= before + 1:
-                if failure is None:
-                    return chunk
-                break
-        got = "a commit in the middle of each read" if failure is None else type(failure).__name__
-        raise DurabilityError(f"index: expected an entry, got {got}") from failure
+        for key, value in entries(self._env, self._records):
+            yield record_key_of(key), known_of(key, value)
 
     def usages(self) -> Iterator[tuple[str, int, Usage]]:
         """Yield every committed tenant and day with what was sent, in that order.
@@ -326,11 +323,8 @@ class LmdbIndex:
             CorruptionError: A value does not verify.
             DurabilityError: LMDB failed.
         """
-        chunk = self._chunk(self._usage, b"")
-        while chunk:
-            for key, value in chunk:
-                yield *tenant_day_of(key), usage_of(key, value)
-            chunk = self._chunk(self._usage, chunk[-1][0] + b"\x00")
+        for key, value in entries(self._env, self._usage):
+            yield *tenant_day_of(key), usage_of(key, value)
 
     def close(self) -> None:
         """Commit and close."""
@@ -359,7 +353,7 @@ class LmdbIndex:
         env = lmdb.open(
             str(self._folder),
             map_size=self._map_bytes,
-            max_dbs=3,
+            max_dbs=3 + len(DATABASES),
             mode=0o600,
             readonly=self._is_read_only,
             lock=not self._is_read_only,
@@ -374,6 +368,7 @@ class LmdbIndex:
                 env.open_db(b"records"),
                 env.open_db(b"usage"),
                 env.open_db(b"meta"),
+                IndexLists(env),
             )
         except lmdb.Error:
             env.close()

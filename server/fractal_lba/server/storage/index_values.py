@@ -1,7 +1,8 @@
 """Keys and values of the index, as bytes and back.
 
 ``records``: ``tenant NUL family NUL pcs_id`` (the last as 32 bytes) → a msgpack array of decision
-number, segment, offset, received_ns, content digest and the conflicts. ``usage``: ``tenant NUL
+number, segment, offset, received_ns, content digest, the conflicts, status, what a listing says of
+the record (version, shard_id, epoch, regime) and the resolutions. ``usage``: ``tenant NUL
 day`` (u32 big-endian) → a msgpack array of records and bytes. Each value stands behind a CRC-32C of
 key and array: LMDB has no checksums, and a flipped bit must not turn a repeat into a conflict.
 """
@@ -10,7 +11,8 @@ import msgspec
 from crc32c import crc32c
 
 from fractal_lba.protocol.errors import CorruptionError
-from fractal_lba.server.core.known import Known, KnownConflict, Place, RecordKey
+from fractal_lba.server.core.known import Known, KnownConflict, KnownResolution, Place, RecordKey
+from fractal_lba.server.core.listing import Summary
 from fractal_lba.server.core.usage import Usage
 
 _KEY_TENANT_END = b"\x00"
@@ -33,6 +35,12 @@ class _Value(msgspec.Struct, frozen=True, array_like=True):
     received_ns: int
     content_digest: bytes
     conflicts: tuple[_ConflictValue, ...]
+    status: int
+    version: str
+    shard_id: str
+    epoch: int
+    regime: str
+    resolutions: tuple[tuple[int, int, int, int], ...]
 
 
 _VALUES = msgspec.msgpack.Decoder(_Value)
@@ -89,6 +97,15 @@ def known_bytes(key: bytes, known: Known) -> bytes:
                 )
                 for conflict in known.conflicts
             ),
+            status=known.status,
+            version=known.summary.version,
+            shard_id=known.summary.shard_id,
+            epoch=known.summary.epoch,
+            regime=known.summary.regime,
+            resolutions=tuple(
+                (each.received_ns, each.place.seq, each.place.segment, each.place.offset)
+                for each in known.resolutions
+            ),
         )
     )
     return sealed(key, data)
@@ -112,6 +129,19 @@ def known_of(key: bytes, value: bytes) -> Known:
                 place=Place(seq=conflict.seq, segment=conflict.segment, offset=conflict.offset),
             )
             for conflict in decoded.conflicts
+        ),
+        status=decoded.status,
+        summary=Summary(
+            version=decoded.version,
+            shard_id=decoded.shard_id,
+            epoch=decoded.epoch,
+            regime=decoded.regime,
+        ),
+        resolutions=tuple(
+            KnownResolution(
+                received_ns=received_ns, place=Place(seq=seq, segment=segment, offset=offset)
+            )
+            for received_ns, seq, segment, offset in decoded.resolutions
         ),
     )
 

@@ -13,8 +13,15 @@ from crc32c import crc32c
 from fractal_lba.protocol.errors import CorruptionError, DurabilityError
 from fractal_lba.server.core import entry as entries
 from fractal_lba.server.core import names
-from fractal_lba.server.core.entry import Conflict, Decision, Entry
-from fractal_lba.server.core.known import Known, KnownConflict, Place, RecordKey
+from fractal_lba.server.core.entry import Conflict, Decision, Entry, Resolution
+from fractal_lba.server.core.known import (
+    Known,
+    KnownConflict,
+    KnownResolution,
+    Place,
+    RecordKey,
+)
+from fractal_lba.server.core.listing import summary_of
 from fractal_lba.server.core.usage import day_of, usage_of
 from fractal_lba.server.storage.index import Checkpoint, LmdbIndex
 from fractal_lba.wal import Damage, Disk, Frame, Position, Stream
@@ -113,8 +120,8 @@ def replay(stream: Stream, index: LmdbIndex) -> Replayed:
             index.lose(expected, frame.seq - 1)
         expected = max(expected, frame.seq + 1)
         key, entry = _decode(frame)
-        if isinstance(entry, Conflict) and index.losses and index.lookup(key) is None:
-            continue  # the decision it conflicts with is among the lost ones
+        if not isinstance(entry, Decision) and index.losses and index.lookup(key) is None:
+            continue  # the decision it is about is among the lost ones
         put_entry(index, key, entry, frame, position)
         count += 1
         if index.unflushed >= REPLAY_FLUSH:
@@ -147,7 +154,7 @@ def put_entry(
     """Put an entry that is on disk at a position, and return what is remembered of its id now.
 
     Raises:
-        CorruptionError: A conflict with no decision before it.
+        CorruptionError: A conflict or a resolution with no decision before it.
         DurabilityError: LMDB failed.
     """
     place = Place(seq=frame.seq, segment=position.segment, offset=position.offset)
@@ -160,10 +167,19 @@ def put_entry(
             content_digest=entry.content_digest,
             received_ns=frame.received_ns,
             place=place,
+            status=entry.status,
+            summary=summary_of(entry.record),
             conflicts=before.conflicts if before else (),
+            resolutions=before.resolutions if before else (),
         )
-    else:
+    elif before is None:
+        raise CorruptionError(
+            f"ledger: expected a decision of {entry.pcs_id} before its {_kind(entry)}, got none"
+        )
+    elif isinstance(entry, Conflict):
         known = _with_conflict(before, entry, place, frame.received_ns)
+    else:
+        known = _with_resolution(before, place, frame.received_ns)
     if before is None and isinstance(entry, Decision):
         # Once for each id, however often a replay puts it: both are committed together.
         index.charge(key.tenant, day_of(frame.received_ns), usage_of(entry))
@@ -182,11 +198,18 @@ def put_entry(
     return known
 
 
-def _with_conflict(before: Known | None, entry: Conflict, place: Place, received_ns: int) -> Known:
-    if before is None:
-        raise CorruptionError(
-            f"ledger: expected a decision of {entry.pcs_id} before its conflict, got none"
-        )
+def _kind(entry: Conflict | Resolution) -> str:
+    return "conflict" if isinstance(entry, Conflict) else "resolution"
+
+
+def _with_resolution(before: Known, place: Place, received_ns: int) -> Known:
+    # By its number: a replay puts it again, from another place.
+    others = tuple(each for each in before.resolutions if each.place.seq != place.seq)
+    resolution = KnownResolution(received_ns=received_ns, place=place)
+    return replace(before, resolutions=(*others, resolution))
+
+
+def _with_conflict(before: Known, entry: Conflict, place: Place, received_ns: int) -> Known:
     others = tuple(
         conflict for conflict in before.conflicts if conflict.content_digest != entry.content_digest
     )

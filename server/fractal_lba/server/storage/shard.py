@@ -21,12 +21,17 @@ from fractal_lba.protocol.errors import (
 from fractal_lba.server.core import entry as entries
 from fractal_lba.server.core.entry import Entry
 from fractal_lba.server.core.known import Known, Place, RecordKey
+from fractal_lba.server.core.listing import Page, Query, Spot
 from fractal_lba.server.core.usage import Usage
-from fractal_lba.server.ports import Meter
+from fractal_lba.server.ports import Listed, Meter
 from fractal_lba.server.storage.fence import Fence
+from fractal_lba.server.storage.listing import list_page
 from fractal_lba.server.storage.replay import ShardFiles, put_entry, replay
 from fractal_lba.wal import Frame, NewFrame, Position
 from fractal_lba.wal.group_commit import Bounds, GroupCommit
+
+LISTINGS_AT_ONCE_MAX = 2
+"""Pages read from the index at one time; they share the interpreter with everything else."""
 
 _log = logging.getLogger(__name__)
 
@@ -61,6 +66,7 @@ class ShardStore:
         self._fence = Fence(self._stream.name, meter=meter)
         self._reopened = 0
         self._is_behind = False
+        self._listing = asyncio.Semaphore(LISTINGS_AT_ONCE_MAX)
         self._commits: GroupCommit[_Append, Known] = GroupCommit(
             self._stream.name,
             self._commit,
@@ -116,6 +122,30 @@ class ShardStore:
             if self._index.is_damaged:
                 self._fence.put_up(error)
             raise
+
+    async def list_records(
+        self, tenant: str, query: Query, after: Spot, *, records_max: int
+    ) -> Page[Listed]:
+        """See ``ports.Shard.list_records``.
+
+        Raises:
+            DurabilityError: The index failed, or is being mended and may lack what it had.
+        """
+        reopened = self._reopened
+        try:
+            async with self._listing:
+                page = await asyncio.to_thread(
+                    list_page, self._index, tenant, query, after, records_max
+                )
+        except DurabilityError as error:
+            if self._index.is_damaged:
+                self._fence.put_up(error)
+            raise
+        if self._fence.reason is not None or self._reopened != reopened:
+            raise FencedError(
+                self._fence.reason or f"{self._stream.name}: expected one index, got a mended one"
+            )
+        return page
 
     async def append(self, key: RecordKey, entry: Entry, *, received_ns: int) -> Known:
         """Write an entry; it is on disk and in the index when this returns.

@@ -3,7 +3,15 @@ import struct
 import pytest
 
 from fractal_lba.protocol.errors import CorruptionError
-from fractal_lba.server.core.entry import META, Conflict, Decision, decode_entry, encode_entry
+from fractal_lba.server.core.entry import (
+    META,
+    Conflict,
+    Decision,
+    Entry,
+    Resolution,
+    decode_entry,
+    encode_entry,
+)
 
 DECISION = Decision(
     tenant="acme",
@@ -29,17 +37,35 @@ CONFLICT = Conflict(
 )
 
 
-@pytest.mark.parametrize("entry", [DECISION, CONFLICT])
-def test_an_entry_comes_back_as_it_was(entry: Decision | Conflict) -> None:
+RESOLUTION = Resolution(
+    tenant="acme", family="1.x", pcs_id="0" * 64, note="a loose cable", who="token:0123456789abcdef"
+)
+META_1 = struct.pack("<H", 1)
+
+
+@pytest.mark.parametrize("entry", [DECISION, CONFLICT, RESOLUTION])
+def test_an_entry_comes_back_as_it_was(entry: Entry) -> None:
     assert decode_entry(META, encode_entry(entry)) == entry
 
 
-def test_an_entry_of_a_newer_format_is_refused_with_its_version() -> None:
-    with pytest.raises(CorruptionError, match="version 1, got 2"):
-        decode_entry(struct.pack("<H", 2), encode_entry(DECISION))
+@pytest.mark.parametrize("entry", [DECISION, CONFLICT])
+def test_an_entry_of_version_1_is_read(entry: Entry) -> None:
+    assert decode_entry(META_1, encode_entry(entry)) == entry
 
 
-@pytest.mark.parametrize("meta", [b"", b"\x01", b"\x01\x00\x00"])
+def test_version_1_has_no_resolutions() -> None:
+    with pytest.raises(CorruptionError, match="no resolution in version 1"):
+        decode_entry(META_1, encode_entry(RESOLUTION))
+
+
+def test_an_entry_of_a_newer_format_is_refused_with_the_release_that_reads_it() -> None:
+    with pytest.raises(CorruptionError, match=r"version 1 or 2, got 3, which release 4\.1"):
+        decode_entry(struct.pack("<HBB", 3, 4, 1), encode_entry(DECISION))
+    with pytest.raises(CorruptionError, match="version 1 or 2, got 3"):
+        decode_entry(struct.pack("<HBBQ", 3, 4, 1, 7), b"")
+
+
+@pytest.mark.parametrize("meta", [b"", b"\x01", b"\x02\x00", b"\x01\x00\x00"])
 def test_a_meta_block_that_is_no_version_is_refused(meta: bytes) -> None:
     with pytest.raises(CorruptionError, match="bytes"):
         decode_entry(meta, encode_entry(DECISION))
@@ -47,5 +73,5 @@ def test_a_meta_block_that_is_no_version_is_refused(meta: bytes) -> None:
 
 @pytest.mark.parametrize("payload", [b"", b"\xc0", b"\x81\xa4kind\xa5other", b"{}"])
 def test_a_payload_that_is_no_entry_is_refused(payload: bytes) -> None:
-    with pytest.raises(CorruptionError, match="a decision or a conflict"):
+    with pytest.raises(CorruptionError, match="a decision, a conflict or a resolution"):
         decode_entry(META, payload)

@@ -19,6 +19,7 @@ from fractal_lba.server.core.known import (
     key_of,
     standing,
 )
+from fractal_lba.server.core.listing import Summary
 
 _PLACE = Place(seq=1, segment=1, offset=128)
 _DAY_MS = 86_400_000
@@ -30,6 +31,8 @@ def _known(content_digest: str, conflicts: int = 0) -> Known:
         content_digest=content_digest,
         received_ns=1,
         place=_PLACE,
+        status=200,
+        summary=Summary(version="1.0", shard_id="press-7", epoch=1, regime="mixed"),
         conflicts=tuple(
             KnownConflict(content_digest=f"{n:064x}", received_ns=2, place=_PLACE)
             for n in range(conflicts)

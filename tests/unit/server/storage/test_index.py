@@ -10,6 +10,7 @@ from typing_extensions import override
 
 from fractal_lba.protocol.errors import DurabilityError
 from fractal_lba.server.core.known import Known, KnownConflict, Place, RecordKey
+from fractal_lba.server.core.listing import Summary
 from fractal_lba.server.core.usage import NO_USAGE, Usage
 from fractal_lba.server.storage.index import Checkpoint, LmdbIndex
 
@@ -28,6 +29,8 @@ def known(n: int, conflicts: int = 0) -> Known:
         content_digest=f"{n:064x}",
         received_ns=2**60 + n,
         place=place(n),
+        status=(200, 202, 422)[n % 3],
+        summary=Summary(version="1.0", shard_id=f"press-{n % 2}", epoch=n // 2, regime="mixed"),
         conflicts=tuple(
             KnownConflict(content_digest=f"{c:064x}", received_ns=c, place=place(n + c))
             for c in range(conflicts)

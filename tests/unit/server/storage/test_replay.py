@@ -19,6 +19,7 @@ from fractal_lba.wal import Damage, NewFrame, RealDisk, Stream
 SEGMENT_BYTES = 1_048_576
 MAP_BYTES = 1_048_576
 NAME = "shard-0/ledger"
+RECORD = b'{"epoch":1,"regime":"mixed","shard_id":"press-7","version":"1.0"}'
 
 
 def decision(n: int, content: int = 0) -> Decision:
@@ -33,7 +34,7 @@ def decision(n: int, content: int = 0) -> Decision:
         region="local",
         status=200,
         answer=b"{}",
-        record=b"{}",
+        record=RECORD,
     )
 
 
@@ -45,7 +46,7 @@ def conflict(n: int, content: int) -> Conflict:
         record_digest="2" * 64,
         content_digest=f"{content:064x}",
         kid="acme-1",
-        record=b"{}",
+        record=RECORD,
     )
 
 
@@ -126,13 +127,13 @@ def test_what_was_sent_is_counted_once_and_again_the_same_from_nothing(shard: Pa
     # The second decision of an id and a conflict are no new records.
     written(shard, [decision(1), decision(2), decision(1, content=6), conflict(2, 7)])
     with shard_index(shard) as index:
-        assert index.usage("acme", 0) == Usage(records=2, bytes=4)
+        assert index.usage("acme", 0) == Usage(records=2, bytes=2 * len(RECORD))
     for _ in range(2):
         with shard_index(shard) as index:
-            assert index.usage("acme", 0) == Usage(records=2, bytes=4)
+            assert index.usage("acme", 0) == Usage(records=2, bytes=2 * len(RECORD))
     shutil.rmtree(shard / "index")
     with shard_index(shard) as index:
-        assert list(index.usages()) == [("acme", 0, Usage(records=2, bytes=4))]
+        assert list(index.usages()) == [("acme", 0, Usage(records=2, bytes=2 * len(RECORD)))]
 
 
 def test_what_a_recovery_copied_is_counted_once(shard: Path) -> None:
@@ -143,7 +144,7 @@ def test_what_a_recovery_copied_is_counted_once(shard: Path) -> None:
     # The whole ledger is put once more, as it is where frames stand in a younger segment.
     ((position, frame),) = (item for item in files.stream.scan() if not isinstance(item, Damage))
     put_entry(files.index, key(1), decision(1), frame, position)
-    assert files.index.usage("acme", 0) == Usage(records=1, bytes=2)
+    assert files.index.usage("acme", 0) == Usage(records=1, bytes=len(RECORD))
     files.stream.close()
     files.index.close()
 

@@ -16,6 +16,7 @@ from fractal_lba.server.storage.shard import ShardStore
 from fractal_lba.server.telemetry.metrics import Metrics
 from fractal_lba.wal.group_commit import Bounds
 
+RECORD = b'{"epoch":1,"regime":"mixed","shard_id":"press-7","version":"1.0"}'
 KEY = RecordKey("acme", "1.x", "0" * 64)
 DECISION = Decision(
     tenant=KEY.tenant,
@@ -28,7 +29,7 @@ DECISION = Decision(
     region="local",
     status=200,
     answer=b"{}",
-    record=b"{}",
+    record=RECORD,
 )
 
 

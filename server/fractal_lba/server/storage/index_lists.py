@@ -1,0 +1,149 @@
+"""The orders of an index: each tenant's records by number, by stream and epoch, and those to do.
+
+Three LMDB databases beside what is remembered of each id, derived like it and committed with it:
+``numbers``: ``tenant NUL number``; ``streams``: ``tenant NUL SHA-256(shard_id) epoch number``;
+``open``: ``tenant NUL number`` of escalated records without a resolution. Numbers and epochs are
+u64 big-endian, so that keys sort as they count; a value is ``family NUL pcs_id`` behind its seal.
+What is not committed yet is held beside them, for each tenant by itself.
+"""
+
+import hashlib
+import struct
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import lmdb
+
+from fractal_lba.server.core.known import Known, RecordKey
+from fractal_lba.server.core.listing import EPOCH_MAX, Query, Spot
+from fractal_lba.server.storage.index_values import sealed, unsealed
+
+DATABASES = (b"numbers", b"streams", b"open")
+
+_NUL = b"\x00"
+_U64 = struct.Struct(">Q")
+
+
+class _Fresh(NamedTuple):
+    seq: int
+    epoch: int
+    shard_id: str
+    is_open: bool
+    key: RecordKey
+
+
+class IndexLists:
+    """The orders of one opened index.
+
+    ``put``, ``write`` and ``forget`` belong to the ledger's thread, ``spots`` may run on any.
+    """
+
+    def __init__(self, env: lmdb.Environment) -> None:
+        self._env = env
+        self._numbers, self._streams, self._open = (env.open_db(name) for name in DATABASES)
+        self._fresh: dict[str, list[_Fresh]] = {}
+
+    def put(self, key: RecordKey, known: Known) -> None:
+        """Note what was remembered and is not committed yet."""
+        row = _Fresh(
+            known.place.seq,
+            known.summary.epoch,
+            known.summary.shard_id,
+            known.is_escalated,
+            key,
+        )
+        self._fresh.setdefault(key.tenant, []).append(row)
+
+    def write(self, transaction: lmdb.Transaction, key: RecordKey, known: Known) -> None:
+        """Put a record into each order it belongs to."""
+        seq = _U64.pack(known.place.seq)
+        by_number = _tenant(key.tenant) + seq
+        by_stream = (
+            _stream(key.tenant, known.summary.shard_id) + _U64.pack(known.summary.epoch) + seq
+        )
+        value = key.family.encode() + _NUL + bytes.fromhex(key.pcs_id)
+        transaction.put(by_number, sealed(by_number, value), db=self._numbers)
+        transaction.put(by_stream, sealed(by_stream, value), db=self._streams)
+        if known.is_escalated and not known.resolutions:
+            transaction.put(by_number, sealed(by_number, value), db=self._open)
+        elif known.resolutions:
+            transaction.delete(by_number, db=self._open)
+
+    def forget(self) -> None:
+        """Note that everything put is committed."""
+        # A new dict, not clear(): a reader may hold one of its lists.
+        self._fresh = {}
+
+    def spots(
+        self, tenant: str, query: Query, after: Spot, *, count: int
+    ) -> list[tuple[Spot, RecordKey]]:
+        """Return what follows a place in the order of a query, at most so many, in order.
+
+        Only the order is the query's: which of them it asks for, the caller tells.
+
+        Raises:
+            CorruptionError: A value does not verify.
+            lmdb.Error: LMDB failed.
+        """
+        # Taken before the transaction: what is committed in between is in both, nothing in neither.
+        fresh = self._fresh.get(tenant, [])[:]
+        found = {spot: key for spot, key in _fresh_spots(fresh, query) if spot > after}
+        with self._env.begin() as transaction:
+            found.update(self._committed(transaction, tenant, query, after, count))
+        return sorted(found.items())[:count]
+
+    def _committed(
+        self, transaction: lmdb.Transaction, tenant: str, query: Query, after: Spot, count: int
+    ) -> Iterator[tuple[Spot, RecordKey]]:
+        seq = _U64.pack(after.seq)
+        if query.shard_id is None:
+            database = self._open if query.is_open_escalation else self._numbers
+            prefix, place = _tenant(tenant), seq
+        else:
+            database = self._streams
+            prefix, place = _stream(tenant, query.shard_id), _U64.pack(after.epoch) + seq
+        with transaction.cursor(db=database) as cursor:
+            is_more = cursor.set_range(prefix + place + _NUL)
+            while is_more and count:
+                key, value = bytes(cursor.key()), bytes(cursor.value())
+                if not key.startswith(prefix):
+                    return
+                family, pcs_id = unsealed(key, value).split(_NUL, 1)
+                numbers = [number for (number,) in _U64.iter_unpack(key[len(prefix) :])]
+                yield (
+                    Spot(numbers[0] if len(numbers) > 1 else 0, numbers[-1]),
+                    RecordKey(tenant, family.decode(), pcs_id.hex()),
+                )
+                count -= 1
+                is_more = cursor.next()
+
+
+def first_spot(query: Query, after: Spot) -> Spot:
+    """Return the place behind which a query's records begin, at or after a place."""
+    if query.shard_id is None or not query.from_epoch:
+        return after
+    return max(after, Spot(query.from_epoch - 1, (1 << 64) - 1))
+
+
+def is_beyond(query: Query, spot: Spot) -> bool:
+    """Tell whether nothing from a place on can be asked for."""
+    to_epoch = EPOCH_MAX if query.to_epoch is None else query.to_epoch
+    return query.shard_id is not None and spot.epoch > to_epoch
+
+
+def _fresh_spots(rows: list[_Fresh], query: Query) -> Iterator[tuple[Spot, RecordKey]]:
+    for row in rows:
+        if query.shard_id is not None:
+            if row.shard_id == query.shard_id:
+                yield Spot(row.epoch, row.seq), row.key
+        elif row.is_open or not query.is_open_escalation:
+            yield Spot(0, row.seq), row.key
+
+
+def _tenant(tenant: str) -> bytes:
+    return tenant.encode() + _NUL
+
+
+def _stream(tenant: str, shard_id: str) -> bytes:
+    # Hashed: of one length, whatever a version allows in a stream's name.
+    return _tenant(tenant) + hashlib.sha256(shard_id.encode()).digest()

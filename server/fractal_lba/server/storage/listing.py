@@ -1,0 +1,52 @@
+"""A page of a listing, out of an index: the order from its lists, the rest from its records."""
+
+from fractal_lba.server.core.listing import Page, Query, Spot
+from fractal_lba.server.ports import Listed
+from fractal_lba.server.storage.index import LmdbIndex
+from fractal_lba.server.storage.index_lists import first_spot, is_beyond
+
+LOOKED_AT_MAX = 5_000
+"""Records a page looks at before it ends short: about 50 ms of it, however few a query asks for."""
+_CHUNK = 256
+"""Read in one transaction; what is read beyond a page's end is read again by the next."""
+
+
+def list_page(
+    index: LmdbIndex, tenant: str, query: Query, after: Spot, records_max: int
+) -> Page[Listed]:
+    """Return a tenant's records behind a place, at most so many.
+
+    Raises:
+        DurabilityError: The index failed.
+    """
+    items: list[Listed] = []
+    spot = first_spot(query, after)
+    looked_at = 0
+    while looked_at < LOOKED_AT_MAX:
+        with index.reading:
+            found = [
+                Listed(spot=at, key=key, known=known)
+                for at, key in index.spots(tenant, query, spot, count=_CHUNK)
+                if (known := index.lookup(key)) is not None
+            ]
+        for listed in found:
+            spot = listed.spot
+            if is_beyond(query, spot):
+                return Page(items=tuple(items), next=None)
+            looked_at += 1
+            if _is_asked_for(query, listed):
+                items.append(listed)
+                if len(items) == records_max:
+                    return Page(items=tuple(items), next=spot)
+        if len(found) < _CHUNK:
+            return Page(items=tuple(items), next=None)
+    return Page(items=tuple(items), next=spot)
+
+
+def _is_asked_for(query: Query, listed: Listed) -> bool:
+    known = listed.known
+    if known.place.seq != listed.spot.seq:
+        return False  # a second decision of an id, which a ledger must not have, is no record
+    if query.is_open_escalation and known.resolutions:
+        return False
+    return query.asks_for(known.summary, status=known.status, received_ns=known.received_ns)
