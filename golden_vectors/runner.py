@@ -82,6 +82,17 @@ SUITES: Final = {
         "keyring body trailing_spaces received_at",
         "Rfc8032 Rfc4231 Sound Key Missing Length Mismatch Unsigned Validity Order",
     ),
+    "signals_points": _suite(
+        answers.signals_points,
+        "seed scales rows rows_bits",
+        "BoxCounting Series Plane Space Projected SeedAndScales Magnitude CellBorder Regime "
+        "Refused",
+    ),
+    "signals_bytes": _suite(
+        answers.signals_bytes,
+        "seed scales data",
+        "BoxCounting Text Leaves Series SeedAndScales Refused",
+    ),
     "merkle_roots": _suite(
         answers.merkle_roots, "leaves", "CertificateTransparency Sha256 Shape Leaf Order"
     ),

@@ -1,5 +1,6 @@
 """``golden_vectors/``: the SDK and the oracle on every case, the schemas, and the generator."""
 
+import base64
 import json
 import shutil
 from collections import Counter
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from golden_vectors import generate, runner
 from tests.oracle import vectors as oracle
+from tests.oracle.signals import theil_sen
 from tests.support.json_schema import faults
 
 LEAST = {
@@ -20,6 +22,8 @@ LEAST = {
     "digests": 20,
     "outcomes": 30,
     "signing_ed25519": 60,
+    "signals_points": 50,
+    "signals_bytes": 15,
     "signing_hmac": 20,
     "keyrings": 50,
     "signing_records": 40,
@@ -84,6 +88,38 @@ def test_no_case_of_a_file_is_there_twice() -> None:
     for name in NAMES:
         inputs = Counter(json.dumps(case["input"]) for case in document(name)["tests"])
         assert [given for given, times in inputs.items() if times > 1] == [], name
+
+
+def counted(case: dict[str, Any]) -> dict[str, int]:
+    """Return the cells of a case: those of its window, or those its record states."""
+    if "N_j" in case["expected"]:
+        counts: dict[str, int] = case["expected"]["N_j"]
+        return counts
+    stated: dict[str, int] = json.loads(base64.b64decode(case["input"]["body"]))["N_j"]
+    return stated
+
+
+def test_no_slope_is_near_a_tie_of_rounding() -> None:
+    # log2 is good to an ulp only, so that another library may be off by a little more than 1e-15.
+    cases = 0
+    for name in ("signals_points", "signals_bytes", "outcomes"):
+        for case in document(name)["tests"]:
+            if case["result"] == "valid":
+                slope = theil_sen({int(scale): n for scale, n in counted(case).items()})
+                from_tie = abs(abs(slope) * 1e9 % 1 - 0.5) / 1e9
+                assert from_tie >= 1e-12, (name, case["tcId"], slope)
+                cases += 1
+    assert cases > 100
+
+
+def test_windows_of_every_kind_of_width_are_there() -> None:
+    widths = [
+        case["expected"]["d"]
+        for case in document("signals_points")["tests"]
+        if case["result"] == "valid"
+    ]
+    assert len(widths) >= 40
+    assert {1, 2, 3, 4, 768} <= set(widths)
 
 
 def test_every_file_is_known_and_has_a_schema() -> None:

@@ -23,12 +23,16 @@ from tests.oracle.merkle import consistency_holds, inclusion_holds, root_of
 from tests.oracle.record_rules import record_of
 from tests.oracle.records import content_digest, pcs_id, record_digest, signing_input, without
 from tests.oracle.refusal import Refused
+from tests.oracle.signals import members_of_bytes, members_of_points
 from tests.oracle.strict_json import parse
 
 FOLDER = Path(__file__).parents[2] / "golden_vectors"
 HEADER = ["schema", "schemaVersion", "algorithm", "specification"]
 HEADER = [*HEADER, "numberOfTests", "notes", "tests"]
 CASE = ["tcId", "comment", "flags", "input", "result", "expected"]
+
+SUMMARY = ["profile", "n", "d", "merkle_root", "N_j"]
+SUMMARY = [*SUMMARY, "D_hat", "coh_star", "v_star", "r", "regime", "budget"]
 
 Case = dict[str, Any]
 Values = dict[str, Any]
@@ -192,6 +196,57 @@ def signing_records(given: Holds) -> Values:
     }
 
 
+class WindowRefused(Exception):  # noqa: N818 - the domain's word for it
+    """A window that cannot be summarised: its first bad value, where one is to blame."""
+
+    def __init__(self, row: int | None = None, column: int | None = None) -> None:
+        super().__init__(f"{row} {column}")
+        self.row = row
+        self.column = column
+
+
+def settings(given: Holds, n: int, d: int) -> tuple[int, list[int]]:
+    """Return seed and scales, refused where they or the window's shape are out of range."""
+    seed, scales = given.take("seed"), given.take("scales")
+    sound = 3 <= n <= 65_536 and 1 <= d <= 4_096 and 0 <= seed <= 2**53 - 1
+    sound = sound and 2 <= len(scales) <= 10
+    before = 1
+    for scale in scales:
+        sound = sound and max(2, 2 * before) <= scale <= 1_024
+        before = scale
+    if not sound:
+        raise WindowRefused
+    return seed, scales
+
+
+def signals_points(given: Holds) -> Values:
+    texts, bits = given.take("rows"), given.take("rows_bits")
+    rows = [[float(text) for text in row] for row in texts]
+    # The text and the bits of a value are one double; a NaN has many.
+    written = ["".join(struct.pack(">d", x).hex() for x in row) for row in rows]
+    assert written == bits
+    seed, scales = settings(given, len(rows), len(rows[0]))
+    for row, values in enumerate(rows):
+        for column, value in enumerate(values):
+            if not abs(value) <= 1e300:
+                raise WindowRefused(row, column)
+    return with_reals(members_of_points(rows, seed, scales))
+
+
+def signals_bytes(given: Holds) -> Values:
+    data = base64.b64decode(given.take("data"))
+    seed, scales = settings(given, len(data), 1)
+    return with_reals(members_of_bytes(data, seed, scales))
+
+
+def with_reals(members: Values) -> Values:
+    values = {name: members[name] for name in SUMMARY}
+    for name in ("D_hat", "coh_star", "r", "budget"):
+        values[name] = real(members[name])
+    values["v_star"] = [real(component) for component in members["v_star"]]
+    return values
+
+
 ANSWERS: dict[str, Callable[[Holds], Values]] = {
     "canonical": canonical,
     "json_refusals": json_refusals,
@@ -200,6 +255,8 @@ ANSWERS: dict[str, Callable[[Holds], Values]] = {
     "records_1_0": records_1_0,
     "outcomes": outcomes,
     "signing_ed25519": signing_ed25519,
+    "signals_points": signals_points,
+    "signals_bytes": signals_bytes,
     "signing_hmac": signing_hmac,
     "keyrings": keyrings,
     "signing_records": signing_records,
@@ -237,6 +294,12 @@ def recomputed(name: str, case: Case) -> tuple[str, Values]:
     except Refused as refused:
         # A refusal may stop before all is read.
         return "invalid", refusal(refused)
+    except WindowRefused as refused:
+        return "invalid", {
+            "code": "window_refused",
+            "row": refused.row,
+            "column": refused.column,
+        }
     except RingRefused as refused:
         return "invalid", {
             "code": "keyring_refused",
