@@ -26,8 +26,8 @@ POINT_NOTES: Final = {
     "BoxCounting": Note(
         explanation="Sets whose box-counting dimension is known: log 2 / log 3 for the Cantor set, "
         "log 8 / log 3 for the Sierpinski carpet, log 20 / log 3 for the Menger sponge, 0, 1, 2 "
-        "and 3 for a point, a line, a square and a cube. Points are the middles of the cells that are "
-        "kept, and two corners, which fix the unit cube.",
+        "and 3 for a point, a line, a square and a cube. Points are the middles of the cells that "
+        "are kept, and two corners, which fix the unit cube.",
         source="Falconer, Fractal Geometry, 3rd ed., chapters 2 and 9",
     ),
     "Series": Note(explanation="d = 1: delay embedding, n - 2 points."),
