@@ -26,6 +26,8 @@ from urllib.parse import urlsplit
 from demo.processes import Agent, DemoError, Server, command_output, program
 from demo.tally import Ledger, Tally, compare
 
+from fractal_lba.command.interrupts import EXIT_INTERRUPTED
+
 LIVE_ROWS: Final = 16
 TEXT_BYTES: Final = 2048
 TEXT_FILES_MAX: Final = 8
@@ -247,6 +249,11 @@ def main() -> int:
     say(f"Fractal LBA demo, in {folder}")
     try:
         tally = run(folder, arguments.live_seconds)
+    except KeyboardInterrupt:
+        if arguments.folder is None:
+            shutil.rmtree(folder, ignore_errors=True)
+        say("\ninterrupted")
+        return EXIT_INTERRUPTED
     except (DemoError, OSError, http.client.HTTPException, subprocess.TimeoutExpired) as error:
         say(f"\nFAIL: {type(error).__name__}: {error}\nEverything is still in {folder}")
         return 1

@@ -14,7 +14,18 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SDK_NEEDS = {"msgspec", "orjson", "pynacl", "cffi", "pycparser"}
-PACKAGES = ("agent", "cli", "client", "keyfile", "plot", "protocol", "server", "signals", "wal")
+PACKAGES = (
+    "agent",
+    "cli",
+    "client",
+    "command",
+    "keyfile",
+    "plot",
+    "protocol",
+    "server",
+    "signals",
+    "wal",
+)
 SECONDS_MAX = 180
 TEXT = b"".join(b"line %d of a text that is not all the same\n" % n for n in range(200))[:4096]
 

@@ -17,8 +17,8 @@ PACKAGES = {
 }
 # The import name, where it is not the distribution's.
 IMPORTED_AS = {"pynacl": "nacl"}
-# protocol and keyfile are what the distribution holds without an extra.
-WITHOUT_EXTRA = {"protocol", "keyfile"}
+# These are what the distribution holds without an extra.
+WITHOUT_EXTRA = {"command", "keyfile", "protocol"}
 
 
 def requirements() -> dict[str, list[str]]:

@@ -1,11 +1,15 @@
 """``fractal-agent``: the command's entry."""
 
-from fractal_lba.agent.cli import cli
+from fractal_lba.command.interrupts import Interruptible
 
 
 def main() -> None:
     """Run the command line."""
-    cli(prog_name="fractal-agent")
+    with Interruptible("fractal-agent") as command:
+        from fractal_lba.agent.cli import cli  # noqa: PLC0415 - an interrupt may come meanwhile
+
+        command.work()
+        cli(prog_name="fractal-agent")
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from fractal_lba.agent.sources.choose import choose
 from fractal_lba.agent.status import read_status
 from fractal_lba.agent.stop import Stop
 from fractal_lba.agent.tally import Exit, Tally
+from fractal_lba.agent.usage import GROUP_END, RUN_END, STATUS_END, WINDOW_RULES
 from fractal_lba.agent.window import check_window_size
 from fractal_lba.client import Client, RetryPolicy
 from fractal_lba.keyfile import load_keyring
@@ -47,48 +48,8 @@ WINDOW_DEFAULTS = {Profile.POINTS: 256, Profile.BYTES: 4096}
 # More requests in flight than a server commits in one group win nothing.
 IN_FLIGHT_MAX = 1024
 
-EXIT_CODES = """\
-Exit codes:
 
-\b
-  0  every window was answered and accepted
-  1  a defect of this program
-  2  a setting, a source or the data folder cannot be used (also: locked by another agent)
-  3  stopped with windows pending: they are kept, and sent by the next run
-  4  the outbox or the dead letters cannot be written, or are damaged; nothing that is not on
-     disk was sent
-  5  every window was answered, and some were not accepted: see DIR/dead-letters.ndjson
-"""
-
-STATUS_EXIT_CODES = """\
-Exit codes:
-
-\b
-  0  the outbox was read whole
-  1  a defect of this program
-  2  there is no outbox, or a newer program wrote it
-  4  parts of the outbox are damaged, or the disk refused
-"""
-
-WINDOW_RULES = """\
-Windows: a window holds N rows (bytes/1: N bytes) as long as at least 3 are left after it. Where 1
-or 2 would be left over at the end of a source, they are included in its last window (where that
-would pass 65,536, the window ends early instead and leaves 3). A last window may be shorter than
-N; a source of fewer than 3 rows or bytes is an error.
-
-Again: the next epoch of each stream and the position of each file are kept with every window in
-DIR/outbox. A rerun goes on behind the last window kept, also after a crash, and observes what was
-appended to a file since. A file that is shorter than it was read, or differs right before that
-position, is refused; a change further in front is not noticed. 1 or 2 rows appended later wait for
-more. A live source has no position: its epochs go on.
-
-A last CSV line without a line end counts as a line. Where the file later goes on inside that line,
-it is refused with the row's number. Such a line with too few cells is not there yet: it is left for
-the next run, and the run says so. Append whole lines to a file that grows.
-"""
-
-
-@click.group(epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(epilog=GROUP_END, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(
     package_name="fractal-lba", prog_name="fractal-agent", message="%(prog)s %(version)s"
 )
@@ -96,7 +57,7 @@ def cli() -> None:
     """Observe data in windows, sign what was seen, and ship it until it is answered."""
 
 
-@cli.command(epilog=WINDOW_RULES + "\n" + EXIT_CODES)
+@cli.command(epilog=WINDOW_RULES + "\n" + RUN_END)
 @click.argument("sources", metavar="SOURCE...", nargs=-1, required=True)
 @click.option(
     "--data",
@@ -258,7 +219,12 @@ def run(  # noqa: PLR0913, PLR0917 - one argument for each option
         _ending(Exit.UNWRITABLE, DurabilityError),
         _ending(Exit.UNUSABLE, ContractError, LockedError),
     ):
-        asyncio.run(_run(plan, client, clock, tally, console))
+        # The loop would leave Python's own handler of SIGINT behind.
+        before = signal.getsignal(signal.SIGINT)
+        try:
+            asyncio.run(_run(plan, client, clock, tally, console))
+        finally:
+            signal.signal(signal.SIGINT, before)
     for line in report.endings(tally, data / DEAD_LETTERS):
         _complain(line, console)
     if is_json:
@@ -268,7 +234,7 @@ def run(  # noqa: PLR0913, PLR0917 - one argument for each option
     sys.exit(tally.exit)
 
 
-@cli.command(epilog=STATUS_EXIT_CODES)
+@cli.command(epilog=STATUS_END)
 @click.option(
     "--data",
     required=True,

@@ -14,6 +14,7 @@ import click
 import msgspec
 import uvloop
 
+from fractal_lba.command.usage import epilog
 from fractal_lba.protocol.errors import ContractError, FractalError, LockedError
 from fractal_lba.server import app, offline
 from fractal_lba.server.config import Settings, descriptions, load_settings, policies, to_toml
@@ -58,28 +59,37 @@ def _unusable(error: Exception) -> NoReturn:
     sys.exit(_EXIT_UNUSABLE)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=epilog(
+        examples=[
+            "fractal-server init ./flba",
+            "fractal-server run --config ./flba/server.toml",
+            "fractal-server fsck --config ./flba/server.toml",
+        ],
+        exit_codes={
+            0: "done; for run: drained after SIGTERM or SIGINT; for fsck: nothing is wrong",
+            1: "fsck: something is wrong and named; run: the disk failed while opening",
+            2: "unusable input: a setting, a file, a folder that another server holds",
+        },
+    ),
+)
 @click.version_option(
     version("fractal-lba"), prog_name="fractal-server", message="%(prog)s %(version)s"
 )
 def main() -> None:
-    """Verify signed records, remember each exactly once, answer from what is on disk.
-
-    \b
-    Example:
-      fractal-server init ./flba
-      fractal-server run --config ./flba/server.toml
-      fractal-server fsck --config ./flba/server.toml
-
-    \b
-    Exit codes:
-      0  done; for run: drained after SIGTERM or SIGINT; for fsck: nothing is wrong
-      1  fsck: something is wrong and named; run: the disk failed while opening
-      2  unusable input: a setting, a file, a folder that another server holds
-    """  # noqa: D301 - click takes a backspace as "keep these lines"
+    """Verify signed records, remember each exactly once, answer from what is on disk."""
 
 
-@main.command()
+@main.command(
+    epilog=epilog(
+        examples=["fractal-server init /var/lib/fractal-lba"],
+        exit_codes={
+            0: "made, and its files printed",
+            2: "the folder cannot be written, or holds one of the files",
+        },
+    )
+)
 @click.argument("folder", type=click.Path(path_type=Path))
 def init(folder: Path) -> None:
     """Make FOLDER: server.toml, keyring.json, agent-keyring.json, token, data/.
@@ -98,7 +108,20 @@ def init(folder: Path) -> None:
         click.echo(path)
 
 
-@main.command()
+@main.command(
+    epilog=epilog(
+        examples=[
+            "fractal-server run --config ./flba/server.toml",
+            "fractal-server run --config ./flba/server.toml --listen 0.0.0.0:8080",
+        ],
+        exit_codes={
+            0: "drained after SIGTERM or SIGINT",
+            1: "the disk failed while opening, or a defect of this program",
+            2: "a setting, a file, the address or the folder cannot be used",
+            130: "interrupted before anything was opened",
+        },
+    )
+)
 @_CONFIG
 @click.option(
     "--accept-loss",
@@ -139,7 +162,16 @@ def _announce(url: str) -> None:
     print(json.dumps({"ready": True, "url": url}), flush=True)
 
 
-@main.command()
+@main.command(
+    epilog=epilog(
+        examples=["fractal-server fsck --config ./flba/server.toml"],
+        exit_codes={
+            0: "nothing is wrong",
+            1: "something is wrong and named",
+            2: "the settings or the folder cannot be used",
+        },
+    )
+)
 @_CONFIG
 @_with_settings("data", "shards")
 def fsck(config: Path, **flags: str | None) -> None:
@@ -156,12 +188,25 @@ def fsck(config: Path, **flags: str | None) -> None:
     sys.exit(0 if report.is_sound else _EXIT_PROBLEMS)
 
 
-@main.group()
+@main.group(
+    epilog=epilog(
+        examples=[
+            "fractal-server config check --config ./flba/server.toml",
+            "fractal-server config show --config ./flba/server.toml --region eu",
+        ],
+        exit_codes={0: "done", 2: "a setting or what it names cannot be used"},
+    )
+)
 def config() -> None:
     """Check or show the settings as run would use them."""
 
 
-@config.command()
+@config.command(
+    epilog=epilog(
+        examples=["fractal-server config check --config ./flba/server.toml"],
+        exit_codes={0: "run could use them", 2: "it could not, and why"},
+    )
+)
 @_CONFIG
 @_with_settings()
 def check(config: Path, **flags: str | None) -> None:
@@ -174,7 +219,14 @@ def check(config: Path, **flags: str | None) -> None:
     click.echo("OK")
 
 
-@config.command()
+@config.command(
+    epilog=epilog(
+        examples=[
+            "fractal-server config show --config ./flba/server.toml --region eu > other.toml"
+        ],
+        exit_codes={0: "printed", 2: "a setting cannot be used"},
+    )
+)
 @_CONFIG
 @_with_settings()
 def show(config: Path, **flags: str | None) -> None:
@@ -182,12 +234,22 @@ def show(config: Path, **flags: str | None) -> None:
     click.echo(to_toml(_load(config, flags)), nl=False)
 
 
-@main.group()
+@main.group(
+    epilog=epilog(
+        examples=["fractal-server tenants usage --config ./flba/server.toml --day 2026-11-21"],
+        exit_codes={0: "printed", 2: "the settings, the folder or an option cannot be used"},
+    )
+)
 def tenants() -> None:
     """Look at what tenants send."""
 
 
-@tenants.command()
+@tenants.command(
+    epilog=epilog(
+        examples=["fractal-server tenants usage --config ./flba/server.toml --day 2026-11-21"],
+        exit_codes={0: "printed", 2: "the settings, the folder or an option cannot be used"},
+    )
+)
 @_CONFIG
 @click.option("--tenant", help="This tenant alone.")
 @click.option("--day", help="This UTC day of receipt alone, YYYY-MM-DD.")

@@ -19,7 +19,8 @@ import click
 
 from fractal_lba.cli.records import keyring_option, open_keyring
 from fractal_lba.cli.streams import Unusable, what, write_json
-from fractal_lba.cli.usage import epilog, require_command
+from fractal_lba.cli.usage import require_command
+from fractal_lba.command.usage import epilog
 from fractal_lba.keyfile import write_private
 from fractal_lba.protocol import (
     RECORD_DEPTH_MAX,
@@ -40,7 +41,16 @@ _SECRET_BYTES: Final = 32
 _Entry = dict[str, JsonValue]
 
 
-@click.group(invoke_without_command=True)
+@click.group(
+    invoke_without_command=True,
+    epilog=epilog(
+        examples=[
+            "fractal-lba keys generate --keyring agent-keyring.json --tenant acme --kid acme-1",
+            "fractal-lba keys list --keyring agent-keyring.json",
+        ],
+        exit_codes={0: "done", 2: "a ring or an option cannot be used"},
+    ),
+)
 @click.pass_context
 def keys(context: click.Context) -> None:
     """Make and list the keys of a keyring file."""

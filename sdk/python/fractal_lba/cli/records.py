@@ -15,7 +15,7 @@ from fractal_lba.cli.streams import (
     write_json,
     write_output,
 )
-from fractal_lba.cli.usage import epilog
+from fractal_lba.command.usage import epilog
 from fractal_lba.keyfile import load_keyring
 from fractal_lba.protocol import (
     CURRENT_PARAMS,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from fractal_lba.cli.streams import Refused, Unusable, read_input, shown, what, write_json
-from fractal_lba.cli.usage import epilog
+from fractal_lba.command.usage import epilog
 from fractal_lba.protocol import ContractError, Profile
 
 if TYPE_CHECKING:
