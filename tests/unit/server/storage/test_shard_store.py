@@ -4,16 +4,18 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from tests.support.failing_disk import Effect
 from tests.support.faulty_server import Fault, Faults
 
 from fractal_lba.protocol.errors import DurabilityError, FencedError
 from fractal_lba.server.core.entry import Decision
-from fractal_lba.server.core.known import RecordKey
-from fractal_lba.server.storage.index import LmdbIndex
+from fractal_lba.server.core.known import Known, RecordKey
+from fractal_lba.server.storage.index import Checkpoint, LmdbIndex
 from fractal_lba.server.storage.replay import open_shard
 from fractal_lba.server.storage.shard import ShardStore
 from fractal_lba.server.telemetry.metrics import Metrics
+from fractal_lba.wal import Stream
 from fractal_lba.wal.group_commit import Bounds
 
 RECORD = b'{"epoch":1,"regime":"mixed","shard_id":"press-7","version":"1.0"}'
@@ -33,12 +35,14 @@ DECISION = Decision(
 )
 
 
-async def store_on(disk: Faults, folder: Path) -> ShardStore:
+async def store_on(disk: Faults, folder: Path, *, items_max: int = 8) -> ShardStore:
     files = open_shard(disk, folder, segment_bytes_max=1 << 20, map_bytes=1 << 20)
     return ShardStore(
         files,
         meter=Metrics(),
-        bounds=Bounds(items_max=8, bytes_max=1 << 20, queue_items_max=8, queue_bytes_max=1 << 20),
+        bounds=Bounds(
+            items_max=items_max, bytes_max=1 << 20, queue_items_max=8, queue_bytes_max=1 << 20
+        ),
         flush_records=64,
     )
 
@@ -76,6 +80,37 @@ def test_an_entry_looked_up_before_the_ledger_was_reopened_is_not_written(
     asyncio.run(run())
 
 
+def test_an_entry_that_waited_while_the_ledger_was_reopened_is_not_written(
+    tmp_path: Path,
+) -> None:
+    async def run() -> None:
+        disk = Faults()
+        store = await store_on(disk, tmp_path / "shard-0", items_max=1)
+        disk.tell(Fault(at=frozenset({2}), effect=Effect.WHOLE))
+
+        async def fail_and_reopen() -> None:
+            with pytest.raises(DurabilityError):
+                await store.append(KEY, DECISION, received_ns=1)
+            disk.tell(None)
+            await store.reopen()
+
+        # The second is refused by the fenced ledger; the third comes to it after it was reopened.
+        _, second, third = await asyncio.gather(
+            fail_and_reopen(),
+            store.append(KEY, DECISION, received_ns=2),
+            store.append(KEY, DECISION, received_ns=3),
+            return_exceptions=True,
+        )
+        assert isinstance(second, FencedError)
+        assert isinstance(third, FencedError)
+        known = store.lookup(KEY)
+        assert known is not None
+        assert (known.place.seq, known.received_ns) == (1, 1)
+        await store.close()
+
+    asyncio.run(run())
+
+
 class Unexpected(Exception):  # noqa: N818 - of no kind that is expected
     """What no adapter translates."""
 
@@ -98,6 +133,67 @@ def test_a_failure_of_any_kind_behind_the_ledgers_write_fences_and_is_mended(
         await store.reopen()
         assert store.lookup(KEY) is not None
         await store.close()
+
+    asyncio.run(run())
+
+
+def test_nothing_is_written_after_an_entry_that_the_index_does_not_hold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = RecordKey(KEY.tenant, KEY.family, "f" * 64)
+    later = replace(DECISION, pcs_id=other.pcs_id)
+    put = LmdbIndex.put
+    failures = [Unexpected()]
+
+    def fail_once(index: LmdbIndex, key: RecordKey, known: Known, checkpoint: Checkpoint) -> None:
+        if failures:
+            raise failures.pop()
+        put(index, key, known, checkpoint)
+
+    async def run() -> None:
+        store = await store_on(Faults(), tmp_path / "shard-0", items_max=1)
+        monkeypatch.setattr(LmdbIndex, "put", fail_once)
+        # The second waits for the first's commit: it passed the fence before there was one.
+        results = await asyncio.gather(
+            store.append(KEY, DECISION, received_ns=1),
+            store.append(other, later, received_ns=2),
+            return_exceptions=True,
+        )
+        assert [type(result) for result in results] == [DurabilityError, FencedError]
+        await store.reopen()
+        assert store.lookup(KEY) is not None
+        assert store.lookup(other) is None
+        assert (await store.append(other, later, received_ns=3)).place.seq == 2
+        await store.close()
+
+    asyncio.run(run())
+
+
+def test_the_ledger_is_marked_only_once_the_index_holds_what_the_mark_covers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def run() -> None:
+        files = open_shard(
+            Faults(), tmp_path / "shard-0", segment_bytes_max=1 << 20, map_bytes=1 << 20
+        )
+        loop, is_marked = asyncio.get_running_loop(), asyncio.Event()
+        mark = Stream.mark
+        unflushed: list[int] = []
+
+        def watched(stream: Stream) -> None:
+            if stream.next_seq > 1:
+                unflushed.append(files.index.unflushed)
+                loop.call_soon_threadsafe(is_marked.set)
+            mark(stream)
+
+        monkeypatch.setattr(Stream, "mark", watched)
+        bounds = Bounds(items_max=8, bytes_max=1 << 20, queue_items_max=8, queue_bytes_max=1 << 20)
+        store = ShardStore(files, meter=Metrics(), bounds=bounds, flush_records=64)
+        await store.append(KEY, DECISION, received_ns=1)
+        async with asyncio.timeout(30):
+            await is_marked.wait()
+        await store.close()
+        assert set(unflushed) == {0}
 
     asyncio.run(run())
 
