@@ -71,12 +71,31 @@ async def test_a_full_queue_refuses_before_memory_grows(size: int) -> None:
     fitting = 8 if size == 0 else 5
     waiting = [asyncio.create_task(commits.submit(n, size=size)) for n in range(fitting)]
     await asyncio.sleep(0)
-    with pytest.raises(UnavailableError, match="disk"):
-        await commits.submit(99, size=size)
-    for _ in range(fitting + 1):
+    refused = asyncio.create_task(commits.submit(99, size=size))
+    await asyncio.sleep(0)
+    # One that is taken would wait for leave: it gets it, so that this ends in either case.
+    for _ in range(fitting + 2):
         disk.may_go.release()
     await asyncio.gather(first, *waiting)
+    with pytest.raises(UnavailableError, match="disk"):
+        await refused
     assert 99 not in [item for batch in disk.batches for item in batch]
+    await commits.close()
+
+
+async def test_a_batch_of_several_makes_room_for_all_its_bytes() -> None:
+    disk = Disk()
+    commits = GroupCommit("disk", disk.commit, bounds=BOUNDS)
+    first = asyncio.create_task(commits.submit(0))
+    await disk.has_started()
+    small = [asyncio.create_task(commits.submit(n, size=25)) for n in range(1, 5)]
+    await asyncio.sleep(0)
+    for _ in range(2):
+        disk.may_go.release()
+    await asyncio.gather(first, *small)
+    assert disk.batches == [[0], [1, 2, 3, 4]]
+    disk.may_go.release()
+    assert await commits.submit(5, size=BOUNDS.queue_bytes_max) == 50
     await commits.close()
 
 
