@@ -25,11 +25,13 @@ def suite(tmp_path: Path) -> Path:
     return tests.parent
 
 
-def run(suite: Path, require: str) -> subprocess.CompletedProcess[str]:
+def run(suite: Path, require: str, *options: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "FLBA_REQUIRE": require, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    for name in [name for name in environment if name.startswith("PYTEST_XDIST_")]:
+        del environment[name]  # of the run that this test is part of
     command = [sys.executable, "-m", "pytest", "-c", os.devnull, "--rootdir", str(suite)]
     return subprocess.run(
-        [*command, "-p", "no:cacheprovider", "tests"],
+        [*command, "-p", "no:cacheprovider", *options, "tests"],
         cwd=suite,
         env=environment,
         capture_output=True,
@@ -76,6 +78,27 @@ def test_a_skip_whose_proof_is_false_fails(suite: Path) -> None:
         "tests/test_one.py::test_needs* absent ../something it is not here\n"
     )
     assert run(suite, "all").returncode == 1
+
+
+@pytest.mark.parametrize(("require", "code"), [("", 0), ("all", 1)])
+def test_with_several_workers_skips_are_named_once_and_lines_are_printed(
+    suite: Path, require: str, code: int
+) -> None:
+    (suite / "tests" / "test_two.py").write_text(
+        "import pytest\n\n\ndef test_tells(tell):\n    tell('told here', 'reached 7 calls')\n\n\n"
+        "def test_expected_to_fail():\n    pytest.xfail('it is known')\n"
+    )
+    (suite / "tests" / "test_three.py").write_text(
+        "import pytest\n\npytest.skip('no vectors', allow_module_level=True)\n"
+    )
+    done = run(suite, require, "-p", "xdist.plugin", "-n", "2")
+    assert done.returncode == code, done.stdout
+    lines = done.stdout.splitlines()
+    assert sum(" told here " in line for line in lines) == 1
+    assert lines.count("reached 7 calls") == 1
+    assert sum(" skipped: 2 " in line for line in lines) == 1
+    assert lines.count("tests/test_one.py::test_needs_something: no something here") == 1
+    assert lines.count("tests/test_three.py: no vectors") == 1
 
 
 def test_a_line_without_a_proof_is_refused_with_its_number(tmp_path: Path) -> None:
