@@ -78,7 +78,7 @@ def measure() -> list[Figure]:
     """Return the figures of this module."""
     key = hmac_key()
     bodies = list(signed_bodies(key, RECORDS))
-    keyring = Keyring(keys={key.kid: key}, tokens=())
+    keyring = Keyring(keys={key.kid: key}, tokens={})
     checked, bare = in_turn(ROUNDS, lambda _: check_records(bodies), lambda _: bare_calls(bodies))
     whole, bare_again = in_turn(
         ROUNDS, lambda _: authenticate_records(bodies, keyring), lambda _: bare_calls(bodies)

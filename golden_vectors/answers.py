@@ -195,7 +195,8 @@ def keyrings(given: Given) -> Expected:
             for key in ring.keys.values()
         ],
         "tokens": [
-            {"tenant": token.tenant, "scopes": sorted(token.scopes)} for token in ring.tokens
+            {"tenant": token.tenant, "scopes": sorted(token.scopes)}
+            for token in ring.tokens.values()
         ],
     }
 

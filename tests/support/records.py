@@ -26,7 +26,7 @@ ED25519_KEY: Final = Key(
     not_after_ms=None,
     legacy=False,
 )
-KEYRING: Final = Keyring(keys={key.kid: key for key in (HMAC_KEY, ED25519_KEY)}, tokens=())
+KEYRING: Final = Keyring(keys={key.kid: key for key in (HMAC_KEY, ED25519_KEY)}, tokens={})
 
 DELIVERY: Final = {"attempt": 1, "sent_at": "2026-11-21T06:00:01.000Z", "outbox_seq": 7}
 

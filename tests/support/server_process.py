@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -140,8 +141,14 @@ class ServerProcess:
         path: str,
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
+        *,
+        tls: ssl.SSLContext | None = None,
     ) -> Reply:
-        connection = http.client.HTTPConnection(*self.address, timeout=START_TIMEOUT_S)
+        connection = (
+            http.client.HTTPConnection(*self.address, timeout=START_TIMEOUT_S)
+            if tls is None
+            else http.client.HTTPSConnection(*self.address, timeout=START_TIMEOUT_S, context=tls)
+        )
         try:
             connection.request(method, path, body=body, headers=dict(headers or {}))
             answer = connection.getresponse()
@@ -153,12 +160,19 @@ class ServerProcess:
         finally:
             connection.close()
 
-    def submit(self, body: bytes, headers: Mapping[str, str] | None = None) -> Reply:
+    def submit(
+        self,
+        body: bytes,
+        headers: Mapping[str, str] | None = None,
+        *,
+        tls: ssl.SSLContext | None = None,
+    ) -> Reply:
         return self.ask(
             "POST",
             "/v1/pcs/submit",
             body,
             {"Content-Type": "application/json", **(headers or {})},
+            tls=tls,
         )
 
     def get(self, pcs_id: str, tenant: str = "acme") -> Reply:

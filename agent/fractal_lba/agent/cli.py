@@ -17,6 +17,7 @@ import click
 from rich.console import Console
 
 from fractal_lba.agent import report
+from fractal_lba.agent.connection import connection_options, read_token, tls_of
 from fractal_lba.agent.deadletters import FILE as DEAD_LETTERS
 from fractal_lba.agent.ports import SystemClock, ThreadLanes, now_ms
 from fractal_lba.agent.record import Recipe, rehearse
@@ -75,12 +76,7 @@ def cli() -> None:
     help="Keyring with the signing key's secret, mode 0600.",
 )
 @click.option("--kid", help="The key to sign with; not needed where only one can sign.")
-@click.option(
-    "--token-file",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Bearer token that names this agent to the server; not needed to submit.",
-)
+@connection_options
 @click.option(
     "--profile",
     type=click.Choice([profile.value for profile in Profile]),
@@ -153,6 +149,9 @@ def run(  # noqa: PLR0913, PLR0917 - one argument for each option
     keyring: Path,
     kid: str | None,
     token_file: Path | None,
+    ca: Path | None,
+    cert: Path | None,
+    key: Path | None,
     profile: str | None,
     columns: str | None,
     window: int | None,
@@ -198,7 +197,8 @@ def run(  # noqa: PLR0913, PLR0917 - one argument for each option
             rehearse(recipe, live.shard_id, Profile.POINTS)
         client = Client(
             url,
-            token=None if token_file is None else _token(token_file),
+            token=None if token_file is None else read_token(token_file),
+            tls=tls_of(ca, cert, key),
             connections_max=in_flight,
         )
     plan = Plan(
@@ -332,13 +332,6 @@ def _meta(text: str) -> tuple[str, str]:
     if not equals:
         raise ContractError(f"meta: expected NAME=TEXT, got {text!r}")
     return name, value
-
-
-def _token(path: Path) -> str:
-    try:
-        return path.read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ContractError(f"{path}: expected a file with a token, got none") from error
 
 
 @contextlib.contextmanager

@@ -38,6 +38,7 @@ from fractal_lba.server.storage.keyring_file import KeyringFile
 from fractal_lba.server.storage.provision import Provisioned, provision
 from fractal_lba.server.storage.replay import open_shard
 from fractal_lba.server.storage.shard import ShardStore
+from fractal_lba.server.storage.tls_files import TlsFiles, TlsPaths, load_context
 from fractal_lba.server.telemetry.metrics import CONTENT_TYPE, Metrics
 from fractal_lba.wal import Damage, Disk, RealDisk, Stream, lock_folder
 from fractal_lba.wal.group_commit import Bounds
@@ -73,14 +74,16 @@ class Server:
         self._metrics = Metrics()
         self._stop = asyncio.Event()
         self._reload = asyncio.Event()
+        self._reload_tls = asyncio.Event()
 
     def stop(self) -> None:
         """Ask for a graceful end: stop accepting, finish what was accepted, write the marks."""
         self._stop.set()
 
     def reload(self) -> None:
-        """Ask for the keyring to be loaded again, at any time from the construction on."""
+        """Ask for keyring and TLS files to be loaded again; can be said at any time."""
         self._reload.set()
+        self._reload_tls.set()
 
     async def run(self, announce: Callable[[str], None], *, accept_loss: bool = False) -> None:
         """Recover, serve until ``stop``, drain.
@@ -104,6 +107,8 @@ class Server:
             lock = lock_folder(self._disk, data)
             stack.callback(lock.release)
             keyring = KeyringFile(resolve(self._base, settings, "keyring"), meter=self._metrics)
+            paths = _tls_paths(settings, self._base)
+            tls = None if paths is None else TlsFiles(paths, meter=self._metrics)
             inbox, shard = await self._open_logs(data, shards, stack, accept_loss=accept_loss)
             decider = Decider(
                 shard,
@@ -165,6 +170,9 @@ class Server:
                         keyring.watch(self._reload, interval_s=settings.keyring_poll_s)
                     ),
                 ]
+                if tls is not None:
+                    watching = tls.watch(self._reload_tls, interval_s=settings.keyring_poll_s)
+                    background.append(tasks.create_task(watching))
                 await serve(
                     listener,
                     routes,
@@ -172,6 +180,8 @@ class Server:
                     admission=admission,
                     announce=announce,
                     stop=self._stop,
+                    tls=None if tls is None else tls.current,
+                    meter=self._metrics,
                 )
                 for task in background:
                     task.cancel()
@@ -267,8 +277,19 @@ def _metrics_credentials(settings: Settings, base: Path) -> tuple[str, str] | No
     return settings.metrics_user, password
 
 
+def _tls_paths(settings: Settings, base: Path) -> TlsPaths | None:
+    if not settings.tls_certificate:
+        return None
+    return TlsPaths(
+        certificate=resolve(base, settings, "tls_certificate"),
+        key=resolve(base, settings, "tls_key"),
+        client_ca=resolve(base, settings, "tls_client_ca") if settings.tls_client_ca else None,
+        is_client_required=settings.tls_client_required,
+    )
+
+
 def check(settings: Settings, base: Path) -> None:
-    """Check what the settings name: the keyring, the data folder, the metrics password.
+    """Check what the settings name: keyring, data folder, TLS files, the metrics password.
 
     Raises:
         ContractError: One of them cannot be used.
@@ -276,6 +297,8 @@ def check(settings: Settings, base: Path) -> None:
     _metrics_credentials(settings, base)
     data_folder.check(resolve(base, settings, "data"), settings.shards)
     load_keyring(resolve(base, settings, "keyring"))
+    if (paths := _tls_paths(settings, base)) is not None:
+        load_context(paths)
 
 
 def initialise(folder: Path) -> Provisioned:

@@ -189,3 +189,11 @@ class Meter(Protocol):
     def keyring_refused(self) -> None:
         """Count a keyring file that could not be loaded; the old ring stays."""
         ...
+
+    def tls_refused(self) -> None:
+        """Count TLS files that could not be loaded; the old ones stay."""
+        ...
+
+    def handshake_failed(self) -> None:
+        """Count a connection whose TLS handshake failed or took too long."""
+        ...

@@ -139,7 +139,7 @@ def test_a_signature_of_another_key_s_length_is_invalid() -> None:
 
 def test_a_signature_of_another_key_is_invalid() -> None:
     other = replace(HMAC_KEY, kid="hmac-2", secret=b"o" * 32)
-    ring = Keyring(keys={HMAC_KEY.kid: HMAC_KEY, "hmac-2": other}, tokens=())
+    ring = Keyring(keys={HMAC_KEY.kid: HMAC_KEY, "hmac-2": other}, tokens={})
     members = {**signed(HMAC_KEY), "sig": signed(other)["sig"]}
     assert why(members, ring) == "signature_invalid signature_mismatch sig"
 
@@ -159,7 +159,7 @@ def test_structure_and_identity_go_before_the_key() -> None:
 
 def test_a_key_without_what_it_verifies_with_verifies_nothing() -> None:
     for key in (replace(HMAC_KEY, secret=None), replace(ED25519_KEY, public=None)):
-        ring = Keyring(keys={key.kid: key}, tokens=())
+        ring = Keyring(keys={key.kid: key}, tokens={})
         members = signed(HMAC_KEY if key.alg is HMAC_KEY.alg else ED25519_KEY)
         assert why(members, ring) == "signature_invalid signature_mismatch sig"
 
@@ -168,11 +168,11 @@ def test_a_short_legacy_key_neither_signs_nor_verifies_this_version() -> None:
     short = replace(HMAC_KEY, secret=b"k" * 31, legacy=True)
     with pytest.raises(ContractError, match="32 bytes"):
         sign_record(valid_members(), short)
-    ring = Keyring(keys={short.kid: short}, tokens=())
+    ring = Keyring(keys={short.kid: short}, tokens={})
     assert why(signed(HMAC_KEY), ring) == "unknown_key short_key kid"
     long = replace(HMAC_KEY, legacy=True)
     assert (
-        authenticate(compact(signed(long)), Keyring(keys={long.kid: long}, tokens=())).key is long
+        authenticate(compact(signed(long)), Keyring(keys={long.kid: long}, tokens={})).key is long
     )
 
 

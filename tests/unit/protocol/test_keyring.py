@@ -330,7 +330,22 @@ def test_a_bearer_that_is_no_text_is_no_token() -> None:
 
 def test_no_repr_shows_a_secret() -> None:
     held = ring(HMAC, {**ED25519, "secret": b64(SEED)}, tokens=[TOKEN])
-    shown = repr(held) + str(held.keys["lab-1"]) + repr(held.tokens)
+    shown = repr(held) + str(held.keys["lab-1"]) + repr(list(held.tokens.values()))
     for secret in (SECRET, SEED, bytes.fromhex(TOKEN["sha256"])):
         for form in (repr(secret), secret.hex(), base64.b64encode(secret).decode()):
             assert form.strip("b'\"") not in shown
+
+
+def test_a_certificate_is_known_by_the_digest_of_its_bytes() -> None:
+    entry = {"tenant": "acme", "sha256": hashlib.sha256(b"der").hexdigest(), "scopes": ["read"]}
+    held = parse_keyring(
+        json.dumps({"keys": [], "certificates": [entry]}).encode(), nothing_to_resolve
+    )
+    known = held.certificate(b"der")
+    assert known is not None
+    assert (known.tenant, known.scopes) == ("acme", frozenset({Scope.READ}))
+    assert held.certificate(b"other") is None
+    with pytest.raises(KeyringError, match=r"certificates\[1\] sha256: expected each once"):
+        parse_keyring(
+            json.dumps({"keys": [], "certificates": [entry, entry]}).encode(), nothing_to_resolve
+        )

@@ -1,12 +1,14 @@
 """The HTTP client: records to a server, answers back, with a policy for trying again.
 
 Public surface: ``Client`` speaks HTTP, ``Answer`` is what came back, ``RetryPolicy`` repeats until
-an answer is final. Nothing here logs, and no error holds a body, a record or a token.
+an answer is final, ``client_context`` says whom to trust and who to be. Nothing
+here logs, and no error holds a body, a record or a token.
 """
 
 from fractal_lba.client.answer import Answer, is_final, parse_retry_after
 from fractal_lba.client.http import Client
 from fractal_lba.client.retry import RetryPolicy
+from fractal_lba.client.tls import client_context
 from fractal_lba.protocol import UnavailableError
 
 __all__ = [
@@ -14,6 +16,7 @@ __all__ = [
     "Client",
     "RetryPolicy",
     "UnavailableError",
+    "client_context",
     "is_final",
     "parse_retry_after",
 ]

@@ -5,6 +5,7 @@ keeps three rules: a redirect is not followed, an answer's size is bounded, and 
 body or the token.
 """
 
+import ssl
 import time
 from collections.abc import Callable
 from types import TracebackType
@@ -34,11 +35,12 @@ _PROBLEM_STATUS_MIN = 400
 class Client:
     """Speaks to one server; used as ``async with Client(url) as client``."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each named at the call
         self,
         base_url: str,
         *,
         token: str | None = None,
+        tls: ssl.SSLContext | None = None,
         timeout_s: float = TIMEOUT_S,
         connections_max: int = CONNECTIONS_MAX,
         now: Callable[[], float] = time.time,
@@ -49,6 +51,8 @@ class Client:
             base_url: ``http://HOST:PORT`` or ``https://…``, with a path prefix if the server has
                 one.
             token: Bearer token that names the caller; submitting works without one.
+            tls: Whom to trust and who to be (see ``client_context``); by default whom the system
+                trusts.
             timeout_s: Bound for one call, connecting and reading its answer included.
             connections_max: Sockets open at once.
             now: Seconds since 1970; used only for a ``Retry-After`` date that came without
@@ -59,6 +63,7 @@ class Client:
         """
         self._base_url = _checked_url(base_url)
         self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        self._tls = tls
         self._timeout_s = timeout_s
         self._connections_max = connections_max
         self._now = now
@@ -67,7 +72,9 @@ class Client:
     async def __aenter__(self) -> Self:
         """Open the session."""
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=self._connections_max),
+            connector=aiohttp.TCPConnector(
+                limit=self._connections_max, ssl=True if self._tls is None else self._tls
+            ),
             timeout=aiohttp.ClientTimeout(total=self._timeout_s),
             headers=self._headers,
             cookie_jar=aiohttp.DummyCookieJar(),

@@ -29,7 +29,7 @@ from fractal_lba.protocol.judge import (
     decision_body,
     judge,
 )
-from fractal_lba.protocol.keyring import Alg, Key, Keyring, Scope, Token, parse_keyring
+from fractal_lba.protocol.keyring import Alg, Identity, Key, Keyring, Scope, parse_keyring
 from fractal_lba.protocol.merkle import (
     inclusion_proof,
     leaf_hash,
@@ -79,6 +79,7 @@ __all__ = [
     "FaultTolerance",
     "FencedError",
     "FractalError",
+    "Identity",
     "JsonValue",
     "Key",
     "Keyring",
@@ -93,7 +94,6 @@ __all__ = [
     "RefusalCode",
     "Regime",
     "Scope",
-    "Token",
     "UnavailableError",
     "authenticate",
     "budget",

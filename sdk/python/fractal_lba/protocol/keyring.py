@@ -1,4 +1,4 @@
-"""The keyring: whose keys sign, whose tokens speak, and in which time.
+"""The keyring: whose keys sign, whose tokens and certificates speak, and in which time.
 
 A ring is read whole or not at all: one wrong entry refuses the file. The algorithm and the tenant
 belong to the key, never to a message. A refusal names the entry and the member and holds no value,
@@ -6,7 +6,6 @@ since an operator may well have put a secret where a name belongs.
 """
 
 import hashlib
-import hmac
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -41,7 +40,7 @@ class Alg(StrEnum):
 
 
 class Scope(StrEnum):
-    """What a token may ask for."""
+    """What a caller may ask for."""
 
     SUBMIT = "submit"
     READ = "read"
@@ -87,8 +86,8 @@ class Key:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Token:
-    """One bearer token of a tenant, known by its SHA-256 only."""
+class Identity:
+    """A bearer token or a client certificate of a tenant, known by its SHA-256 only."""
 
     tenant: str
     sha256: bytes = field(repr=False)
@@ -97,36 +96,37 @@ class Token:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keyring:
-    """Every key by its kid, and every token."""
+    """Every key by its kid, every token and every client certificate by its SHA-256."""
 
     keys: Mapping[str, Key]
-    tokens: tuple[Token, ...]
+    tokens: Mapping[bytes, Identity] = field(repr=False)
+    certificates: Mapping[bytes, Identity] = field(default_factory=dict, repr=False)
 
     def key(self, kid: str) -> Key | None:
         """Return the key of that name."""
         return self.keys.get(kid)
 
-    def token(self, bearer: str) -> Token | None:
+    def token(self, bearer: str) -> Identity | None:
         """Return the token a bearer text stands for.
 
-        Every token is compared, in constant time, so that the time taken tells nothing about any.
+        Looked up by its digest: what the time taken may tell is a digest's, which gives no token.
         """
         try:
-            digest = hashlib.sha256(bearer.encode()).digest()
+            return self.tokens.get(hashlib.sha256(bearer.encode()).digest())
         except UnicodeEncodeError:  # a header with other bytes, which HTTP readers smuggle in
             return None
-        found = None
-        for token in self.tokens:
-            if hmac.compare_digest(token.sha256, digest):
-                found = token
-        return found
+
+    def certificate(self, der: bytes) -> Identity | None:
+        """Return whose client certificate these DER bytes are."""
+        return self.certificates.get(hashlib.sha256(der).digest())
 
 
 def parse_keyring(data: bytes, resolve: Callable[[str], bytes]) -> Keyring:
     """Return the keyring a file's bytes hold.
 
     Args:
-        data: strict JSON, ``{"keys": […], "tokens": […]}``; ``tokens`` may be absent.
+        data: strict JSON, ``{"keys": […], "tokens": […], "certificates": […]}``; the last two may
+            be absent.
         resolve: returns the bytes an ``env:NAME`` or ``file:PATH`` stands for, or raises
             `KeyringError`. What it returns is the secret as it is, unless it starts with
             ``base64:``: then the rest, up to one line end, is decoded.
@@ -140,7 +140,8 @@ def parse_keyring(data: bytes, resolve: Callable[[str], bytes]) -> Keyring:
         raise KeyringError(f"keyring: expected strict JSON, got {refusal.reason}") from refusal
     top = _Entry(ring, "keyring")
     key_entries = top.array("keys")
-    token_entries = top.array("tokens") if "tokens" in top.members else []
+    tokens = _identities(top, "tokens")
+    certificates = _identities(top, "certificates")
     top.finish()
     keys: dict[str, Key] = {}
     for index, entry in enumerate(key_entries):
@@ -148,13 +149,7 @@ def parse_keyring(data: bytes, resolve: Callable[[str], bytes]) -> Keyring:
         if key.kid in keys:
             raise KeyringError(f'keys[{index}] kid: expected each once, got "{key.kid}" again')
         keys[key.kid] = key
-    tokens: list[Token] = []
-    for index, entry in enumerate(token_entries):
-        token = _token(_Entry(entry, f"tokens[{index}]"))
-        if any(token.sha256 == other.sha256 for other in tokens):
-            raise KeyringError(f"tokens[{index}] sha256: expected each once, got one again")
-        tokens.append(token)
-    return Keyring(keys=MappingProxyType(keys), tokens=tuple(tokens))
+    return Keyring(keys=MappingProxyType(keys), tokens=tokens, certificates=certificates)
 
 
 def _key(entry: "_Entry", resolve: Callable[[str], bytes]) -> Key:
@@ -253,7 +248,17 @@ def _decoded(entry: "_Entry", member: str, text: str) -> bytes:
         entry.refuse(member, "standard base64 with padding after base64:", "another text")
 
 
-def _token(entry: "_Entry") -> Token:
+def _identities(top: "_Entry", member: str) -> Mapping[bytes, Identity]:
+    found: dict[bytes, Identity] = {}
+    for index, entry in enumerate(top.array(member) if member in top.members else []):
+        identity = _identity(_Entry(entry, f"{member}[{index}]"))
+        if identity.sha256 in found:
+            raise KeyringError(f"{member}[{index}] sha256: expected each once, got one again")
+        found[identity.sha256] = identity
+    return MappingProxyType(found)
+
+
+def _identity(entry: "_Entry") -> Identity:
     tenant = entry.match("tenant", TENANT)
     sha256 = bytes.fromhex(entry.match("sha256", _SHA256_HEX))
     scopes: set[Scope] = set()
@@ -262,7 +267,7 @@ def _token(entry: "_Entry") -> Token:
             entry.refuse("scopes", f"{', '.join(Scope)}, each at most once", "something else")
         scopes.add(Scope(item))
     entry.finish()
-    return Token(tenant=tenant, sha256=sha256, scopes=frozenset(scopes))
+    return Identity(tenant=tenant, sha256=sha256, scopes=frozenset(scopes))
 
 
 class _Entry:

@@ -176,3 +176,9 @@ def _check(settings: Settings) -> None:
             raise ContractError(f"shards: expected names of [a-z0-9-], got {name!r}")
     if bool(settings.metrics_user) != bool(settings.metrics_password):
         raise ContractError("metrics_user, metrics_password: expected both or neither, got one")
+    if bool(settings.tls_certificate) != bool(settings.tls_key):
+        raise ContractError("tls_certificate, tls_key: expected both or neither, got one")
+    if settings.tls_client_ca and not settings.tls_certificate:
+        raise ContractError("tls_client_ca: expected a tls_certificate beside it, got none")
+    if settings.tls_client_required and not settings.tls_client_ca:
+        raise ContractError("tls_client_required: expected a tls_client_ca beside it, got none")

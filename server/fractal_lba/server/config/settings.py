@@ -40,6 +40,34 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         float,
         msgspec.Meta(gt=0, description="How often the keyring file is looked at for a change."),
     ] = 2.0
+    tls_certificate: Annotated[
+        str,
+        msgspec.Meta(
+            description=(
+                "PEM certificate with its chain, from server.toml's folder on, reloaded on change;"
+                " empty serves plain HTTP."
+            )
+        ),
+    ] = ""
+    tls_key: Annotated[
+        str, msgspec.Meta(description="PEM key of tls_certificate, without a password.")
+    ] = ""
+    tls_client_ca: Annotated[
+        str,
+        msgspec.Meta(
+            description=(
+                "PEM certificates that sign those of clients; empty asks no client for one."
+            )
+        ),
+    ] = ""
+    tls_client_required: Annotated[
+        bool,
+        msgspec.Meta(description="Whether a connection without a client certificate is refused."),
+    ] = False
+    tls_handshake_timeout_s: Annotated[
+        float,
+        msgspec.Meta(gt=0, description="A TLS handshake that is not done by then is cut."),
+    ] = 10.0
     region: Annotated[
         str, msgspec.Meta(description="Where decisions are made; kept with each of them.")
     ] = "local"

@@ -1,10 +1,12 @@
-"""Who calls: a bearer token, looked up before the body is read."""
+"""Who calls: a bearer token, a client certificate or both, looked up before the body is read."""
 
+import ssl
 from dataclasses import dataclass
 
 from aiohttp import web
 
-from fractal_lba.protocol.keyring import Keyring, Scope
+from fractal_lba.protocol.errors import RefusalCode
+from fractal_lba.protocol.keyring import Identity, Keyring, Scope
 from fractal_lba.server.core.answer import Answer, ServerCode, problem
 
 _SCHEME = "bearer"
@@ -25,18 +27,45 @@ class Caller:
 
 
 def identify(request: web.Request, keyring: Keyring) -> Caller | Answer | None:
-    """Return who sends a request, ``None`` where it says nothing, the problem of a wrong token."""
+    """Return who sends a request, ``None`` where it says nothing, or the problem of what it says.
+
+    What it says must be known; a token and a certificate must be one tenant's, and may do together
+    what either may.
+    """
     header = request.headers.get("Authorization")
-    if header is None:
+    certificate = _certificate(request)
+    known: list[Identity] = []
+    names: list[str] = []
+    if certificate is not None:
+        identity = keyring.certificate(certificate)
+        if identity is None:
+            return problem(
+                ServerCode.UNAUTHENTICATED,
+                "client certificate: expected one of the keyring, got another",
+            )
+        known.append(identity)
+        names.append(f"certificate:{identity.sha256.hex()[:_NAME_DIGITS]}")
+    if header is not None:
+        scheme, _, bearer = header.partition(" ")
+        token = keyring.token(bearer.strip()) if scheme.lower() == _SCHEME else None
+        if token is None:
+            return problem(
+                ServerCode.UNAUTHENTICATED,
+                "Authorization: expected a known bearer token, got another",
+            )
+        known.append(token)
+        names.append(f"token:{token.sha256.hex()[:_NAME_DIGITS]}")
+    if not known:
         return None
-    scheme, _, bearer = header.partition(" ")
-    token = keyring.token(bearer.strip()) if scheme.lower() == _SCHEME else None
-    if token is None:
+    if len({each.tenant for each in known}) > 1:
         return problem(
-            ServerCode.UNAUTHENTICATED, "Authorization: expected a known bearer token, got another"
+            RefusalCode.TENANT_MISMATCH,
+            "Authorization: expected the tenant of the client certificate, got another",
         )
     return Caller(
-        name=f"token:{token.sha256.hex()[:_NAME_DIGITS]}", tenant=token.tenant, scopes=token.scopes
+        name=names[-1],
+        tenant=known[0].tenant,
+        scopes=frozenset[Scope]().union(*(each.scopes for each in known)),
     )
 
 
@@ -45,7 +74,8 @@ def identified(request: web.Request, keyring: Keyring, scope: Scope) -> Caller |
     caller = identify(request, keyring)
     if caller is None:
         return problem(
-            ServerCode.UNAUTHENTICATED, "Authorization: expected a bearer token, got none"
+            ServerCode.UNAUTHENTICATED,
+            "Authorization: expected a bearer token or a client certificate, got none",
         )
     if isinstance(caller, Answer):
         return caller
@@ -58,5 +88,11 @@ def allow(caller: Caller, scope: Scope) -> Answer | None:
         return None
     return problem(
         ServerCode.FORBIDDEN,
-        f"Authorization: expected a token with the scope {scope}, got one without",
+        f"Authorization: expected a caller with the scope {scope}, got one without",
     )
+
+
+def _certificate(request: web.Request) -> bytes | None:
+    transport = request.transport
+    secured = None if transport is None else transport.get_extra_info("ssl_object")
+    return secured.getpeercert(binary_form=True) if isinstance(secured, ssl.SSLObject) else None

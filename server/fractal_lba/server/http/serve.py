@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import socket
+import ssl
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -14,6 +15,8 @@ from fractal_lba.server.http.admit import Admission
 from fractal_lba.server.http.limits import Connections, Gate
 from fractal_lba.server.http.protocol import Connection
 from fractal_lba.server.http.respond import name_stream, problems
+from fractal_lba.server.http.secure import Accepting
+from fractal_lba.server.ports import Meter
 
 _LINGER_S = 2.0
 """How long the unread rest of a refused body is read before its connection is closed."""
@@ -56,6 +59,8 @@ async def serve(  # noqa: PLR0913 - the socket, what answers on it, and how it e
     admission: Admission,
     announce: Callable[[str], None],
     stop: asyncio.Event,
+    tls: Callable[[], ssl.SSLContext] | None,
+    meter: Meter,
 ) -> None:
     """Answer requests until ``stop``, then drain.
 
@@ -66,6 +71,8 @@ async def serve(  # noqa: PLR0913 - the socket, what answers on it, and how it e
         admission: Told of the drain, and asked what is under way.
         announce: Takes the URL once requests can be answered.
         stop: Set once.
+        tls: Returns the TLS context of this moment; ``None`` for plain HTTP.
+        meter: Counts handshakes that failed.
     """
     application = web.Application(middlewares=[problems])
     application.on_response_prepare.append(name_stream)
@@ -91,19 +98,41 @@ async def serve(  # noqa: PLR0913 - the socket, what answers on it, and how it e
             keepalive_timeout=settings.idle_timeout_s,
         )
 
-    server = await loop.create_server(
-        lambda: Gate(connections, connection), sock=listener, backlog=_BACKLOG
-    )
+    async with asyncio.TaskGroup() as tasks:
+        server: asyncio.Server | asyncio.Task[None]
+        if tls is None:
+            server = await loop.create_server(
+                lambda: Gate(connections, connection), sock=listener, backlog=_BACKLOG
+            )
+        else:
+            listener.settimeout(0)
+            listener.listen(_BACKLOG)
+            accepting = Accepting(
+                connections,
+                connection,
+                context=tls,
+                timeout_s=settings.tls_handshake_timeout_s,
+                meter=meter,
+            )
+            server = tasks.create_task(accepting.run(listener))
+        url = _url(listener, is_secure=tls is not None)
+        _log.info("ready", extra={"url": url})
+        announce(url)
+        await stop.wait()
+        _log.info("draining", extra={"count": admission.in_flight.count})
+        admission.is_draining = True
+        if isinstance(server, asyncio.Task):
+            server.cancel()
+        else:
+            server.close()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(settings.grace_s):
+                await admission.in_flight.empty()
+        await runner.cleanup()
+        _log.info("drained", extra={"count": admission.in_flight.count})
+
+
+def _url(listener: socket.socket, *, is_secure: bool) -> str:
     host, port = listener.getsockname()[:2]
-    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    _log.info("ready", extra={"url": url})
-    announce(url)
-    await stop.wait()
-    _log.info("draining", extra={"count": admission.in_flight.count})
-    admission.is_draining = True
-    server.close()
-    with suppress(TimeoutError):
-        async with asyncio.timeout(settings.grace_s):
-            await admission.in_flight.empty()
-    await runner.cleanup()
-    _log.info("drained", extra={"count": admission.in_flight.count})
+    scheme = "https" if is_secure else "http"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"

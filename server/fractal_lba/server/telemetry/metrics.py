@@ -84,6 +84,14 @@ class Metrics:
         self._keyring_errors = Counter(
             "flk_keyring_errors_total", "Keyring files that could not be loaded.", registry=registry
         )
+        self._tls_errors = Counter(
+            "flk_tls_errors_total", "TLS files that could not be loaded.", registry=registry
+        )
+        self._handshakes = Counter(
+            "flk_tls_handshake_errors_total",
+            "Connections whose TLS handshake failed or took too long.",
+            registry=registry,
+        )
         self._submit = Histogram(
             "flk_submit_seconds",
             "From a body's last byte to its answer.",
@@ -150,6 +158,14 @@ class Metrics:
     def keyring_refused(self) -> None:
         """Count a keyring file that could not be loaded; the old ring stays."""
         self._keyring_errors.inc()
+
+    def tls_refused(self) -> None:
+        """Count TLS files that could not be loaded; the old ones stay."""
+        self._tls_errors.inc()
+
+    def handshake_failed(self) -> None:
+        """Count a connection whose TLS handshake failed or took too long."""
+        self._handshakes.inc()
 
     def exposition(self) -> bytes:
         """Return what a scrape gets."""

@@ -23,7 +23,7 @@ from fractal_lba.server.core.listing import Summary
 
 _PLACE = Place(seq=1, segment=1, offset=128)
 _DAY_MS = 86_400_000
-_RECORD = authenticate(body(1), Keyring(keys={ACME.kid: ACME.key}, tokens=()))
+_RECORD = authenticate(body(1), Keyring(keys={ACME.kid: ACME.key}, tokens={}))
 
 
 def _known(content_digest: str, conflicts: int = 0) -> Known:

@@ -16,6 +16,8 @@ NAMES = {
     "flk_wal_torn_bytes_total": "counter",
     "flk_wal_damaged_ranges": "gauge",
     "flk_keyring_errors_total": "counter",
+    "flk_tls_errors_total": "counter",
+    "flk_tls_handshake_errors_total": "counter",
     "flk_submit_seconds": "histogram",
     "flk_fsync_seconds": "histogram",
     "flk_batch_records": "histogram",
@@ -40,6 +42,8 @@ def used() -> Metrics:
     metrics.wal_failed(stream="inbox-0")
     metrics.recovered(stream="inbox-0", torn_bytes=7, damaged_ranges=2)
     metrics.keyring_refused()
+    metrics.tls_refused()
+    metrics.handshake_failed()
     return metrics
 
 
