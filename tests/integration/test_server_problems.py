@@ -35,6 +35,7 @@ STATUSES = {
     "too_large": 413,
     "unsupported_media_type": 415,
     "rate_limited": 429,
+    "quota_exceeded": 429,
     "overloaded": 503,
     "draining": 503,
     "storage_unavailable": 503,
@@ -219,6 +220,12 @@ def test_what_is_not_http_gets_a_problem_that_quotes_nothing(
         assert b"secret-word" not in answer.body
         assert b"aaa" not in answer.body
         assert wire.is_ended()
+
+
+def test_a_tenant_over_its_quota_gets_a_problem(folder: Folder) -> None:
+    with ServerProcess(folder, "--tenant-records-per-day", "1") as server:
+        assert server.submit(body(1)).status == 200
+        assert_problem(server.submit(body(2)), "quota_exceeded")
 
 
 def test_the_documented_problems_are_the_ones_that_are_met() -> None:
