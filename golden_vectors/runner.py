@@ -61,7 +61,7 @@ SUITES: Final = {
     "outcomes": _suite(
         answers.outcomes,
         BODY,
-        "BoxCounting Alone Together DHat Budget ExactEdge Consistency Regime Median",
+        "BoxCounting Alone Together DHat Budget ExactEdge Consistency Regime Rounding Median",
     ),
     "signing_ed25519": _suite(
         answers.signing_ed25519,

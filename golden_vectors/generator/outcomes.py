@@ -7,7 +7,7 @@ from typing import Final
 from golden_vectors.generator.bodies import Members, bent, body, judged, text
 from golden_vectors.generator.files import Note, VectorFile
 
-from fractal_lba.protocol import budget, d_hat
+from fractal_lba.protocol import budget, d_hat, rounded
 
 NOTES: Final = {
     "BoxCounting": Note(
@@ -27,6 +27,10 @@ NOTES: Final = {
         explanation="N_j(a) <= N_j(b) where a is a power of two that divides b; N_j(s) <= s^3."
     ),
     "Regime": Note(explanation="Both sides of the thresholds 0.70, 1.5 and 2.6, which count in."),
+    "Rounding": Note(
+        explanation="Budgets at a tie of the ninth decimal, where the rule, floor(|x| * 1e9 + 0.5) "
+        "/ 1e9 with each step in double, differs from rounding the exact value."
+    ),
     "Median": Note(explanation="D_hat of an even number of slopes is the mean of the middle two."),
 }
 TOLERANCE: Final = 1e-6
@@ -95,6 +99,8 @@ def outcomes_file() -> VectorFile:
     ):
         members = judged(n_j, coh_star=0.5, r=0.5)
         add(made, f"of {len(n_j)} scales", "Median", members, ())
+    for r in ties():
+        add(made, f"r of {r:.9f}", "Rounding", judged(FLAT, coh_star=0.5, r=r), ())
     fallbacks = bent(judged(FLAT, coh_star=0.25, r=0.5), {"ft.fallbacks": ["column 3 lost"]})
     add(made, "fallbacks, but not degraded", "Alone", fallbacks, ())
     return made
@@ -137,6 +143,17 @@ def failing(reasons: tuple[str, ...]) -> Members:
         regime="non_sticky" if REGIME in reasons else "mixed",
         ft={"degraded": DEGRADED in reasons, "fallbacks": [], "clock_skew_ms": 0},
     )
+
+
+def ties() -> list[float]:
+    """Return a few r for which the rule of rounding and the exact one part."""
+    found = []
+    for place in range(1, 400):
+        r = (2 * place + 1) * 5 / 1e9
+        share = (0.10 + 0.30 * (1 - r)) + 0.20 * 0.5
+        if rounded(share) != round(share, 9):
+            found.append(r)
+    return found[:6]
 
 
 def add_tolerances(made: VectorFile) -> None:
