@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint bench lock clean
+.PHONY: demo test nightly lint bench lock clean
 
 # The stamp is newer than the lock only after a whole install: an interrupted one is repeated.
 $(VENV)/.installed: requirements.lock pyproject.toml
@@ -25,6 +25,11 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal --cov --cov-report=
 	$(BIN)/python -m tests.support.coverage_gate
+
+# A million inputs for each fuzz target: chosen by the code they reach where atheris is installed
+# (pip install 'atheris>=3.0'), else bent as the suite bends them. NIGHTLY=--help says what it takes.
+nightly: $(VENV)/.installed
+	$(BIN)/python -m tests.fuzz.run $(NIGHTLY)
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff format --check .

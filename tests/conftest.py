@@ -21,7 +21,7 @@ from hypothesis import settings
 TESTS: Final = Path(__file__).parent
 ROOT: Final = TESTS.parent
 ALLOWED_SKIPS: Final = TESTS / "allowed_skips.txt"
-UNTRACED: Final = TESTS / "integration"
+UNTRACED: Final = (TESTS / "integration", TESTS / "fuzz")
 UNTRACED_FAULTS: Final = {
     "test_outbox_disk.py",
     "test_wal_bit_flips.py",
@@ -106,7 +106,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         # Tracing doubles what a test costs. These run through the same lines again and again: the
         # coverage gate must hold without them.
-        if item.path.is_relative_to(UNTRACED) or item.path.name in UNTRACED_FAULTS:
+        if any(map(item.path.is_relative_to, UNTRACED)) or item.path.name in UNTRACED_FAULTS:
             item.add_marker("no_cover")
 
 

@@ -25,6 +25,7 @@ from fractal_lba.protocol import (
     Record,
     stored_bytes,
 )
+from fractal_lba.protocol.undecodable import UNDECODABLE
 from fractal_lba.wal import Disk, File
 
 FILE = "dead-letters.ndjson"
@@ -198,7 +199,7 @@ def _letter(line: bytes, path: Path) -> DeadLetter | None:
                 f" read it with the version of fractal-agent that knows format {version}"
             )
         return msgspec.json.decode(line, type=DeadLetter)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNDECODABLE:
         return None
 
 

@@ -20,6 +20,7 @@ import msgspec
 from fractal_lba.agent.verdict import Fate, fate_of
 from fractal_lba.agent.window import SourcePosition
 from fractal_lba.protocol import ContractError, CorruptionError
+from fractal_lba.protocol.undecodable import UNDECODABLE
 from fractal_lba.wal import Damage, Frame, NewFrame, Position
 
 FORMAT = 1
@@ -88,7 +89,7 @@ def read_meta(frame: Frame) -> WindowMeta | AckMeta:
                 f" read it with the version of fractal-agent that knows format {version}"
             )
         return msgspec.json.decode(frame.meta, type=WindowMeta | AckMeta)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNDECODABLE as error:
         raise CorruptionError(
             f"outbox frame {frame.seq}: expected a window or an acknowledgement, got something else"
         ) from error

@@ -15,6 +15,7 @@ from fractal_lba.agent.frames import AckMeta, Contents
 from fractal_lba.agent.outbox import FOLDER, STREAM
 from fractal_lba.agent.verdict import Fate, fate_of
 from fractal_lba.protocol import ContractError, CorruptionError, DurabilityError
+from fractal_lba.protocol.undecodable import UNDECODABLE
 from fractal_lba.wal import Damage, Disk, Frame, Position, scan_folder
 
 # An agent's recovery moves files once; each further attempt would need one more restart.
@@ -184,7 +185,7 @@ def _read(
 def _id_of(frame: Frame) -> str:
     try:
         return msgspec.json.decode(frame.payload, type=_Id).pcs_id
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNDECODABLE as error:
         raise CorruptionError(
             f"outbox frame {frame.seq}: expected a record, got something else"
         ) from error

@@ -11,6 +11,7 @@ from enum import StrEnum
 import msgspec
 
 from fractal_lba.client import Answer
+from fractal_lba.protocol.undecodable import UNDECODABLE
 
 
 class Fate(StrEnum):
@@ -57,5 +58,5 @@ def is_about(answer: Answer, pcs_id: str) -> bool:
         return True
     try:
         return msgspec.json.decode(answer.body, type=_Decision).pcs_id == pcs_id
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNDECODABLE:
         return False

@@ -35,7 +35,15 @@ def test_a_success_counts_when_it_names_the_record(status: int) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"<html>Welcome to the hotel</html>", b"{}", b"[]", b"\xff", decision("cd" * 32)],
+    [
+        b"",
+        b"<html>Welcome to the hotel</html>",
+        b"{}",
+        b"[]",
+        b"\xff",
+        b'{"pcs_id":' + b"[" * 9_000,
+        decision("cd" * 32),
+    ],
 )
 def test_a_success_that_names_another_record_or_none_is_no_acknowledgement(body: bytes) -> None:
     assert not is_about(Answer(status=200, body=body), PCS_ID)

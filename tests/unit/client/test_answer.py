@@ -3,6 +3,7 @@
 import pytest
 
 from fractal_lba.client import Answer, is_final, parse_retry_after
+from fractal_lba.client.answer import problem_code
 
 NOW_S = 1_767_225_600.0  # Thu, 01 Jan 2026 00:00:00 GMT
 
@@ -47,3 +48,8 @@ def test_retry_after_is_read_as_seconds_and_as_a_date(
 
 def test_an_answer_shows_no_body() -> None:
     assert "pcs" not in repr(Answer(status=200, body=b'{"pcs_id":"x"}'))
+
+
+@pytest.mark.parametrize("body", [b"", b"\xff", b'{"code":"\xff"}', b'{"x":' + b"[" * 9_000])
+def test_a_body_that_is_no_problem_has_no_code(body: bytes) -> None:
+    assert problem_code(body) is None

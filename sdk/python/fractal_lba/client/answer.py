@@ -12,6 +12,8 @@ from email.utils import parsedate_to_datetime
 
 import msgspec
 
+from fractal_lba.protocol.undecodable import UNDECODABLE
+
 # RFC 9110 section 10.2.3 gives no bound; ten digits hold three centuries.
 _DELAY_SECONDS = re.compile(r"[0-9]{1,10}", re.ASCII)
 
@@ -68,7 +70,7 @@ def problem_code(body: bytes) -> str | None:
     """Return the ``code`` of a problem document, or None where the body is something else."""
     try:
         return msgspec.json.decode(body, type=_Problem).code
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNDECODABLE:
         return None
 
 

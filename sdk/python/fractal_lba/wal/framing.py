@@ -72,6 +72,7 @@ _FRAME_BODY: Final = struct.Struct("<QQH")
 FRAME_SEQ_AT: Final = 8
 META_BYTES_MAX: Final = 0xFFFF
 RECEIVED_NS_MAX: Final = (1 << 64) - 1
+SEQ_MAX: Final = (1 << 64) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,8 +186,11 @@ def unpack_header(data: bytes) -> SegmentHeader | None:
     name_bytes, ordinal, first_seq, own_id, previous_id, previous_end, created_ns, name = (
         _HEADER.unpack(body)
     )
+    stream = _stream_name(name, name_bytes)
+    if stream is None:
+        return None
     return SegmentHeader(
-        stream=name[:name_bytes].decode(),
+        stream=stream,
         ordinal=ordinal,
         segment_id=own_id,
         first_seq=first_seq,
@@ -194,6 +198,16 @@ def unpack_header(data: bytes) -> SegmentHeader | None:
         previous_end=previous_end,
         created_ns=created_ns,
     )
+
+
+def _stream_name(padded: bytes, length: int) -> str | None:
+    """Return the name in its field, or ``None`` where the field holds none or more than a name."""
+    if length > NAME_BYTES_MAX or any(padded[length:]):
+        return None
+    try:
+        return padded[:length].decode()
+    except UnicodeDecodeError:
+        return None
 
 
 def framed_size(frames: Sequence[NewFrame]) -> int:
@@ -240,8 +254,13 @@ def batch_at(data: bytes, offset: int, end: int, key: SegmentKey) -> BatchAt | N
         return None
     if crc32c(data[offset + 8 : offset + BATCH_BYTES], key.crc) != crc:
         return None
+    first_seq = stored_seq ^ key.mask
+    # A right checksum does not make room for more frames than fit, nor a mark with something in it.
+    is_possible = count * FRAME_BYTES <= length and (count > 0 or length == 0)
+    if not is_possible or first_seq + count > SEQ_MAX + 1:
+        return None
     frames_at = offset + BATCH_BYTES
-    return BatchAt(offset, frames_at + length, count, stored_seq ^ key.mask, durable_offset)
+    return BatchAt(offset, frames_at + length, count, first_seq, durable_offset)
 
 
 def frame_at(data: bytes, offset: int, end: int, key: SegmentKey) -> FrameAt | None:

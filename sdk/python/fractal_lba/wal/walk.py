@@ -16,6 +16,7 @@ from fractal_lba.wal.framing import (
     FRAME_BYTES,
     FRAME_SEQ_AT,
     HEADER_BYTES,
+    SEQ_MAX,
     BatchAt,
     FrameAt,
     SegmentKey,
@@ -156,7 +157,7 @@ def _next_frame(data: bytes, key: SegmentKey, region: _Region) -> FrameAt | None
     offset, stop, expected = region.offset, region.stop, region.expected
     if expected is None:
         return None
-    last = expected + _frames_max(stop - offset)
+    last = min(expected + _frames_max(stop - offset), SEQ_MAX)
     if region.until is not None:
         last = min(last, region.until - 1)
     found = frame_at(data, offset, stop, key)

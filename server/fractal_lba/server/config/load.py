@@ -13,14 +13,17 @@ from typing import Any
 
 import msgspec
 
+from fractal_lba.protocol.canonical import SAFE_INTEGER_MAX
 from fractal_lba.protocol.errors import ContractError
 from fractal_lba.protocol.keyring import TENANT
+from fractal_lba.protocol.undecodable import UNDECODABLE
 from fractal_lba.server.config.settings import Settings, TenantTable
 from fractal_lba.server.core.names import is_shard_name
 
 ENVIRONMENT_PREFIX = "FLBA_"
 
 _FIELDS = {field.name: field for field in msgspec.structs.fields(Settings)}
+_SHOWN_MAX = 200
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -42,7 +45,8 @@ def load_settings(path: Path, environment: Mapping[str, str], flags: Mapping[str
         raise ContractError(
             f"{path}: expected a readable settings file, got {error.strerror}"
         ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
+        # Beside TOML: other bytes than UTF-8, an integer of thousands of digits, nesting.
         raise ContractError(f"{path}: expected TOML, got {error}") from error
     settings = _convert(values, str(path))
     from_environment = {
@@ -72,14 +76,21 @@ def to_toml(settings: Settings) -> str:
         if name == "tenants":
             continue  # tables stand after every value
         value = getattr(settings, name)
-        text = json.dumps(list(value) if isinstance(value, tuple) else value)
-        lines += [f"# {meaning}", f"{name} = {text}", ""]
+        lines += [f"# {meaning}", f"{name} = {_toml(value)}", ""]
     lines.append(f"# {descriptions()['tenants']}")
     for tenant, table in settings.tenants.items():
-        lines.append(f"[tenants.{json.dumps(tenant)}]")
+        lines.append(f"[tenants.{_toml(tenant)}]")
         members = msgspec.to_builtins(table).items()
-        lines += [*(f"{name} = {json.dumps(value)}" for name, value in members), ""]
+        lines += [*(f"{name} = {_toml(value)}" for name, value in members), ""]
     return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def _toml(value: object) -> str:
+    """Write a string, number, boolean or tuple of strings as TOML does: as JSON but for two things.
+
+    It knows no pairs of surrogates, and wants U+007F escaped.
+    """
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _description(annotated: Any) -> str:  # noqa: ANN401 - typing has no type for Annotated
@@ -125,55 +136,81 @@ def listen_address(settings: Settings) -> tuple[str, int]:
     host, _, port = settings.listen.rpartition(":")
     if not host or not port.isascii() or not port.isdecimal() or int(port) > 65_535:  # noqa: PLR2004 - the largest port
         raise ContractError(
-            f"listen: expected HOST:PORT with a port of 0 to 65535, got {settings.listen!r}"
+            "listen: expected HOST:PORT with a port of 0 to 65535, got "
+            f"{_clipped(repr(settings.listen))}"
         )
     return host.strip("[]"), int(port)
 
 
 def _from_text(name: str, text: str, source: str) -> Any:  # noqa: ANN401 - checked by the conversion that follows
     if name not in _FIELDS:
-        raise ContractError(f"{source}: expected a known setting, got {name!r}")
+        raise ContractError(f"{source}: expected a known setting, got {_clipped(repr(name))}")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ContractError(f"{source}: {name}: expected UTF-8, got other bytes") from error
     if name == "shards":
         return [part.strip() for part in text.split(",")]
     if name == "tenants":
         try:
             return msgspec.json.decode(text)
-        except msgspec.DecodeError as error:
-            raise ContractError(f"{source}: tenants: expected JSON, got {error}") from error
+        except UNDECODABLE as error:
+            raise ContractError(
+                f"{source}: tenants: expected JSON, got {_clipped(error)}"
+            ) from error
     if isinstance(_FIELDS[name].default, str):
         return text
     try:
         return msgspec.convert(text, _FIELDS[name].type, strict=False)
     except msgspec.ValidationError as error:
-        raise ContractError(f"{source}: {name}: {error}") from error
+        raise ContractError(f"{source}: {name}: {_clipped(error)}") from error
 
 
 def _convert(values: Mapping[str, Any], source: str) -> Settings:
     tenants = values.get("tenants")
     for tenant, table in tenants.items() if isinstance(tenants, dict) else ():
         if not TENANT.fullmatch(tenant):
-            raise ContractError(f"{source}: tenants: expected tenants by name, got {tenant!r}")
+            raise ContractError(
+                f"{source}: tenants: expected tenants by name, got {_clipped(repr(tenant))}"
+            )
         try:
             msgspec.convert(table, TenantTable)
         except msgspec.ValidationError as error:
-            raise ContractError(f"{source}: tenants.{tenant}: {error}") from error
+            raise ContractError(f"{source}: tenants.{tenant}: {_clipped(error)}") from error
     try:
         return msgspec.convert(values, Settings)
     except msgspec.ValidationError as error:
-        raise ContractError(f"{source}: {error}") from error
+        raise ContractError(f"{source}: {_clipped(error)}") from error
+
+
+def _clipped(what: object) -> str:
+    """Return the text of something that quotes its input, cut to what a line can show."""
+    text = str(what)
+    return text if len(text) <= _SHOWN_MAX else text[:_SHOWN_MAX] + "…"
+
+
+def _check_numbers(values: Mapping[str, Any], where: str = "") -> None:
+    for name, value in values.items():
+        if isinstance(value, dict):
+            _check_numbers(value, f"{where}{name}.")
+        elif isinstance(value, (int, float)) and value > SAFE_INTEGER_MAX:
+            # Beyond it no timer, no file and no map can be made.
+            raise ContractError(f"{where}{name}: expected at most 2^53−1, got more")
 
 
 def _check(settings: Settings) -> None:
+    _check_numbers(msgspec.to_builtins(settings))
     listen_address(settings)
     if settings.log_level not in LOG_LEVELS:
         raise ContractError(
-            f"log_level: expected one of {', '.join(LOG_LEVELS)}, got {settings.log_level!r}"
+            f"log_level: expected one of {', '.join(LOG_LEVELS)}, got "
+            f"{_clipped(repr(settings.log_level))}"
         )
     if len(settings.shards) != 1:
         raise ContractError(f"shards: expected one shard, got {len(settings.shards)}")
     for name in settings.shards:
         if not is_shard_name(name):
-            raise ContractError(f"shards: expected names of [a-z0-9-], got {name!r}")
+            raise ContractError(f"shards: expected names of [a-z0-9-], got {_clipped(repr(name))}")
     if bool(settings.metrics_user) != bool(settings.metrics_password):
         raise ContractError("metrics_user, metrics_password: expected both or neither, got one")
     if bool(settings.tls_certificate) != bool(settings.tls_key):

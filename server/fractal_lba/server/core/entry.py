@@ -12,6 +12,7 @@ import struct
 import msgspec
 
 from fractal_lba.protocol.errors import CorruptionError
+from fractal_lba.protocol.undecodable import UNDECODABLE
 
 ENTRY_VERSION = 2
 _READ_SINCE = (0, 1)
@@ -87,7 +88,7 @@ def decode_entry(meta: bytes, payload: bytes) -> Entry:
         raise CorruptionError(_refusal(meta))
     try:
         entry = _DECODER.decode(payload)
-    except msgspec.DecodeError as error:
+    except UNDECODABLE as error:
         raise CorruptionError(
             "ledger entry: expected a decision, a conflict or a resolution, got something else"
         ) from error

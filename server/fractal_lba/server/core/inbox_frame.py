@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import msgspec
 
 from fractal_lba.protocol.errors import CorruptionError
+from fractal_lba.protocol.undecodable import UNDECODABLE
 
 _BODY = b"\x01"
 _FINISHED = b"\x02"
@@ -54,7 +55,7 @@ def decode_received(meta: bytes) -> Received | None:
         raise CorruptionError(f"inbox frame: expected kind 1 or 2, got {kind.hex() or 'nothing'}")
     try:
         return _DECODER.decode(meta[1:])
-    except msgspec.DecodeError as error:
+    except UNDECODABLE as error:
         raise CorruptionError(
             "inbox frame: expected a meta block of this version, got another"
         ) from error

@@ -7,6 +7,7 @@ import msgspec
 
 from fractal_lba.keyfile import write_private
 from fractal_lba.protocol.errors import ContractError
+from fractal_lba.protocol.undecodable import UNDECODABLE
 from fractal_lba.server.core import names
 
 FORMAT_VERSION = 1
@@ -73,7 +74,7 @@ def check(folder: Path, shard_names: tuple[str, ...]) -> ShardSet:
         if version != FORMAT_VERSION:
             raise ContractError(f"{path}: expected format version {FORMAT_VERSION}, got {version}")
         shard_set = msgspec.json.decode(data, type=ShardSet)
-    except msgspec.DecodeError as error:
+    except UNDECODABLE as error:
         raise ContractError(f"{path}: expected a shard set, got {error}") from error
     if shard_set.names != shard_names:
         raise ContractError(

@@ -16,6 +16,7 @@ import msgspec
 from fractal_lba.protocol.errors import ContractError, DurabilityError, FractalError
 from fractal_lba.protocol.identity import content_digest, record_digest, signing_input
 from fractal_lba.protocol.record import parse_record
+from fractal_lba.protocol.undecodable import UNDECODABLE
 from fractal_lba.server.core import entry as entries
 from fractal_lba.server.core import inbox_frame, names
 from fractal_lba.server.core.entry import Decision, Entry, Resolution
@@ -206,7 +207,7 @@ def _check_entry(entry: Entry) -> None:
 def _check_answer(decision: Decision) -> None:
     try:
         answer = msgspec.json.decode(decision.answer, type=dict[str, object])
-    except msgspec.DecodeError as error:
+    except UNDECODABLE as error:
         raise ContractError("answer: expected a JSON object, got something else") from error
     expected = {
         200: (True, False),

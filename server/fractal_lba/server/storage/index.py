@@ -17,6 +17,7 @@ import lmdb
 import msgspec
 
 from fractal_lba.protocol.errors import CorruptionError, DurabilityError
+from fractal_lba.protocol.undecodable import UNDECODABLE
 from fractal_lba.server.core.known import Known, RecordKey
 from fractal_lba.server.core.listing import Query, Spot
 from fractal_lba.server.core.usage import NO_USAGE, Usage
@@ -381,7 +382,7 @@ class LmdbIndex:
             if value is None:
                 return State(data_id=self._data_id)
             state = _STATES.decode(unsealed(_META_STATE, value))
-        except (lmdb.Error, CorruptionError, msgspec.DecodeError):
+        except (lmdb.Error, CorruptionError, *UNDECODABLE):
             return None
         if state.format_version != FORMAT_VERSION:
             return None
