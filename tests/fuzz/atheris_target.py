@@ -9,7 +9,7 @@ import sys
 
 
 def main() -> None:
-    """Instrument what the target runs through and hand over to libFuzzer, which ends the process."""
+    """Instrument what a target runs through and hand over to libFuzzer, which ends the process."""
     atheris = importlib.import_module("atheris")
     with atheris.instrument_imports(include=["fractal_lba", "json", "tomllib"]):
         targets = importlib.import_module("tests.fuzz.targets").TARGETS

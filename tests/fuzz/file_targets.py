@@ -1,4 +1,4 @@
-"""Bytes that claim to be a file an operator writes: a keyring, the settings."""
+"""Text from outside: a keyring and settings that an operator wrote, a cursor that came back."""
 
 import base64
 import json
@@ -11,6 +11,8 @@ from typing_extensions import override
 from fractal_lba.protocol import ContractError, Key, Keyring, KeyringError, parse_keyring
 from fractal_lba.protocol.timestamps import format_timestamp
 from fractal_lba.server.config import load_settings, policies, to_toml
+from fractal_lba.server.core.cursor import Cursors
+from fractal_lba.server.core.listing import Query, Spot
 
 _MESSAGE_CHARACTERS_MAX: Final = 600
 _SECRET: Final = b"s" * 32
@@ -171,4 +173,30 @@ def settings(data: bytes) -> str:
     # What is shown is what was read.
     assert load_settings(_held(to_toml(found).encode()), {}, {}) == found
     policies(found)
+    return "accepted"
+
+
+_CURSORS: Final = Cursors("data")
+_QUERY: Final = Query(shard_id="press-7", from_epoch=3)
+_GIVEN: Final = {
+    _CURSORS.write(spot, tenant="acme", query=_QUERY): spot
+    for spot in (Spot(0, 1), Spot(7, 9), Spot(2**53 - 1, 2**63))
+}
+GIVEN_CURSORS: Final = tuple(text.encode() for text in _GIVEN)
+OTHER_CURSORS: Final = (
+    _CURSORS.write(Spot(0, 1), tenant="lab", query=_QUERY).encode(),
+    _CURSORS.write(Spot(0, 1), tenant="acme", query=Query()).encode(),
+    Cursors("other").write(Spot(0, 1), tenant="acme", query=_QUERY).encode(),
+)
+CURSOR_PIECES: Final = (b"=", b"==", b"-", b"_", b"+", b"/", b"A" * 44, b" ", b"\xc3\xa9", b"\x00")
+
+
+def cursor(data: bytes) -> str:
+    """Read the bytes as a cursor."""
+    text = data.decode("utf-8", "surrogateescape")
+    try:
+        spot = _CURSORS.read(text, tenant="acme", query=_QUERY)
+    except ContractError as error:
+        return str(error)
+    assert _GIVEN[text] == spot
     return "accepted"

@@ -58,7 +58,7 @@ class FoundError(AssertionError):
 def is_accepted(end: str) -> bool:
     """Return whether an end means that the input was taken for what it claims to be."""
     return end.startswith(("accepted", "verified", "header True", "received True", "mark")) or (
-        end in {"Decision", "Conflict"}
+        end in {"Decision", "Conflict", "Resolution"}
     )
 
 

@@ -90,6 +90,13 @@ TARGETS: Final = {
             is_text=False,
         ),
         Target(
+            name="cursor",
+            read=file_targets.cursor,
+            made=(*file_targets.GIVEN_CURSORS, *file_targets.OTHER_CURSORS),
+            pieces=file_targets.CURSOR_PIECES,
+            is_text=False,
+        ),
+        Target(
             name="keyring",
             read=file_targets.keyring,
             made=file_targets.KEYRINGS,

@@ -16,6 +16,7 @@ ENDS_MIN = {
     "record": 90,
     "segment": 12,
     "stored": 8,
+    "cursor": 2,
     "keyring": 60,
     "settings": 60,
 }

@@ -10,7 +10,14 @@ from typing import Final
 from crc32c import crc32c
 
 from fractal_lba.protocol import ContractError, CorruptionError
-from fractal_lba.server.core.entry import META, Conflict, Decision, decode_entry, encode_entry
+from fractal_lba.server.core.entry import (
+    META,
+    Conflict,
+    Decision,
+    Resolution,
+    decode_entry,
+    encode_entry,
+)
 from fractal_lba.server.core.inbox_frame import (
     Received,
     decode_finished,
@@ -96,6 +103,7 @@ STORED: Final = (
                 kid="k",
                 record=b"{}",
             ),
+            Resolution(tenant="acme", family="1.x", pcs_id=_DIGEST, note="seen", who="o"),
             Decision(
                 tenant="acme",
                 family="1.x",
@@ -222,6 +230,6 @@ def _read_stored(kind: bytes, rest: bytes) -> str:
         seqs = decode_finished(rest)
         assert encode_finished(seqs)[1] == rest
         return "mark"
-    entry = decode_entry(rest[:2], rest[2:])
+    entry = decode_entry(rest[: len(META)], rest[len(META) :])
     assert decode_entry(META, encode_entry(entry)) == entry
     return type(entry).__name__

@@ -12,6 +12,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from fractal_lba.protocol.errors import CorruptionError
+from fractal_lba.protocol.undecodable import UNDECODABLE
 
 _T = TypeVar("_T")
 
@@ -58,7 +59,7 @@ def summary_of(record: bytes) -> Summary:
     """
     try:
         return _SUMMARIES.decode(record)
-    except msgspec.DecodeError as error:
+    except UNDECODABLE as error:
         raise CorruptionError("ledger entry: expected a record, got something else") from error
 
 
