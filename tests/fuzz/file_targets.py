@@ -9,6 +9,7 @@ from tests.support.records import ED25519_KEY
 from typing_extensions import override
 
 from fractal_lba.protocol import ContractError, Key, Keyring, KeyringError, parse_keyring
+from fractal_lba.protocol.keyring import Identity
 from fractal_lba.protocol.timestamps import format_timestamp
 from fractal_lba.server.config import load_settings, policies, to_toml
 from fractal_lba.server.core.cursor import Cursors
@@ -43,6 +44,7 @@ def _ring(**more: object) -> bytes:
                 },
             ],
             "tokens": [{"tenant": "acme", "sha256": "0a" * 32, "scopes": ["submit", "read"]}],
+            "certificates": [{"tenant": "lab", "sha256": "0a" * 32, "scopes": ["operate"]}],
             **more,
         }
     ).encode()
@@ -51,7 +53,8 @@ def _ring(**more: object) -> bytes:
 KEYRINGS: Final = (_ring(), b'{"keys":[]}', b'{"keys":[],"tokens":[]}')
 KEYRING_PIECES: Final = (
     b'"kid"', b'"tenant"', b'"alg"', b'"public"', b'"secret"', b'"legacy"', b'"not_before"',
-    b'"not_after"', b'"keys"', b'"tokens"', b'"sha256"', b'"scopes"', b'"operate"', b'"a"', b"null",
+    b'"not_after"', b'"keys"', b'"tokens"', b'"certificates"', b'"sha256"', b'"scopes"', b'"operate"', b'"a"',
+    b"null",
     b'"hmac-sha256"', b'"ed25519"', b'"env:S"', b'"env:"', b'"file:none"', b'"file:b64"', b"true",
     b'"base64:"', b'"base64:AA=="', b'"base64:AB=="', b'"base64:%b"' % (b"A" * 43 + b"="), b"[]",
     b'"base64:%b"' % base64.b64encode(b"\x01" + bytes(31)), b'"base64:\xc3\xa9"', b"{}", b"1",
@@ -92,7 +95,9 @@ def keyring(data: bytes) -> str:
     assert parse_keyring(_written(ring), _resolve) == ring
     said = json.loads(data)
     assert len(ring.keys) == len(said["keys"])
-    assert len({token.sha256 for token in ring.tokens}) == len(said.get("tokens", []))
+    for name, known in (("tokens", ring.tokens), ("certificates", ring.certificates)):
+        assert len(known) == len(said.get(name, []))
+        assert all(digest == identity.sha256 for digest, identity in known.items())
     return f"accepted {min(len(ring.keys), 4)} {min(len(ring.tokens), 2)}"
 
 
@@ -112,16 +117,18 @@ def _written(ring: Keyring) -> bytes:
     return json.dumps(
         {
             "keys": [_entry(key) for key in ring.keys.values()],
-            "tokens": [
-                {
-                    "tenant": token.tenant,
-                    "sha256": token.sha256.hex(),
-                    "scopes": sorted(token.scopes),
-                }
-                for token in ring.tokens
-            ],
+            "tokens": [_identity(token) for token in ring.tokens.values()],
+            "certificates": [_identity(each) for each in ring.certificates.values()],
         }
     ).encode()
+
+
+def _identity(identity: Identity) -> dict[str, Any]:
+    return {
+        "tenant": identity.tenant,
+        "sha256": identity.sha256.hex(),
+        "scopes": sorted(identity.scopes),
+    }
 
 
 def _entry(key: Key) -> dict[str, Any]:
