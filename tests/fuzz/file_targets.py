@@ -53,7 +53,7 @@ def _ring(**more: object) -> bytes:
 KEYRINGS: Final = (_ring(), b'{"keys":[]}', b'{"keys":[],"tokens":[]}')
 KEYRING_PIECES: Final = (
     b'"kid"', b'"tenant"', b'"alg"', b'"public"', b'"secret"', b'"legacy"', b'"not_before"',
-    b'"not_after"', b'"keys"', b'"tokens"', b'"certificates"', b'"sha256"', b'"scopes"', b'"operate"', b'"a"',
+    b'"not_after"', b'"keys"', b'"tokens"', b'"certificates"', b'"sha256"', b'"scopes"',
     b'"operate"', b'"a"', b"null",
     b'"hmac-sha256"', b'"ed25519"', b'"env:S"', b'"env:"', b'"file:none"', b'"file:b64"', b"true",
     b'"base64:"', b'"base64:AA=="', b'"base64:AB=="', b'"base64:%b"' % (b"A" * 43 + b"="), b"[]",
