@@ -2,13 +2,10 @@
 
 import asyncio
 import json
-import os
 import signal
 import sys
-from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
-from typing import NoReturn
 
 import click
 import msgspec
@@ -17,46 +14,12 @@ import uvloop
 from fractal_lba.command.usage import epilog
 from fractal_lba.protocol.errors import ContractError, FractalError, LockedError
 from fractal_lba.server import app, offline
-from fractal_lba.server.config import Settings, descriptions, load_settings, policies, to_toml
+from fractal_lba.server.commands.escalations import escalations
+from fractal_lba.server.commands.options import CONFIG, EXIT_PROBLEMS, load, unusable, with_settings
+from fractal_lba.server.commands.records import conflicts, records
+from fractal_lba.server.config import Settings, policies, to_toml
 from fractal_lba.server.core.usage import day_name, day_named
 from fractal_lba.server.telemetry.logs import configure
-
-_EXIT_PROBLEMS = 1
-_EXIT_UNUSABLE = 2
-
-_CONFIG = click.option(
-    "--config",
-    "config",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="The server.toml that init wrote.",
-)
-
-
-def _with_settings(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Return a decorator that gives a command a flag for each of these settings, or for all."""
-
-    def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        for name, meaning in reversed(descriptions().items()):
-            if not names or name in names:
-                flag = "--" + name.replace("_", "-")
-                command = click.option(flag, f"set_{name}", metavar="VALUE", help=meaning)(command)
-        return command
-
-    return decorate
-
-
-def _load(config: Path, flags: dict[str, str | None]) -> Settings:
-    given = {name.removeprefix("set_"): value for name, value in flags.items() if value is not None}
-    try:
-        return load_settings(config, os.environ, given)
-    except ContractError as error:
-        _unusable(error)
-
-
-def _unusable(error: Exception) -> NoReturn:
-    click.echo(f"fractal-server: {error}", err=True)
-    sys.exit(_EXIT_UNUSABLE)
 
 
 @click.group(
@@ -101,9 +64,9 @@ def init(folder: Path) -> None:
     try:
         made = app.initialise(folder)
     except ContractError as error:
-        _unusable(error)
+        unusable(error)
     except OSError as error:
-        _unusable(ContractError(f"{folder}: expected a folder to write, got {error.strerror}"))
+        unusable(ContractError(f"{folder}: expected a folder to write, got {error.strerror}"))
     for path in (made.settings, made.server_keyring, made.agent_keyring, made.token, made.data):
         click.echo(path)
 
@@ -122,13 +85,13 @@ def init(folder: Path) -> None:
         },
     )
 )
-@_CONFIG
+@CONFIG
 @click.option(
     "--accept-loss",
     is_flag=True,
     help="Decide ids again that are lost to damage in the ledger. Restore its segments if you can.",
 )
-@_with_settings()
+@with_settings()
 def run(config: Path, accept_loss: bool, **flags: str | None) -> None:  # noqa: FBT001 - a flag of the command line
     """Serve until SIGTERM or SIGINT.
 
@@ -138,15 +101,15 @@ def run(config: Path, accept_loss: bool, **flags: str | None) -> None:  # noqa: 
     """
     # A reload asked for before there is a ring to reload must not end the process.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    settings = _load(config, flags)
+    settings = load(config, flags)
     configure(settings.log_level)
     try:
         uvloop.run(_run(settings, config.resolve().parent, accept_loss=accept_loss))
     except (ContractError, LockedError) as error:
-        _unusable(error)
+        unusable(error)
     except (FractalError, OSError) as error:
         click.echo(f"fractal-server: {error}", err=True)
-        sys.exit(_EXIT_PROBLEMS)
+        sys.exit(EXIT_PROBLEMS)
 
 
 async def _run(settings: Settings, base: Path, *, accept_loss: bool) -> None:
@@ -172,20 +135,20 @@ def _announce(url: str) -> None:
         },
     )
 )
-@_CONFIG
-@_with_settings("data", "shards")
+@CONFIG
+@with_settings("data", "shards")
 def fsck(config: Path, **flags: str | None) -> None:
     """Read everything on disk and say what is wrong, as one JSON object on stdout. Changes nothing.
 
     The server may be running: what it is writing is no damage. Exits 0 only if nothing is wrong.
     """
-    settings = _load(config, flags)
+    settings = load(config, flags)
     try:
         report = offline.fsck(settings, config.resolve().parent)
     except (FractalError, OSError) as error:
-        _unusable(error)
+        unusable(error)
     click.echo(msgspec.json.format(msgspec.json.encode(report)))
-    sys.exit(0 if report.is_sound else _EXIT_PROBLEMS)
+    sys.exit(0 if report.is_sound else EXIT_PROBLEMS)
 
 
 @main.group(
@@ -207,15 +170,15 @@ def config() -> None:
         exit_codes={0: "run could use them", 2: "it could not, and why"},
     )
 )
-@_CONFIG
-@_with_settings()
+@CONFIG
+@with_settings()
 def check(config: Path, **flags: str | None) -> None:
     """Say whether run could use the settings, the keyring and the data folder they name."""
-    settings = _load(config, flags)
+    settings = load(config, flags)
     try:
         app.check(settings, config.resolve().parent)
     except ContractError as error:
-        _unusable(error)
+        unusable(error)
     click.echo("OK")
 
 
@@ -227,11 +190,11 @@ def check(config: Path, **flags: str | None) -> None:
         exit_codes={0: "printed", 2: "a setting cannot be used"},
     )
 )
-@_CONFIG
-@_with_settings()
+@CONFIG
+@with_settings()
 def show(config: Path, **flags: str | None) -> None:
     """Print the settings in force as server.toml."""
-    click.echo(to_toml(_load(config, flags)), nl=False)
+    click.echo(to_toml(load(config, flags)), nl=False)
 
 
 @main.group(
@@ -250,11 +213,11 @@ def tenants() -> None:
         exit_codes={0: "printed", 2: "the settings, the folder or an option cannot be used"},
     )
 )
-@_CONFIG
+@CONFIG
 @click.option("--tenant", help="This tenant alone.")
 @click.option("--day", help="This UTC day of receipt alone, YYYY-MM-DD.")
 @click.option("--json", "is_json", is_flag=True, help="One JSON object a line.")
-@_with_settings("data", "shards")
+@with_settings("data", "shards")
 def usage(
     config: Path,
     tenant: str | None,
@@ -267,15 +230,15 @@ def usage(
     Reads the index beside a running server, which commits it when idle and under load after every
     index_flush_records decisions. A limit of 0 is none.
     """
-    settings = _load(config, flags)
+    settings = load(config, flags)
     try:
         wanted = None if day is None else day_named(day)
     except ValueError:
-        _unusable(ContractError(f"--day: expected YYYY-MM-DD, got {day!r}"))
+        unusable(ContractError(f"--day: expected YYYY-MM-DD, got {day!r}"))
     try:
         found = offline.tenants_usage(settings, config.resolve().parent)
     except (FractalError, OSError) as error:
-        _unusable(error)
+        unusable(error)
     asked = policies(settings)
     for each in found:
         if tenant not in {None, each.tenant} or wanted not in {None, each.day}:
@@ -290,6 +253,10 @@ def usage(
             "bytes_per_day": policy.bytes_per_day,
         }
         click.echo(json.dumps(row) if is_json else "  ".join(f"{k} {v}" for k, v in row.items()))
+
+
+for group in (records, conflicts, escalations):
+    main.add_command(group)
 
 
 if __name__ == "__main__":

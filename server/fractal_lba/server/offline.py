@@ -8,8 +8,11 @@ from pathlib import Path
 from fractal_lba.server.config import Settings, resolve
 from fractal_lba.server.storage import data_folder
 from fractal_lba.server.storage.fsck import Report, check_folder
+from fractal_lba.server.storage.stored import Appended, StoredRecords
 from fractal_lba.server.storage.usage import TenantDay, read_usage
 from fractal_lba.wal import RealDisk
+
+__all__ = ["Appended", "fsck", "stored_records", "tenants_usage"]
 
 
 def fsck(settings: Settings, base: Path) -> Report:
@@ -39,3 +42,17 @@ def tenants_usage(settings: Settings, base: Path) -> list[TenantDay]:
     data = resolve(base, settings, "data")
     shards = data_folder.check(data, settings.shards)
     return read_usage(data, shards, map_bytes=settings.index_map_bytes)
+
+
+def stored_records(settings: Settings, base: Path) -> StoredRecords:
+    """Return what the ledger holds, as far as it is marked durable, with what was appended read.
+
+    Raises:
+        ContractError: There is no data folder of this configuration.
+        DurabilityError: The disk refused to be read.
+    """
+    data = resolve(base, settings, "data")
+    shards = data_folder.check(data, settings.shards)
+    stored = StoredRecords(disk=RealDisk(), data=data, shards=shards)
+    stored.read_appended()
+    return stored
