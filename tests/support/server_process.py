@@ -39,6 +39,13 @@ class Reply:
         return document
 
     @property
+    def lines(self) -> list[dict[str, Any]]:
+        """The answers of a batch."""
+        assert self.headers["content-type"] == "application/x-ndjson", self
+        assert self.body.endswith(b"\n")
+        return [json.loads(line) for line in self.body.splitlines()]
+
+    @property
     def is_replayed(self) -> bool:
         return self.headers.get("idempotent-replayed") == "true"
 
@@ -173,6 +180,14 @@ class ServerProcess:
             body,
             {"Content-Type": "application/json", **(headers or {})},
             tls=tls,
+        )
+
+    def batch(self, data: bytes, headers: Mapping[str, str] | None = None) -> Reply:
+        return self.ask(
+            "POST",
+            "/v1/pcs/batch",
+            data,
+            {"Content-Type": "application/x-ndjson", **(headers or {})},
         )
 
     def get(self, pcs_id: str, tenant: str = "acme") -> Reply:

@@ -1,5 +1,6 @@
 """One connection, byte by byte: what a client library would tidy up on the way is sent as it is."""
 
+import select
 import socket
 import struct
 from collections.abc import Mapping
@@ -53,6 +54,12 @@ class Wire:
 
     def submit(self, body: bytes, headers: Mapping[str, str | bytes] | None = None) -> Reply:
         return self.ask("POST", "/v1/pcs/submit", body, {**JSON, **(headers or {})})
+
+    @staticmethod
+    def with_answers(*wires: "Wire") -> "list[Wire]":
+        """Wait until something can be read; return the connections where it can."""
+        ready, _, _ = select.select([wire._socket for wire in wires], [], [], TIMEOUT_S)
+        return [wire for wire in wires if wire._socket in ready]
 
     def is_ended(self) -> bool:
         """Wait for the other end to close; false where it sends something instead."""

@@ -19,6 +19,8 @@ from fractal_lba.server.core import names
 from fractal_lba.server.core.admission import Rate
 from fractal_lba.server.core.cursor import Cursors
 from fractal_lba.server.http.admit import Admission, Bounded
+from fractal_lba.server.http.batch import Batch
+from fractal_lba.server.http.bytes_in_flight import BytesInFlight
 from fractal_lba.server.http.limits import Addresses
 from fractal_lba.server.http.list import Exports, Lists
 from fractal_lba.server.http.operations import Operations
@@ -26,6 +28,7 @@ from fractal_lba.server.http.read import Read
 from fractal_lba.server.http.resolve import Resolve
 from fractal_lba.server.http.serve import bind, serve
 from fractal_lba.server.http.submit import Submit
+from fractal_lba.server.pipeline.batch import LINES_AT_ONCE_MAX, Batches
 from fractal_lba.server.pipeline.decide import Decider
 from fractal_lba.server.pipeline.intake import Intake
 from fractal_lba.server.pipeline.quota import Quotas
@@ -126,7 +129,15 @@ class Server:
                 bounds=self._bounds(),
             )
             stack.push_async_callback(intake.close)
-            mender = Mender(inbox=inbox, shard=shard, intake=intake, meter=self._metrics)
+            batches = Batches(
+                inbox=inbox,
+                intake=intake,
+                meter=self._metrics,
+                at_once_max=settings.batches_at_once_max,
+            )
+            mender = Mender(
+                inbox=inbox, shard=shard, intake=intake, batches=batches, meter=self._metrics
+            )
             count = await mender.settle_left_open()
             _log.info("recovered what was left open", extra={"count": count})
             admission = self._admission(inbox, shard)
@@ -134,6 +145,12 @@ class Server:
                 *Submit(
                     admission=admission,
                     intake=intake,
+                    keyring=keyring.current,
+                    meter=self._metrics,
+                ).routes(),
+                *Batch(
+                    admission=admission,
+                    batches=batches,
                     keyring=keyring.current,
                     meter=self._metrics,
                 ).routes(),
@@ -196,8 +213,8 @@ class Server:
             self._disk,
             data / name,
             name,
-            segment_bytes_max=settings.segment_bytes_max,
-            frame_bytes_max=names.FRAME_BYTES_MAX,
+            segment_bytes_max=max(settings.segment_bytes_max, names.INBOX_SEGMENT_BYTES_MIN),
+            frame_bytes_max=names.INBOX_FRAME_BYTES_MAX,
         )
         inbox = InboxLog(stream, meter=self._metrics, bounds=self._bounds())
         stack.push_async_callback(inbox.close)
@@ -243,13 +260,16 @@ class Server:
 
     def _bounds(self) -> Bounds:
         settings = self._settings
+        queued = (
+            2 * settings.requests_in_flight_max + settings.batches_at_once_max * LINES_AT_ONCE_MAX
+        )
         return Bounds(
             items_max=settings.batch_records_max,
             bytes_max=settings.batch_bytes_max,
             # Everything in flight may wait in one queue, and recovery hands in one batch of its own
-            # beside it.
-            queue_items_max=2 * settings.requests_in_flight_max,
-            queue_bytes_max=2 * settings.requests_in_flight_max * 65_536 * 2,
+            # beside it; of a batch no more than the lines that are decided together.
+            queue_items_max=queued,
+            queue_bytes_max=max(queued * 65_536 * 2, settings.bytes_in_flight_max),
         )
 
     def _admission(self, inbox: InboxLog, shard: ShardStore) -> Admission:
@@ -263,9 +283,14 @@ class Server:
             ),
             bounds=Bounded(
                 body_timeout_s=settings.body_timeout_s,
+                batch_timeout_s=settings.batch_timeout_s,
                 requests_in_flight_max=settings.requests_in_flight_max,
                 in_flight_per_address_max=settings.requests_in_flight_per_address_max,
                 left_open_max=settings.left_open_max,
+            ),
+            bytes_in_flight=BytesInFlight(
+                total_max=settings.bytes_in_flight_max,
+                per_address_max=settings.bytes_in_flight_per_address_max,
             ),
         )
 

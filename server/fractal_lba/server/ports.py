@@ -160,18 +160,18 @@ class Shard(Protocol):
 class Meter(Protocol):
     """Counts. Tenants are labels; no id, no payload ever is."""
 
-    def ingested(self) -> None:
-        """Count a body that was logged."""
+    def ingested(self, records: int = 1) -> None:
+        """Count the records of a body that was logged."""
         ...
 
     def answered(
         self, *, tenant: str | None, status: int, code: str | None, is_replayed: bool
     ) -> None:
-        """Count how a logged body ended."""
+        """Count how a record of a logged body ended."""
         ...
 
     def submit_took(self, seconds: float) -> None:
-        """Observe the time from a body's last byte to its answer."""
+        """Observe the time from a body's last byte to its answer, a whole batch's as well."""
         ...
 
     def synced(self, *, stream: str, seconds: float, frames: int) -> None:

@@ -147,6 +147,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             gt=0, description="A body must be complete within this time, or the answer is 408."
         ),
     ] = 10.0
+    batch_timeout_s: Annotated[
+        float,
+        msgspec.Meta(
+            gt=0,
+            description="The same for a batch; 16 MiB in it need 2.2 Mbit/s.",
+        ),
+    ] = 60.0
     idle_timeout_s: Annotated[
         float,
         msgspec.Meta(
@@ -165,6 +172,27 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         int,
         msgspec.Meta(ge=1, description="The same from one address, so that none takes them all."),
     ] = 256
+    bytes_in_flight_max: Annotated[
+        int,
+        msgspec.Meta(
+            ge=16_777_216,
+            description="Bytes of those bodies as they came, batches included: memory they hold.",
+        ),
+    ] = 134_217_728
+    bytes_in_flight_per_address_max: Annotated[
+        int,
+        msgspec.Meta(
+            ge=16_777_216,
+            description="The same from one address, so that none takes it all; a batch is 16 MiB.",
+        ),
+    ] = 67_108_864
+    batches_at_once_max: Annotated[
+        int,
+        msgspec.Meta(
+            ge=1,
+            description="Batches inflated and decided at once, up to 64 MiB of memory each.",
+        ),
+    ] = 4
     left_open_max: Annotated[
         int,
         msgspec.Meta(

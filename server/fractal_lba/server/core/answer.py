@@ -5,6 +5,7 @@ never holds a byte of the body it speaks of beyond the names and numbers of the 
 members.
 """
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -135,6 +136,11 @@ def refused(refusal: Refusal) -> Answer:
     return problem(refusal.code, str(refusal), members=members)
 
 
+def body_too_large(bytes_max: int) -> Answer:
+    """Return the 413 of a body, or of a batch's line, that is longer than it may be."""
+    return problem(ServerCode.TOO_LARGE, f"body: expected at most {bytes_max} bytes, got more")
+
+
 def conflicting(
     *, pcs_id: str, first_content_digest: str, content_digest: str, first_received_ns: int
 ) -> Answer:
@@ -149,6 +155,11 @@ def conflicting(
             "first_received_at": timestamp(first_received_ns),
         },
     )
+
+
+def whole_seconds(seconds: float) -> int:
+    """Write a wait as the wire does: whole seconds, at least one, never too short."""
+    return max(1, math.ceil(seconds))
 
 
 def timestamp(ns: int) -> str:

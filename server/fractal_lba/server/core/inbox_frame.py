@@ -20,6 +20,10 @@ FINISHED_IN_A_MARK_MAX = 8_192
 """64 KiB of sequence numbers: a mark never outgrows a body."""
 
 
+SUBMIT = "submit"
+BATCH = "batch"
+
+
 class Received(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How a body arrived: everything that decides it later and is not in it.
 
@@ -27,7 +31,7 @@ class Received(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     only ever compared with the tenant of the key.
     """
 
-    route: str = "submit"
+    route: str = SUBMIT
     content_encoding: str = ""
     identified_tenant: str | None = None
     tenant_header: str | None = None

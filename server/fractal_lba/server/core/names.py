@@ -18,7 +18,13 @@ LEDGER = "ledger"
 INDEX = "index"
 
 FRAME_BYTES_MAX = 262_144
-"""One body of 64 KiB, or one entry that holds it, its answer and its digests, with room."""
+"""One ledger entry: a record of 64 KiB, its answer and its digests, with room."""
+
+INBOX_FRAME_BYTES_MAX = 17 << 20
+"""One batch of 16 MiB as it came over the wire, with room for what stands beside it."""
+
+INBOX_SEGMENT_BYTES_MIN = 18 << 20
+"""What a segment needs to hold one such frame; an inbox's are not closed at less."""
 
 _SHARD_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 

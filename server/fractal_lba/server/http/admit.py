@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from aiohttp import web
 
 from fractal_lba.server.core.answer import Answer, ServerCode, problem
+from fractal_lba.server.http.bytes_in_flight import BytesInFlight, Share
 from fractal_lba.server.http.limits import Addresses, address_of
 from fractal_lba.server.pipeline.intake import RETRY_AFTER_S
 from fractal_lba.server.ports import Inbox, Shard
@@ -20,6 +21,7 @@ class Bounded:
     """The bounds of what is under way."""
 
     body_timeout_s: float
+    batch_timeout_s: float
     requests_in_flight_max: int
     in_flight_per_address_max: int
     left_open_max: int
@@ -71,6 +73,7 @@ class Admission:
     shard: Shard
     addresses: Addresses
     bounds: Bounded
+    bytes_in_flight: BytesInFlight
     is_draining: bool = False
     in_flight: InFlight = field(default_factory=InFlight)
 
@@ -109,7 +112,8 @@ class Admission:
         return None
 
     @contextmanager
-    def one_more(self, request: web.Request) -> Iterator[None]:
-        """Count one body as under way for as long as the block runs."""
-        with self.in_flight.one_more(address_of(request.transport)):
-            yield
+    def one_more(self, request: web.Request) -> Iterator[Share]:
+        """Count one body as under way for as long as the block runs; give it its share of bytes."""
+        address = address_of(request.transport)
+        with self.in_flight.one_more(address), self.bytes_in_flight.share_of(address) as share:
+            yield share

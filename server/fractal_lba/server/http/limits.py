@@ -4,15 +4,14 @@ import asyncio
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Protocol, cast
 
 from aiohttp import web
 from typing_extensions import override
 
-from fractal_lba.protocol.record import RECORD_BYTES_MAX
 from fractal_lba.server.core import admission
 from fractal_lba.server.core.admission import Bucket, Rate
-from fractal_lba.server.core.answer import Answer, ServerCode, problem
+from fractal_lba.server.core.answer import Answer, ServerCode, body_too_large, problem
 
 _REFUSED_CONNECTION = (
     b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\n"
@@ -125,23 +124,34 @@ def address_of(transport: asyncio.BaseTransport | None) -> str:
     return str(peer[0]) if peer else ""
 
 
-async def read_body(request: web.Request, *, timeout_s: float) -> bytes | Answer:
+class Share(Protocol):
+    """What one request may hold of the bytes in flight."""
+
+    def take(self, size: int) -> Answer | None:
+        """Count so many bytes more; return the problem where there is no room for them."""
+        ...
+
+
+async def read_body(
+    request: web.Request, *, bytes_max: int, timeout_s: float, share: Share
+) -> bytes | Answer:
     """Return the body as it came over the wire, or the problem of one that is large, slow or cut.
 
-    At most ``RECORD_BYTES_MAX`` bytes and one chunk are held.
+    At most ``bytes_max`` bytes and one chunk are held, and nothing that ``share`` has no room for:
+    bytes are counted as they arrive, since a caller may announce more than it ever sends.
     """
-    too_large = problem(
-        ServerCode.TOO_LARGE, f"body: expected at most {RECORD_BYTES_MAX} bytes, got more"
-    )
-    if request.content_length is not None and request.content_length > RECORD_BYTES_MAX:
+    too_large = body_too_large(bytes_max)
+    if request.content_length is not None and request.content_length > bytes_max:
         return too_large
     body = bytearray()
     try:
         async with asyncio.timeout(timeout_s):
             async for chunk in request.content.iter_any():
                 body += chunk
-                if len(body) > RECORD_BYTES_MAX:
+                if len(body) > bytes_max:
                     return too_large
+                if (full := share.take(len(chunk))) is not None:
+                    return full
     except ConnectionResetError:
         return problem(
             ServerCode.BAD_REQUEST, "body: expected all of it, got a caller that hung up"

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from fractal_lba.protocol.errors import ContractError, DurabilityError, UnavailableError
 from fractal_lba.protocol.keyring import Keyring, Scope
+from fractal_lba.protocol.record import RECORD_BYTES_MAX
 from fractal_lba.protocol.strict_json import parse_json
 from fractal_lba.server.core.answer import Answer, ServerCode, problem, timestamp
 from fractal_lba.server.core.known import RESOLUTIONS_KEPT_MAX, RecordKey, family_of
@@ -45,8 +46,13 @@ class Resolve:
             return response(caller)
         if (refusal := self.admission.refuse_full(request)) is not None:
             return response(refusal)
-        with self.admission.one_more(request):
-            body = await read_body(request, timeout_s=self.admission.bounds.body_timeout_s)
+        with self.admission.one_more(request) as share:
+            body = await read_body(
+                request,
+                bytes_max=RECORD_BYTES_MAX,
+                timeout_s=self.admission.bounds.body_timeout_s,
+                share=share,
+            )
             if isinstance(body, Answer):
                 refused = response(body)
                 refused.force_close()  # the rest of the body was not read

@@ -1,12 +1,18 @@
 """Answers on the wire: an ``Answer`` becomes an HTTP response, and a foreign error a problem."""
 
 import logging
-import math
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from fractal_lba.server.core.answer import Answer, ServerCode, named, problem, timestamp
+from fractal_lba.server.core.answer import (
+    Answer,
+    ServerCode,
+    named,
+    problem,
+    timestamp,
+    whole_seconds,
+)
 from fractal_lba.server.http.request_id import HEADER, follow, request_id_of
 
 _log = logging.getLogger(__name__)
@@ -22,7 +28,7 @@ def response(answer: Answer) -> web.Response:
     if answer.received_ns is not None:
         headers["X-Received-At"] = timestamp(answer.received_ns)
     if answer.retry_after_s is not None:
-        headers["Retry-After"] = str(max(1, math.ceil(answer.retry_after_s)))
+        headers["Retry-After"] = str(whole_seconds(answer.retry_after_s))
     if answer.code == ServerCode.UNAUTHENTICATED:
         headers["WWW-Authenticate"] = "Bearer"
     content_type = "application/json" if answer.code is None else _PROBLEM

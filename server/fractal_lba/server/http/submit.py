@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from fractal_lba.protocol.keyring import TENANT, Keyring, Scope
+from fractal_lba.protocol.record import RECORD_BYTES_MAX
 from fractal_lba.server.core.answer import Answer, ServerCode, problem
 from fractal_lba.server.core.inbox_frame import Received
 from fractal_lba.server.http.admit import Admission
@@ -48,25 +49,31 @@ class Submit:
             return response(refusal)
         if (refusal := self.admission.refuse_full(request)) is not None:
             return response(refusal)
-        with self.admission.one_more(request):
-            body = await read_body(request, timeout_s=self.admission.bounds.body_timeout_s)
+        with self.admission.one_more(request) as share:
+            body = await read_body(
+                request,
+                bytes_max=RECORD_BYTES_MAX,
+                timeout_s=self.admission.bounds.body_timeout_s,
+                share=share,
+            )
             if isinstance(body, Answer):
-                return _closing(response(body))
+                return closing(response(body))
             started = time.perf_counter()
             settled = await self.intake.receive(
                 body,
                 Received(
                     identified_tenant=caller.tenant if caller else None,
-                    tenant_header=_tenant_header(request),
+                    tenant_header=tenant_header(request),
                 ),
             )
             seconds = time.perf_counter() - started
         self.meter.submit_took(seconds)
-        _log_settled(settled, seconds)
+        log_settled(settled, seconds)
         return response(settled.answer)
 
 
-def _tenant_header(request: web.Request) -> str | None:
+def tenant_header(request: web.Request) -> str | None:
+    """Return the tenant that ``X-Tenant-Id`` names, ``None`` where it names none."""
     # Bounded and of the form of a tenant before it goes beside the body on disk: what a caller
     # nobody knows puts there must not outgrow a frame. Anything else agrees with no tenant.
     given = request.headers.getall("X-Tenant-Id", [])
@@ -89,7 +96,8 @@ def _unsupported_media(request: web.Request) -> Answer | None:
     return None
 
 
-def _log_settled(settled: Settled, seconds: float) -> None:
+def log_settled(settled: Settled, seconds: float) -> None:
+    """Write the line of one record that was settled."""
     answer = settled.answer
     fields = {
         "pcs_id": settled.pcs_id,
@@ -102,7 +110,8 @@ def _log_settled(settled: Settled, seconds: float) -> None:
     _log.info("settled", extra={name: value for name, value in fields.items() if value is not None})
 
 
-def _closing(refused: web.Response) -> web.Response:
+def closing(refused: web.Response) -> web.Response:
+    """End the connection with the answer to a body that was not read to its end."""
     # The rest of the body was not read: the connection cannot carry another request.
     refused.force_close()
     return refused

@@ -10,6 +10,7 @@ from fractal_lba.protocol.authenticate import Authenticated, authenticate
 from fractal_lba.protocol.errors import (
     CorruptionError,
     DurabilityError,
+    FractalError,
     Refusal,
     RefusalCode,
     UnavailableError,
@@ -71,15 +72,21 @@ class Intake:
 
     async def receive(self, body: bytes, received: Received) -> Settled:
         """Log a body that has just arrived, then settle it."""
+        frame = await self.log(body, received)
+        if isinstance(frame, Settled):
+            return frame
+        self._meter.ingested()
+        return await self.settle(frame)
+
+    async def log(self, body: bytes, received: Received) -> InboxFrame | Settled:
+        """Return the frame of a body that has just arrived, or how it ended without one."""
         try:
-            frame = await self._inbox.append(body, received, received_ns=self._clock())
+            return await self._inbox.append(body, received, received_ns=self._clock())
         except UnavailableError as error:
             overloaded = problem(ServerCode.OVERLOADED, str(error), retry_after_s=RETRY_AFTER_S)
             return Settled(answer=overloaded, is_over=False)
         except DurabilityError as error:
             return Settled(answer=_unavailable(error), is_over=False)
-        self._meter.ingested()
-        return await self.settle(frame)
 
     async def settle(self, frame: InboxFrame, *, is_recovered: bool = False) -> Settled:
         """Answer a logged body, and finish it in the inbox unless it has to be tried again.
@@ -89,12 +96,36 @@ class Intake:
         Refusals and storage failures are answers. Anything else that is raised is a bug: the body
         then stays open on disk, and is not tried again before the next start.
         """
-        settled = await self._settle(frame, is_recovered=is_recovered)
-        answer = settled.answer
+        verified: Authenticated | Exception
+        try:
+            verified = await self._verify.submit(frame.body, size=len(frame.body))
+        except FractalError as error:
+            verified = error
+        settled = await self.conclude(verified, frame, is_recovered=is_recovered)
         if settled.is_over:
             self._inbox.finish(frame.seq)
         else:
             self._inbox.leave_open(frame.seq)
+        return settled
+
+    async def verify(
+        self, bodies: Sequence[bytes], _frame: InboxFrame
+    ) -> list[Authenticated | Exception]:
+        """Authenticate parts of a logged body, as one piece of work between two batches."""
+        return await self._verify.call(lambda: self._authenticate_all(bodies))
+
+    async def conclude(
+        self, verified: Authenticated | Exception, frame: InboxFrame, *, is_recovered: bool
+    ) -> Settled:
+        """Answer one record of a logged body, and count how it ended.
+
+        Args:
+            verified: The record, or why it was refused; any other exception is raised as it is.
+            frame: The body; it is neither finished nor left open here.
+            is_recovered: See ``settle``.
+        """
+        settled = await self._conclude(verified, frame, is_recovered=is_recovered)
+        answer = settled.answer
         self._meter.answered(
             tenant=settled.tenant,
             status=answer.status,
@@ -107,18 +138,21 @@ class Intake:
         """Verify what was taken, then end the thread."""
         await self._verify.close()
 
-    async def _settle(self, frame: InboxFrame, *, is_recovered: bool) -> Settled:
+    async def _conclude(
+        self, verified: Authenticated | Exception, frame: InboxFrame, *, is_recovered: bool
+    ) -> Settled:
         tenant: str | None = None
         pcs_id: str | None = None
         is_over = True
         try:
-            authenticated = await self._verify.submit(frame.body, size=len(frame.body))
-            tenant, pcs_id = authenticated.tenant, authenticated.record.pcs_id
-            _agree_on_tenant(authenticated, frame.received)
+            if isinstance(verified, Exception):
+                raise verified
+            tenant, pcs_id = verified.tenant, verified.record.pcs_id
+            _agree_on_tenant(verified, frame.received)
             # Verified before it is remembered: a forged record must not occupy the pcs_id of an
             # honest one.
             answer = await self._decider.decide(
-                authenticated, received_ns=frame.received_ns, is_recovered=is_recovered
+                verified, received_ns=frame.received_ns, is_recovered=is_recovered
             )
         except Refusal as refusal:
             answer = refused(refusal)

@@ -2,13 +2,19 @@
 
 import asyncio
 import logging
+from collections.abc import Iterator
 
 from fractal_lba.protocol.errors import CorruptionError, DurabilityError
+from fractal_lba.server.core.inbox_frame import BATCH
+from fractal_lba.server.pipeline.batch import Batches
 from fractal_lba.server.pipeline.intake import Intake
-from fractal_lba.server.ports import Inbox, Meter, Shard
+from fractal_lba.server.ports import Inbox, InboxFrame, Meter, Shard
 
 RECOVERED_AT_ONCE_MAX = 256
-"""Open bodies read back and settled together: they share commits, and hold 16 MiB at most."""
+"""Open bodies read back and settled together: they share commits."""
+
+RECOVERED_BYTES_AT_ONCE_MAX = 16 << 20
+"""Read back before they are settled: as many of the largest records as above, or one batch more."""
 
 _log = logging.getLogger(__name__)
 
@@ -16,10 +22,13 @@ _log = logging.getLogger(__name__)
 class Mender:
     """Bring inbox and shard back to a state in which everything logged is decided."""
 
-    def __init__(self, *, inbox: Inbox, shard: Shard, intake: Intake, meter: Meter) -> None:
+    def __init__(
+        self, *, inbox: Inbox, shard: Shard, intake: Intake, batches: Batches, meter: Meter
+    ) -> None:
         self._inbox = inbox
         self._shard = shard
         self._intake = intake
+        self._batches = batches
         self._meter = meter
 
     async def settle_left_open(self) -> int:
@@ -29,13 +38,10 @@ class Mender:
             How many ended. The others stay open: storage failed again, or their bytes do not
             verify.
         """
-        seqs = self._inbox.left_open()
+        left = iter(self._inbox.left_open())
         ended = 0
-        for start in range(0, len(seqs), RECOVERED_AT_ONCE_MAX):
-            results = await asyncio.gather(
-                *(self._settle(seq) for seq in seqs[start : start + RECOVERED_AT_ONCE_MAX])
-            )
-            ended += sum(results)
+        while frames := await self._take_some(left):
+            ended += sum(await asyncio.gather(*(self._settle(frame) for frame in frames)))
             if self._inbox.fenced_by or self._shard.fenced_by:
                 break
         return ended
@@ -64,20 +70,37 @@ class Mender:
             await asyncio.sleep(interval_s)
             await self.mend()
 
-    async def _settle(self, seq: int) -> bool:
+    async def _take_some(self, left: Iterator[int]) -> list[InboxFrame]:
+        frames: list[InboxFrame] = []
+        size = 0
+        while (
+            len(frames) < RECOVERED_AT_ONCE_MAX
+            and size < RECOVERED_BYTES_AT_ONCE_MAX
+            and (seq := next(left, None)) is not None
+        ):
+            frame = await self._take(seq)
+            if frame is not None:
+                frames.append(frame)
+                size += len(frame.body)
+        return frames
+
+    async def _take(self, seq: int) -> InboxFrame | None:
         try:
-            frame = await self._inbox.take(seq)
+            return await self._inbox.take(seq)
         except DurabilityError as error:
             # Logged without a stack: it says where the bytes are, and nothing of what they are.
             _log.error("open body cannot be read", extra={"seq": seq, "error": str(error)})
             self._meter.wal_failed(stream="inbox")
             if not isinstance(error, CorruptionError):
                 self._inbox.leave_open(seq)
-            return False
+            return None
+
+    async def _settle(self, frame: InboxFrame) -> bool:
+        way = self._batches if frame.received.route == BATCH else self._intake
         try:
-            settled = await self._intake.settle(frame, is_recovered=True)
+            settled = await way.settle(frame, is_recovered=True)
         except Exception:  # noqa: BLE001 - logged and left on disk
             # One body that meets a bug must not keep every other one from being served.
-            _log.exception("open body could not be settled", extra={"seq": seq})
+            _log.exception("open body could not be settled", extra={"seq": frame.seq})
             return False
         return settled.is_over

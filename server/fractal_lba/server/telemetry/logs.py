@@ -37,6 +37,7 @@ FIELDS: Final = (
     "signal",
     "version",
     "request_id",
+    "outcomes",
 )
 
 _request_id: ContextVar[str] = ContextVar("request_id")

@@ -29,7 +29,7 @@ class Metrics:
         self._registry = CollectorRegistry()
         registry = self._registry
         self._ingest = Counter(
-            "flk_ingest_total", "Bodies written to the inbox.", registry=registry
+            "flk_ingest_total", "Records of bodies written to the inbox.", registry=registry
         )
         self._hits = Counter(
             "flk_dedup_hits_total",
@@ -113,9 +113,9 @@ class Metrics:
             registry=registry,
         )
 
-    def ingested(self) -> None:
-        """Count a body that was logged."""
-        self._ingest.inc()
+    def ingested(self, records: int = 1) -> None:
+        """Count the records of a body that was logged."""
+        self._ingest.inc(records)
 
     def answered(
         self, *, tenant: str | None, status: int, code: str | None, is_replayed: bool

@@ -1,0 +1,137 @@
+"""``POST /v1/pcs/batch``: records in lines, an answer for each in lines."""
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from aiohttp import web
+
+from fractal_lba.protocol.keyring import Keyring, Scope
+from fractal_lba.server.core.answer import Answer, ServerCode, problem
+from fractal_lba.server.core.inbox_frame import BATCH, Received
+from fractal_lba.server.core.inflate import GZIP, ZSTD
+from fractal_lba.server.core.ndjson import BATCH_BYTES_MAX, encode_line
+from fractal_lba.server.http.admit import Admission
+from fractal_lba.server.http.identity import Caller, allow, identify
+from fractal_lba.server.http.limits import read_body
+from fractal_lba.server.http.request_id import request_id_of
+from fractal_lba.server.http.respond import response
+from fractal_lba.server.http.submit import closing, log_settled, tenant_header
+from fractal_lba.server.pipeline.batch import Batches
+from fractal_lba.server.pipeline.intake import Settled
+from fractal_lba.server.ports import Meter
+
+_log = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/x-ndjson"
+_ENCODINGS = {"": "", "identity": "", GZIP: GZIP, ZSTD: ZSTD}
+
+
+@dataclass(slots=True, kw_only=True)
+class Batch:
+    """The call that takes many records at once."""
+
+    admission: Admission
+    batches: Batches
+    keyring: Callable[[], Keyring]
+    meter: Meter
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the routes of this module."""
+        return [web.post("/v1/pcs/batch", self.batch)]
+
+    async def batch(self, request: web.Request) -> web.Response:
+        """Take a batch."""
+        caller = self._admit(request)
+        if isinstance(caller, Answer):
+            return response(caller)
+        with self.admission.one_more(request) as share:
+            body = await read_body(
+                request,
+                bytes_max=BATCH_BYTES_MAX,
+                timeout_s=self.admission.bounds.batch_timeout_s,
+                share=share,
+            )
+            if isinstance(body, Answer):
+                return closing(response(body))
+            received = Received(
+                route=BATCH,
+                content_encoding=_encoding_of(request),
+                identified_tenant=caller.tenant if caller else None,
+                tenant_header=tenant_header(request),
+            )
+            answers = _Answers(request_id_of(request))
+            started = time.perf_counter()
+            settled = await self.batches.receive(body, received, answers.take)
+            seconds = time.perf_counter() - started
+        self.meter.submit_took(seconds)
+        if settled.refusal is not None:
+            log_settled(Settled(answer=settled.refusal, is_over=settled.is_over), seconds)
+            return response(settled.refusal)
+        answers.log(seconds)
+        return web.Response(body=bytes(answers.lines), content_type=MEDIA_TYPE)
+
+    def _admit(self, request: web.Request) -> Caller | Answer | None:
+        refusal = self.admission.refuse_early(request) or _unsupported_media(request)
+        if refusal is not None:
+            return refusal
+        caller = identify(request, self.keyring())
+        if isinstance(caller, Answer):
+            return caller
+        if caller is not None and (refusal := allow(caller, Scope.SUBMIT)) is not None:
+            return refusal
+        return self.admission.refuse_full(request) or caller
+
+
+@dataclass(slots=True)
+class _Answers:
+    """The lines of one answer."""
+
+    request_id: str
+    lines: bytearray = field(default_factory=bytearray)
+    outcomes: Counter[str] = field(default_factory=Counter)
+    started: float = field(default_factory=time.perf_counter)
+
+    def take(self, settled: Settled) -> None:
+        """Add the next line; write a log line where somebody is known to have signed the record.
+
+        Not for the others: a batch of ten thousand empty lines would fill the log.
+        """
+        self.lines += encode_line(settled.answer, self.request_id)
+        self.outcomes[settled.answer.code or str(settled.answer.status)] += 1
+        if settled.tenant is not None:
+            log_settled(settled, time.perf_counter() - self.started)
+
+    def log(self, seconds: float) -> None:
+        """Write the line of the whole."""
+        _log.info(
+            "batch settled",
+            extra={
+                "count": self.outcomes.total(),
+                "outcomes": dict(self.outcomes),
+                "duration_ms": round(seconds * 1000, 3),
+            },
+        )
+
+
+def _encoding_of(request: web.Request) -> str:
+    """Return the content encoding, empty for none; ``KeyError`` for one that is not read."""
+    return _ENCODINGS[", ".join(request.headers.getall("Content-Encoding", [])).strip().lower()]
+
+
+def _unsupported_media(request: web.Request) -> Answer | None:
+    if request.content_type != MEDIA_TYPE:
+        return problem(
+            ServerCode.UNSUPPORTED_MEDIA_TYPE,
+            f"Content-Type: expected {MEDIA_TYPE}, got another",
+        )
+    try:
+        _encoding_of(request)
+    except KeyError:
+        return problem(
+            ServerCode.UNSUPPORTED_MEDIA_TYPE,
+            "Content-Encoding: expected gzip, zstd or none, got another",
+        )
+    return None

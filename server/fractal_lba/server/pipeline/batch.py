@@ -1,0 +1,182 @@
+"""Take a batch in: inbox, inflate, then each line as a record of its own, in order.
+
+The bytes are on disk as they came, still compressed, before anything is undone. What is wrong with
+the whole (the stream, its size, the number of lines) is found before any line is looked at; from
+then on a bad line is a problem on its line. The frame stays open until every line is decided or
+refused, and is tried again as a whole: what was decided answers itself.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+from fractal_lba.protocol.authenticate import Authenticated
+from fractal_lba.protocol.errors import Refusal
+from fractal_lba.server.core.answer import Answer, ServerCode, problem, refused
+from fractal_lba.server.core.inbox_frame import Received
+from fractal_lba.server.core.inflate import inflate
+from fractal_lba.server.core.ndjson import (
+    BATCH_BYTES_MAX,
+    check_count,
+    count_lines,
+    line_fault,
+    lines_of,
+)
+from fractal_lba.server.pipeline.intake import Intake, Settled
+from fractal_lba.server.ports import Inbox, InboxFrame, Meter
+
+LINES_AT_ONCE_MAX = 256
+"""Lines of one batch decided together: they share a commit, and hold 16 MiB at most."""
+
+LINES_VERIFIED_AT_ONCE_MAX = 64
+"""Lines verified in one piece: what others wait for their turn at the verification thread."""
+
+_log = logging.getLogger(__name__)
+
+OnLine = Callable[[Settled], None]
+"""Takes how each line ended, in the order of the lines."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchSettled:
+    """How a batch ended.
+
+    ``refusal`` is the answer to the whole, ``None`` where its lines have answers of their own.
+    """
+
+    refusal: Answer | None
+    is_over: bool
+
+
+class Batches:
+    """The way of a batch through the server.
+
+    Args:
+        inbox: Where a batch is before it is inflated.
+        intake: The way of each record in it.
+        meter: Counts.
+        at_once_max: How many are inflated and decided at once; the others wait as they came.
+    """
+
+    def __init__(self, *, inbox: Inbox, intake: Intake, meter: Meter, at_once_max: int) -> None:
+        self._inbox = inbox
+        self._intake = intake
+        self._meter = meter
+        self._turns = asyncio.Semaphore(at_once_max)
+
+    async def receive(self, body: bytes, received: Received, on_line: OnLine) -> BatchSettled:
+        """Log a batch that has just arrived, then settle it."""
+        frame = await self._intake.log(body, received)
+        if isinstance(frame, Settled):
+            return BatchSettled(refusal=frame.answer, is_over=False)
+        return await self._settle(frame, on_line, ingested=self._meter.ingested, is_recovered=False)
+
+    async def settle(self, frame: InboxFrame, *, is_recovered: bool = True) -> BatchSettled:
+        """Settle a logged batch again; nobody waits for its answers."""
+        return await self._settle(
+            frame, lambda _: None, ingested=lambda _: None, is_recovered=is_recovered
+        )
+
+    async def _settle(
+        self,
+        frame: InboxFrame,
+        on_line: OnLine,
+        *,
+        ingested: Callable[[int], None],
+        is_recovered: bool,
+    ) -> BatchSettled:
+        async with self._turns:
+            try:
+                data, count = await asyncio.to_thread(_decoded, frame)
+            except Refusal as refusal:
+                answer = refused(refusal)
+                ingested(1)
+                self._meter.answered(
+                    tenant=None, status=answer.status, code=answer.code, is_replayed=False
+                )
+                self._inbox.finish(frame.seq)
+                return BatchSettled(refusal=answer, is_over=True)
+            ingested(count)
+            return await self._settle_lines(
+                lines_of(data), frame, on_line, is_recovered=is_recovered
+            )
+
+    async def _settle_lines(
+        self, lines: Iterator[bytes], frame: InboxFrame, on_line: OnLine, *, is_recovered: bool
+    ) -> BatchSettled:
+        is_over = True
+        has_met_a_bug = False
+        while together := list(islice(lines, LINES_AT_ONCE_MAX)):
+            verified = await self._verify(together, frame)
+            # Started in the order of the lines, each runs to its lookup and its occupation before
+            # the next one starts: of two lines with one id the first is first.
+            ends = await asyncio.gather(
+                *(self._conclude(each, frame, is_recovered=is_recovered) for each in verified),
+                return_exceptions=True,
+            )
+            for end in ends:
+                if isinstance(end, Settled):
+                    settled = end
+                else:
+                    settled = _bug(end)
+                    has_met_a_bug = True
+                is_over = is_over and settled.is_over
+                on_line(settled)
+        if is_over:
+            self._inbox.finish(frame.seq)
+        elif not has_met_a_bug:
+            # With a bug in it, it stays open on disk and is not tried again before the next start.
+            self._inbox.leave_open(frame.seq)
+        return BatchSettled(refusal=None, is_over=is_over)
+
+    async def _verify(
+        self, lines: list[bytes], frame: InboxFrame
+    ) -> list[Authenticated | Exception | Answer]:
+        """Return each line's record, why it was refused, or the problem of a line that is none."""
+        results: list[Authenticated | Exception | Answer | None] = [
+            line_fault(line) for line in lines
+        ]
+        sound = [at for at, fault in enumerate(results) if fault is None]
+        for start in range(0, len(sound), LINES_VERIFIED_AT_ONCE_MAX):
+            piece = sound[start : start + LINES_VERIFIED_AT_ONCE_MAX]
+            verified = await self._intake.verify([lines[at] for at in piece], frame)
+            for at, each in zip(piece, verified, strict=True):
+                results[at] = each
+        return [each for each in results if each is not None]
+
+    async def _conclude(
+        self,
+        verified: Authenticated | Exception | Answer,
+        frame: InboxFrame,
+        *,
+        is_recovered: bool,
+    ) -> Settled:
+        if not isinstance(verified, Answer):
+            return await self._intake.conclude(verified, frame, is_recovered=is_recovered)
+        self._meter.answered(
+            tenant=None, status=verified.status, code=verified.code, is_replayed=False
+        )
+        return Settled(answer=verified, is_over=True)
+
+
+def _decoded(frame: InboxFrame) -> tuple[bytes, int]:
+    """Return what a batch says and how many lines that is.
+
+    Raises:
+        Refusal: The whole is refused; no line was looked at.
+    """
+    data = inflate(frame.body, frame.received.content_encoding, bytes_max=BATCH_BYTES_MAX)
+    count = count_lines(data)
+    check_count(count)
+    return data, count
+
+
+def _bug(error: BaseException) -> Settled:
+    # One record that meets a bug must not keep the answers of the others back.
+    _log.error("a line met a bug", exc_info=error)
+    answer = problem(
+        ServerCode.INTERNAL_ERROR, "server: expected an answer, got a failure; it is logged"
+    )
+    return Settled(answer=answer, is_over=False)
