@@ -46,6 +46,12 @@ class Reply:
         return [json.loads(line) for line in self.body.splitlines()]
 
     @property
+    def said(self) -> tuple[int, bytes]:
+        """Status and body, but for what the request was called: a problem's body names it."""
+        name = f'"request_id":"{self.headers["x-request-id"]}",'
+        return self.status, self.body.replace(name.encode(), b"")
+
+    @property
     def is_replayed(self) -> bool:
         return self.headers.get("idempotent-replayed") == "true"
 
