@@ -43,6 +43,7 @@ from fractal_lba.protocol import (
     verify_hmac,
     verify_inclusion,
 )
+from fractal_lba.protocol.keyring import Identity
 from fractal_lba.signals import Summary, summarise_bytes, summarise_points
 
 Given = Mapping[str, Any]
@@ -50,7 +51,8 @@ Expected = dict[str, Any]
 
 _DEPTHS: Final = {"jcs": JCS_DEPTH_MAX, "record": RECORD_DEPTH_MAX}
 _KEYRING_MESSAGE: Final = re.compile(
-    r'(?P<entry>keyring|(?:keys|tokens)\[\d+\])(?: kid "[^"]*")?(?: (?P<member>\w+))?: expected .*'
+    r'(?P<entry>keyring|(?:keys|tokens|certificates)\[\d+\])(?: kid "[^"]*")?'
+    r"(?: (?P<member>\w+))?: expected .*"
 )
 _WINDOW_MESSAGE: Final = re.compile(r"window row (?P<row>\d+), column (?P<column>\d+): expected .*")
 
@@ -180,6 +182,11 @@ def nothing_outside(where: str) -> bytes:
     raise KeyringError(f"expected no {where.partition(':')[0]}, got one")
 
 
+def identities(found: Mapping[bytes, Identity]) -> list[Expected]:
+    """Return whose tokens or certificates these are, in the order of the ring."""
+    return [{"tenant": each.tenant, "scopes": sorted(each.scopes)} for each in found.values()]
+
+
 def keyrings(given: Given) -> Expected:
     """Answer ``keyrings.json``."""
     ring = parsed_keyring(given["keyring"])
@@ -194,10 +201,8 @@ def keyrings(given: Given) -> Expected:
             }
             for key in ring.keys.values()
         ],
-        "tokens": [
-            {"tenant": token.tenant, "scopes": sorted(token.scopes)}
-            for token in ring.tokens.values()
-        ],
+        "tokens": identities(ring.tokens),
+        "certificates": identities(ring.certificates),
     }
 
 

@@ -93,6 +93,8 @@ def keyrings_file() -> VectorFile:
         ("no key", ring()),
         ("a key of each kind", ring(hmac_entry(), ed25519_entry())),
         ("tokens", ring(tokens=[token(), token(sha256="0" * 64, scopes=["operate"])])),
+        ("certificates", ring(certificates=[token(), token(sha256="0" * 64, scopes=[])])),
+        ("one hash as token and certificate", ring(tokens=[token()], certificates=[token()])),
         ("a secret of 32 bytes", ring(hmac_entry(secret=base64_of(bytes(32))))),
         ("a legacy secret of one byte", ring(hmac_entry(secret=base64_of(b"\0"), legacy=True))),
         ("valid for a millisecond", ring(hmac_entry(not_before=RECEIVED, not_after=RECEIVED))),
@@ -144,6 +146,10 @@ def keyrings_file() -> VectorFile:
         "keys[1]",
         "kid",
     )
+    twice = ring(certificates=[token(), token(scopes=[])])
+    refuse("a certificate", "Twice", twice, "certificates[1]", "sha256")
+    unknown = ring(certificates=[token(scopes=["all"])])
+    refuse("a certificate's scope", "Member", unknown, "certificates[0]", "scopes")
     refuse("a token", "Twice", ring(tokens=[token(), token(tenant="lab")]), "tokens[1]", "sha256")
     for comment, entry in (
         ("a secret of 31 bytes", hmac_entry(secret=base64_of(bytes(31)))),

@@ -33,7 +33,7 @@ class RingRefused(Exception):  # noqa: N818 - the domain's word for it
 
 
 def ring_of(data: bytes) -> dict[str, Any]:
-    """Return the keys, each with its secret and public key as bytes, and the tokens."""
+    """Return the keys, with secrets and public keys as bytes, tokens and certificates."""
     try:
         top = parse(data, 8)
     except Refused:
@@ -41,20 +41,25 @@ def ring_of(data: bytes) -> dict[str, Any]:
     require(isinstance(top, dict), "keyring", None)
     assert isinstance(top, dict)
     require(isinstance(top.get("keys"), list), "keyring", "keys")
-    require(isinstance(top.get("tokens", []), list), "keyring", "tokens")
-    require(set(top) <= {"keys", "tokens"}, "keyring", None)
+    require(set(top) <= {"keys", "tokens", "certificates"}, "keyring", None)
     keys: list[Members] = []
     for place, entry in enumerate(top["keys"]):
         key = key_of(entry, f"keys[{place}]")
         require(all(key["kid"] != other["kid"] for other in keys), f"keys[{place}]", "kid")
         keys.append(key)
-    tokens: list[Members] = []
-    for place, entry in enumerate(top.get("tokens", [])):
-        token = token_of(entry, f"tokens[{place}]")
-        seen = [other["sha256"] for other in tokens]
-        require(token["sha256"] not in seen, f"tokens[{place}]", "sha256")
-        tokens.append(token)
-    return {"keys": keys, "tokens": tokens}
+    tokens, certificates = identities(top, "tokens"), identities(top, "certificates")
+    return {"keys": keys, "tokens": tokens, "certificates": certificates}
+
+
+def identities(top: dict[str, Any], name: str) -> list[Members]:
+    require(isinstance(top.get(name, []), list), "keyring", name)
+    found: list[Members] = []
+    for place, entry in enumerate(top.get(name, [])):
+        identity = identity_of(entry, f"{name}[{place}]")
+        seen = [other["sha256"] for other in found]
+        require(identity["sha256"] not in seen, f"{name}[{place}]", "sha256")
+        found.append(identity)
+    return found
 
 
 def require(holds: bool, entry: str, member: str | None) -> None:  # noqa: FBT001 - the claim
@@ -144,7 +149,7 @@ def bound_of(entry: Members, name: str, where: str) -> str | None:
     return str(value)
 
 
-def token_of(entry: object, where: str) -> Members:
+def identity_of(entry: object, where: str) -> Members:
     require(isinstance(entry, dict), where, None)
     assert isinstance(entry, dict)
     require(is_name(entry.get("tenant")), where, "tenant")

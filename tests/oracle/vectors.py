@@ -181,8 +181,11 @@ def keyrings(given: Holds) -> Values:
         public = key["public"]
         named = {name: key[name] for name in ("kid", "tenant", "alg")}
         keys.append({**named, "public": public and public.hex(), "legacy": key["legacy"]})
-    tokens = [{"tenant": each["tenant"], "scopes": each["scopes"]} for each in ring["tokens"]]
-    return {"keys": keys, "tokens": tokens}
+    known = {
+        name: [{"tenant": each["tenant"], "scopes": each["scopes"]} for each in ring[name]]
+        for name in ("tokens", "certificates")
+    }
+    return {"keys": keys, **known}
 
 
 def signing_records(given: Holds) -> Values:
