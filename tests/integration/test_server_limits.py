@@ -10,6 +10,10 @@ from tests.support.server_process import Folder, ServerProcess
 from tests.support.signed import body
 from tests.support.wire import Wire, head_of_submission, request, submission
 
+from fractal_lba.server.core.inbox_frame import decode_received
+from fractal_lba.wal import Damage, RealDisk, scan_folder
+from fractal_lba.wal.framing import META_BYTES_MAX
+
 BODY_MAX = 65_536
 WAIT_S = 20.0
 
@@ -235,6 +239,7 @@ def test_one_address_cannot_take_every_place(tmp_path_factory: pytest.TempPathFa
         elsewhere.close()
         slow.send(sent[-1:])
         assert slow.reply().status == 200
+        assert server.submit(body(4)).status == 200  # its place is free again
 
 
 def test_a_header_that_no_frame_can_hold_harms_nobody_else(
@@ -242,7 +247,9 @@ def test_a_header_that_no_frame_can_hold_harms_nobody_else(
 ) -> None:
     folder = Folder(tmp_path_factory.mktemp("header") / "folder")
     with ServerProcess(folder) as server:
-        long = b"".join(b"X-Tenant-Id: " + b"a" * 7_000 + b"\r\n" for _ in range(9))
+        # Together longer than the meta block of a frame may be.
+        long = b"".join(b"X-Tenant-Id: " + b"a" * 8_100 + b"\r\n" for _ in range(9))
+        assert len(long) > META_BYTES_MAX
         head = submission(b"{").partition(b"\r\n")
         with ThreadPoolExecutor(8) as pool:
             honest = pool.map(lambda epoch: server.submit(body(epoch)).status, range(200))
@@ -254,3 +261,22 @@ def test_a_header_that_no_frame_can_hold_harms_nobody_else(
         assert server.stop() == 0
     code, report = folder.fsck()
     assert (code, report["undecided_inbox"], report["records"]) == (0, 0, 200)
+
+
+def test_a_tenant_header_that_names_no_tenant_is_refused_and_not_kept(folder: Folder) -> None:
+    header = b"X-Tenant-Id: %b\r\n"
+    sent = (header % (b"a" * 200), header % b"acme" + header % b"acme", header % b"acme")
+    with ServerProcess(folder) as server:
+        line, end, rest = submission(body(1)).partition(b"\r\n")
+        answers = []
+        for headers in sent:
+            with Wire(server.address) as wire:
+                wire.send(line + end + headers + rest)
+                answers.append(wire.reply().status)
+        assert answers == [403, 403, 200]
+        server.stop()
+    inbox = scan_folder(RealDisk(), folder.data / "inbox-0", "inbox-0")
+    frames = [item[1] for item in inbox if not isinstance(item, Damage)]
+    bodies = [decode_received(frame.meta) for frame in frames]
+    kept = [received.tenant_header for received in bodies if received is not None]
+    assert kept == ["?", "?", "acme"]
