@@ -10,6 +10,7 @@ How keys and values are written: ``index_values``.
 import shutil
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -163,18 +164,24 @@ class LmdbIndex:
         fresh = self._fresh.get(key)
         if fresh is not None:
             return fresh
-        try:
+        with self._noting_damage("an entry or none"):
             with self._env.begin(db=self._records) as transaction:
                 value = transaction.get(record_key_bytes(key))
             return None if value is None else known_of(record_key_bytes(key), value)
-        except CorruptionError:
-            self.is_damaged = True
-            raise
-        except lmdb.Error as error:
-            self.is_damaged = self.is_damaged or isinstance(error, _UNREADABLE)
-            raise DurabilityError(
-                f"index: expected an entry or none, got {type(error).__name__}"
-            ) from error
+
+    def listed(self, key: RecordKey) -> Known:
+        """Return what is remembered under a key that a listing names.
+
+        Raises:
+            CorruptionError: As ``lookup``; also where there is nothing: a page must not end early,
+                or pass a record over, because a value was lost.
+            DurabilityError: LMDB failed.
+        """
+        with self._noting_damage("a record"):
+            known = self.lookup(key)
+            if known is None:
+                raise CorruptionError("index: expected the record that a listing names, got none")
+            return known
 
     def put(self, key: RecordKey, known: Known, checkpoint: Checkpoint) -> None:
         """Remember an entry that is on disk in the ledger, and that everything up to it is."""
@@ -191,16 +198,8 @@ class LmdbIndex:
             CorruptionError: A value does not verify; the index ``is_damaged`` from now on.
             DurabilityError: LMDB failed.
         """
-        try:
+        with self._noting_damage("a listing"):
             return self._lists.spots(tenant, query, after, count=count)
-        except CorruptionError:
-            self.is_damaged = True
-            raise
-        except lmdb.Error as error:
-            self.is_damaged = self.is_damaged or isinstance(error, _UNREADABLE)
-            raise DurabilityError(
-                f"index: expected a listing, got {type(error).__name__}"
-            ) from error
 
     def usage(self, tenant: str, day: int) -> Usage:
         """Return what a tenant sent in a day (see ``core.usage``).
@@ -213,18 +212,10 @@ class LmdbIndex:
         if fresh is not None:
             return fresh
         key = tenant_day_bytes(tenant, day)
-        try:
+        with self._noting_damage("usage or none"):
             with self._env.begin(db=self._usage) as transaction:
                 value = transaction.get(key)
             return NO_USAGE if value is None else usage_of(key, value)
-        except CorruptionError:
-            self.is_damaged = True
-            raise
-        except lmdb.Error as error:
-            self.is_damaged = self.is_damaged or isinstance(error, _UNREADABLE)
-            raise DurabilityError(
-                f"index: expected usage or none, got {type(error).__name__}"
-            ) from error
 
     def charge(self, tenant: str, day: int, charged: Usage) -> None:
         """Add to what a tenant sent in a day; committed with the entry that is put next.
@@ -258,33 +249,46 @@ class LmdbIndex:
             losses=self._losses,
             accepted_seq=self._accepted_seq,
         )
-        while True:
-            try:
-                with self._env.begin(write=True) as transaction:
-                    for key, known in fresh.items():
-                        transaction.put(
-                            record_key_bytes(key),
-                            known_bytes(record_key_bytes(key), known),
-                            db=self._records,
-                        )
-                        self._lists.write(transaction, key, known)
-                    for (tenant, day), usage in fresh_usage.items():
-                        key_bytes = tenant_day_bytes(tenant, day)
-                        transaction.put(key_bytes, usage_bytes(key_bytes, usage), db=self._usage)
-                    transaction.put(
-                        _META_STATE, sealed(_META_STATE, _ENCODER.encode(state)), db=self._meta
-                    )
-                break
-            except lmdb.MapFullError:
-                self._grow()
-            except lmdb.Error as error:
-                self.is_damaged = self.is_damaged or isinstance(error, _UNREADABLE)
-                raise DurabilityError(
-                    f"index: expected a commit, got {type(error).__name__}"
-                ) from error
+        with self._noting_damage("a commit"):
+            while True:
+                try:
+                    self._commit(fresh, fresh_usage, state)
+                    break
+                except lmdb.MapFullError:
+                    self._grow()
         # A new dict, not clear(): a lookup on another thread may be between its two steps.
         self._fresh, self._fresh_usage = {}, {}
         self._lists.forget()
+
+    def _commit(
+        self,
+        fresh: dict[RecordKey, Known],
+        fresh_usage: dict[tuple[str, int], Usage],
+        state: State,
+    ) -> None:
+        with self._env.begin(write=True) as transaction:
+            for key, known in fresh.items():
+                name = record_key_bytes(key)
+                transaction.put(name, known_bytes(name, known), db=self._records)
+                self._lists.write(transaction, key, known)
+            for (tenant, day), usage in fresh_usage.items():
+                name = tenant_day_bytes(tenant, day)
+                transaction.put(name, usage_bytes(name, usage), db=self._usage)
+            state_bytes = sealed(_META_STATE, _ENCODER.encode(state))
+            transaction.put(_META_STATE, state_bytes, db=self._meta)
+
+    @contextmanager
+    def _noting_damage(self, expected: str) -> Iterator[None]:
+        try:
+            yield
+        except CorruptionError:
+            self.is_damaged = True
+            raise
+        except lmdb.Error as error:
+            self.is_damaged = self.is_damaged or isinstance(error, _UNREADABLE)
+            raise DurabilityError(
+                f"index: expected {expected}, got {type(error).__name__}"
+            ) from error
 
     def _grow(self) -> None:
         try:

@@ -17,6 +17,7 @@ def list_page(
     """Return a tenant's records behind a place, at most so many.
 
     Raises:
+        CorruptionError: A value does not verify or a record is missing; the index ``is_damaged``.
         DurabilityError: The index failed.
     """
     items: list[Listed] = []
@@ -25,9 +26,8 @@ def list_page(
     while looked_at < LOOKED_AT_MAX:
         with index.reading:
             found = [
-                Listed(spot=at, key=key, known=known)
+                Listed(spot=at, key=key, known=index.listed(key))
                 for at, key in index.spots(tenant, query, spot, count=_CHUNK)
-                if (known := index.lookup(key)) is not None
             ]
         for listed in found:
             spot = listed.spot
