@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test nightly lint bench lock clean
+.PHONY: demo test nightly lint bench openapi lock clean
 
 # The stamp is newer than the lock only after a whole install: an interrupted one is repeated.
 $(VENV)/.installed: requirements.lock pyproject.toml
@@ -28,8 +28,10 @@ test: $(VENV)/.installed
 
 # A million inputs for each fuzz target: chosen by the code they reach where atheris is installed
 # (pip install 'atheris>=3.0'), else bent as the suite bends them. NIGHTLY=--help says what it takes.
+# Then schemathesis, for twenty minutes as a caller that may do everything and as one without a token.
 nightly: $(VENV)/.installed
 	$(BIN)/python -m tests.fuzz.run $(NIGHTLY)
+	$(BIN)/python -m tests.support.explore
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff format --check .
@@ -39,6 +41,10 @@ lint: $(VENV)/.installed
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.run
+
+# Rewrites specs/openapi.json from the code; a test compares the two.
+openapi: $(VENV)/.installed
+	$(BIN)/python -m tests.support.openapi_file
 
 # Rewrites the lock; uv is used only here and is not part of the project's environment.
 lock:

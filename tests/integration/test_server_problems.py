@@ -182,6 +182,7 @@ def test_a_refused_head_leaves_its_record_undecided(
     [
         {"Content-Type": "application/json; charset=utf-8"},
         {**JSON, "Content-Encoding": "identity"},
+        {**JSON, "Content-Encoding": ""},
         {**JSON, "Authorization": "Bearer submit-token-of-acme", "X-Tenant-Id": "acme"},
         {**JSON, "X-Tenant-Id": ""},
         {**JSON, "Authorization": "bearer   submit-token-of-acme"},

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import msgspec
+from tests.support.described import assert_described
 from tests.support.signed import ACME, ACME_NEXT, GLOBEX, Signer
 
 from fractal_lba.server.app import initialise
@@ -165,11 +166,14 @@ class ServerProcess:
         try:
             connection.request(method, path, body=body, headers=dict(headers or {}))
             answer = connection.getresponse()
-            return Reply(
+            reply = Reply(
                 answer.status,
                 {name.lower(): value for name, value in answer.getheaders()},
                 answer.read(),
             )
+            # Whatever a test is about: no answer may differ from its description.
+            assert_described(method, path, reply.status, reply.headers, reply.body)
+            return reply
         finally:
             connection.close()
 

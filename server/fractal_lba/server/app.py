@@ -23,6 +23,7 @@ from fractal_lba.server.http.batch import Batch
 from fractal_lba.server.http.bytes_in_flight import BytesInFlight
 from fractal_lba.server.http.limits import Addresses
 from fractal_lba.server.http.list import Exports, Lists
+from fractal_lba.server.http.openapi import Description
 from fractal_lba.server.http.operations import Operations
 from fractal_lba.server.http.read import Read
 from fractal_lba.server.http.resolve import Resolve
@@ -179,6 +180,7 @@ class Server:
                     exposition_type=CONTENT_TYPE,
                     metrics_credentials=credentials,
                 ).routes(),
+                *Description().routes(),
             ]
             async with asyncio.TaskGroup() as tasks:
                 background = [

@@ -39,7 +39,7 @@ class ServerCode(StrEnum):
     INTERNAL_ERROR = "internal_error"
 
 
-_STATUS: dict[str, int] = {
+STATUS_OF: dict[str, int] = {
     RefusalCode.TOO_LARGE: 413,
     RefusalCode.MALFORMED_JSON: 400,
     RefusalCode.BAD_ENCODING: 400,
@@ -68,6 +68,7 @@ _STATUS: dict[str, int] = {
     ServerCode.BAD_REQUEST: 400,
     ServerCode.INTERNAL_ERROR: 500,
 }
+"""The status of each code, whichever call it answers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +107,7 @@ def problem(
         retry_after_s: Seconds, for 429 and 503.
         members: Extension members, such as ``member`` and ``reason``.
     """
-    status = _STATUS[code]
+    status = STATUS_OF[code]
     body: dict[str, JsonValue] = {
         **(members or {}),
         "type": f"urn:fractal-lba:problem:{code}",

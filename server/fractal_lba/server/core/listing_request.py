@@ -8,6 +8,17 @@ from fractal_lba.protocol.errors import ContractError
 from fractal_lba.protocol.timestamps import parse_timestamp
 from fractal_lba.server.core.listing import EPOCH_MAX, REGIMES, Outcome, Query
 
+ESCALATION_PARAMETERS = ("cursor", "limit")
+LISTING_PARAMETERS = (
+    "shard_id",
+    "from_epoch",
+    "to_epoch",
+    "since",
+    "outcome",
+    "regime",
+    *ESCALATION_PARAMETERS,
+)
+
 PAGE_DEFAULT = 100
 PAGE_MAX = 1_000
 SHARD_ID_BYTES_MAX = 128
@@ -32,10 +43,7 @@ def parse_listing(parameters: Iterable[tuple[str, str]]) -> ListingRequest:
     Raises:
         ContractError: One of them is unknown, given twice or out of range; the message names it.
     """
-    given = _once(
-        parameters,
-        ("shard_id", "from_epoch", "to_epoch", "since", "outcome", "regime", "cursor", "limit"),
-    )
+    given = _once(parameters, LISTING_PARAMETERS)
     query = Query(
         shard_id=_taken(given, "shard_id", _shard_id),
         from_epoch=_taken(given, "from_epoch", _epoch),
@@ -59,7 +67,7 @@ def parse_escalations(parameters: Iterable[tuple[str, str]]) -> ListingRequest:
     Raises:
         ContractError: As for ``parse_listing``.
     """
-    given = _once(parameters, ("cursor", "limit"))
+    given = _once(parameters, ESCALATION_PARAMETERS)
     return _request(given, Query(is_open_escalation=True))
 
 

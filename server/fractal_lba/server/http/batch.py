@@ -18,7 +18,7 @@ from fractal_lba.server.http.identity import Caller, allow, identify
 from fractal_lba.server.http.limits import read_body
 from fractal_lba.server.http.request_id import request_id_of
 from fractal_lba.server.http.respond import response
-from fractal_lba.server.http.submit import closing, log_settled, tenant_header
+from fractal_lba.server.http.submit import closing, content_encoding, log_settled, tenant_header
 from fractal_lba.server.pipeline.batch import Batches
 from fractal_lba.server.pipeline.intake import Settled
 from fractal_lba.server.ports import Meter
@@ -118,7 +118,7 @@ class _Answers:
 
 def _encoding_of(request: web.Request) -> str:
     """Return the content encoding, empty for none; ``KeyError`` for one that is not read."""
-    return _ENCODINGS[", ".join(request.headers.getall("Content-Encoding", [])).strip().lower()]
+    return _ENCODINGS[content_encoding(request)]
 
 
 def _unsupported_media(request: web.Request) -> Answer | None:

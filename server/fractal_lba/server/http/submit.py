@@ -88,12 +88,17 @@ def _unsupported_media(request: web.Request) -> Answer | None:
             ServerCode.UNSUPPORTED_MEDIA_TYPE,
             "Content-Type: expected application/json, got another",
         )
-    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+    if content_encoding(request) not in {"", "identity"}:
         return problem(
             ServerCode.UNSUPPORTED_MEDIA_TYPE,
             "Content-Encoding: expected none on submit, got one",
         )
     return None
+
+
+def content_encoding(request: web.Request) -> str:
+    """Return how a body is encoded, in lower case; empty where nothing is said of it."""
+    return ", ".join(request.headers.getall("Content-Encoding", [])).strip().lower()
 
 
 def log_settled(settled: Settled, seconds: float) -> None:
