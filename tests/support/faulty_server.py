@@ -1,24 +1,23 @@
 """The real server over a disk that fails, each in a process of its own.
 
-Processes are forked from one that has imported everything, so that a start costs little. Faults
-count the calls of ``failing_disk``; they are told before the start or while the server runs.
+Faults count the calls of ``failing_disk``; they are told before the start or while the server runs.
 """
 
 import asyncio
 import errno
 import json
-import multiprocessing
 import os
 import signal
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import uvloop
 from tests.support.failing_disk import Call, Effect, FailingDisk, FailingFile
+from tests.support.forked import Forked, Pipe
 from tests.support.server_process import Folder, NotStartedError, ServerProcess
 from typing_extensions import override
 
@@ -34,11 +33,6 @@ _T = TypeVar("_T")
 _TIMEOUT_S: Final = 60.0
 QUICK: Final = {"mend_interval_s": "0.02"}
 EXIT_FAILED: Final = 1
-
-_processes = multiprocessing.get_context("forkserver")
-# A start asks after every other process's end, and an end can be read only once.
-_starting = threading.Lock()
-_processes.set_forkserver_preload(["pytest", "tests.support.faulty_server"])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,12 +125,8 @@ class FaultyServer(ServerProcess):
     def __init__(self, folder: Folder, fault: Fault | None = None, **settings: str) -> None:
         self.folder = folder
         self.log = folder.path / f"server-{os.urandom(4).hex()}.log"
-        self._pipe, theirs = _processes.Pipe()
-        self._run = _processes.Process(
-            target=_serve, args=(folder.config, {**QUICK, **settings}, self.log, fault, theirs)
-        )
-        with _starting:
-            self._run.start()
+        self._pipe, theirs = Pipe()
+        self._run = Forked(_serve, folder.config, {**QUICK, **settings}, self.log, fault, theirs)
         theirs.close()
         try:
             host, port = self._receive()
@@ -147,7 +137,6 @@ class FaultyServer(ServerProcess):
 
     @property
     def pid(self) -> int:
-        assert self._run.pid is not None
         return self._run.pid
 
     def tell(self, fault: Fault | None) -> None:
@@ -183,10 +172,7 @@ class FaultyServer(ServerProcess):
 
     @override
     def _end(self) -> int:
-        assert wait([self._run.sentinel], _TIMEOUT_S), "the server hangs"
-        with _starting:
-            code = self._run.exitcode
-        assert code is not None
+        code = self._run.wait(_TIMEOUT_S)
         self._pipe.close()
         return code
 

@@ -18,6 +18,7 @@ from typing import Any, Self
 
 import msgspec
 from tests.support.described import assert_described
+from tests.support.forked import ForkedServerCommand
 from tests.support.signed import ACME, ACME_NEXT, GLOBEX, Signer
 
 from fractal_lba.server.app import initialise
@@ -97,11 +98,13 @@ class Folder:
         new.replace(path)
 
     def fsck(self) -> tuple[int, dict[str, Any]]:
-        done = subprocess.run(
-            [SERVER, "fsck", "--config", self.config], capture_output=True, check=False
-        )
-        assert done.stdout, done.stderr.decode()
-        return done.returncode, json.loads(done.stdout)
+        log = self.path / f"fsck-{os.urandom(4).hex()}.log"
+        done = ForkedServerCommand(["fsck", "--config", str(self.config)], stderr=log)
+        with done.stdout:
+            report = done.stdout.read()
+        code = done.wait(START_TIMEOUT_S)
+        assert report, log.read_text()
+        return code, json.loads(report)
 
 
 class NotStartedError(AssertionError):
@@ -113,26 +116,32 @@ class NotStartedError(AssertionError):
 
 
 class ServerProcess:
-    """One run of the server over a folder, on a free port."""
+    """One run of the server over a folder, on a free port.
+
+    Args:
+        folder: Where it runs.
+        flags: Options of ``fractal-server run``.
+        command: What to start in its stead, as an own program; it takes the same options.
+        log: Where its standard error goes.
+
+    Raises:
+        NotStartedError: It ended before it could answer.
+    """
 
     def __init__(
         self, folder: Folder, *flags: str, command: list[str] | None = None, log: Path | None = None
     ) -> None:
         self.folder = folder
         self.log = log or folder.path / f"server-{os.urandom(4).hex()}.log"
-        with self.log.open("wb") as err:
-            self.process = subprocess.Popen(
-                [
-                    *(command or [str(SERVER), "run"]),
-                    "--config",
-                    str(folder.config),
-                    "--listen",
-                    "127.0.0.1:0",
-                    *flags,
-                ],
-                stdout=subprocess.PIPE,
-                stderr=err,
-            )
+        options = ["--config", str(folder.config), "--listen", "127.0.0.1:0", *flags]
+        self.process: ForkedServerCommand | subprocess.Popen[str]
+        if command is None:
+            self.process = ForkedServerCommand(["run", *options], stderr=self.log)
+        else:
+            with self.log.open("wb") as err:
+                self.process = subprocess.Popen(
+                    [*command, *options], stdout=subprocess.PIPE, stderr=err, text=True
+                )
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
