@@ -139,7 +139,7 @@ def test_whichever_call_of_the_mending_fails_too_it_is_mended_in_the_end(
     folder: Folder, tmp_path: Path, stream: str, tell: Callable[[str, str], None]
 ) -> None:
     # The first failure is the sync of the first record's own batch, in the inbox or in the ledger.
-    first = {"inbox-0": 2, "ledger": 4}[stream]
+    broken = Fault(first_sync_of=stream, effect=Effect.WHOLE)
     with FaultyServer(folder) as server:
         assert server.submit(record_of(1)).status == 200
         assert server.stop() == 0
@@ -149,14 +149,16 @@ def test_whichever_call_of_the_mending_fails_too_it_is_mended_in_the_end(
         load = Load()
         copy = Folder(tmp_path / f"copy-{second or 0}", copy_of=folder)
         with FaultyServer(copy) as server:
-            at = {first} if second is None else {first, first + second}
-            server.tell(Fault(at=frozenset(at), effect=Effect.WHOLE))
+            at = {1} if second is None else {1, 1 + second}
+            server.tell(replace(broken, at=frozenset(at)))
             script = Script(load, after=1)
             assert script.run(server) > 0
-            failed = server.failed()[0]
-            assert (failed.name, failed.path.partition(":")[0]) == ("datasync", stream)
+            assert broken.begins_at(server.failed()[0])
             until_ready(server)
-            calls = len(server.calls()) - first
+            made = server.calls()
+            calls = len(made) - next(
+                at for at, call in enumerate(made, 1) if broken.begins_at(call)
+            )
             script.finish(server, failures=second is not None)
             until(
                 lambda: second is None or len(server.failed()) == 2, f"the failure {second} later"

@@ -41,7 +41,8 @@ class Fault:
 
     ``at`` are single calls; from ``since`` on every call fails until the disk is healed. ``error``
     is an ``errno``; ``None``: the process is killed there. ``effect`` is what a failing call does
-    all the same. ``only`` counts and fails calls of that name alone.
+    all the same. ``only`` counts and fails calls of that name alone. ``first_sync_of`` counts from
+    the first sync of that stream on: what is called before it depends on how quick the machine is.
     """
 
     at: frozenset[int] = frozenset()
@@ -49,6 +50,12 @@ class Fault:
     error: int | None = errno.EIO
     effect: Effect = Effect.NONE
     only: str | None = None
+    first_sync_of: str | None = None
+
+    def begins_at(self, call: Call) -> bool:
+        """Tell whether the count may begin with a call."""
+        stream = call.path.partition(":")[0]
+        return self.first_sync_of is None or (call.name, stream) == ("datasync", self.first_sync_of)
 
 
 class Faults(FailingDisk):
@@ -99,6 +106,8 @@ class Faults(FailingDisk):
             self.calls.append(call)
             fault = self._fault
             if fault is None or fault.only not in {None, call.name}:
+                return None
+            if not self._counted and not fault.begins_at(call):
                 return None
             self._counted += 1
             is_hit = self._counted in fault.at
