@@ -319,12 +319,13 @@ def outcomes(given: Given) -> Expected:
     outcome = judge(record, CURRENT_PARAMS)
     digest = record_digest(signing_input(record.members))
     body = decision_body(pcs_id=record.pcs_id, record_digest=digest, outcome=outcome)
+    slope = outcome.recomputed_d_hat
     return {
         "status": outcome.status,
         "accepted": outcome.accepted,
         "escalated": outcome.escalated,
         "reasons": [str(reason) for reason in outcome.reasons],
-        "recomputed_D_hat": real(outcome.recomputed_d_hat),
+        "recomputed_D_hat": None if slope is None else real(slope),
         "recomputed_budget": real(outcome.recomputed_budget),
         "params_version": outcome.params_version,
         "decision_body": base64.b64encode(body).decode(),

@@ -18,8 +18,9 @@ from fractal_lba.cli.streams import (
 from fractal_lba.command.usage import epilog
 from fractal_lba.keyfile import load_keyring
 from fractal_lba.protocol import (
-    CURRENT_PARAMS,
+    IN_FORCE,
     JCS_DEPTH_MAX,
+    LEGACY_TENANT,
     RECORD_DEPTH_MAX,
     Authenticated,
     ContractError,
@@ -32,7 +33,7 @@ from fractal_lba.protocol import (
     authenticate,
     canonical,
     format_timestamp,
-    judge,
+    judge_any,
     parse_json,
     parse_timestamp,
     pcs_id,
@@ -124,6 +125,7 @@ def _with_pcs_id(members: dict[str, JsonValue]) -> dict[str, JsonValue]:
     epilog=epilog(
         examples=[
             "fractal-lba verify --keyring keyring.json record.json",
+            "fractal-lba verify --keyring keyring.json --tenant lab old-record.json",
             "fractal-lba verify --keyring keyring.json --at 2026-11-21T06:00:00.000Z record.json",
         ],
         exit_codes={
@@ -140,9 +142,17 @@ def _with_pcs_id(members: dict[str, JsonValue]) -> dict[str, JsonValue]:
     metavar="TIME",
     help="Also require that the key was valid at TIME: YYYY-MM-DDTHH:MM:SS.mmmZ, or now.",
 )
+@click.option(
+    "--tenant",
+    default=LEGACY_TENANT,
+    show_default=True,
+    help="Whose legacy keys a record of version 0.1 is tried with: it names no key.",
+)
 @click.argument("record")
 @click.pass_context
-def verify_command(context: click.Context, keyring_path: Path, at: str | None, record: str) -> None:
+def verify_command(
+    context: click.Context, keyring_path: Path, at: str | None, tenant: str, record: str
+) -> None:
     """Check the structure and the signature of RECORD, and say what a server would decide.
 
     RECORD is a file, or - for standard input. Prints one JSON object: "valid", then tenant, key,
@@ -153,12 +163,16 @@ def verify_command(context: click.Context, keyring_path: Path, at: str | None, r
     Without --at no clock is read and the key's "not_before" and "not_after" are not judged: the
     same record and keyring give the same answer for ever. A server judges them at the time it first
     received the record; give that time (its X-Received-At) to judge as it did.
+
+    A record of version 0.1 has one digest under both names. Most of it is not signed: where the
+    outcome is not accepted a server remembers nothing, and where an unsigned member is at fault it
+    answers unsigned_member_mismatch.
     """
     at_ms = None if at is None else _time(at)
     keyring = open_keyring(keyring_path)
     body = read_input(record, _RECORD_FILE_BYTES_MAX)
     try:
-        found = authenticate(body, keyring)
+        found = authenticate(body, keyring, legacy_tenant=tenant)
     except Refusal as refusal:
         write_json({"valid": False, **_refusal(refusal)})
         context.exit(EXIT_REFUSED)
@@ -190,7 +204,7 @@ def _answer(found: Authenticated) -> dict[str, JsonValue]:
         "pcs_id": found.record.pcs_id,
         "record_digest": found.record_digest,
         "content_digest": found.content_digest,
-        "outcome": _outcome(judge(found.record, CURRENT_PARAMS)),
+        "outcome": _outcome(judge_any(found.record, IN_FORCE)),
     }
 
 

@@ -4,9 +4,15 @@ Pure: no I/O, no clock, no randomness; times and secrets are arguments. ``specs/
 normative text.
 """
 
-from fractal_lba.protocol.authenticate import Authenticated, authenticate, sign_record
+from fractal_lba.protocol.authenticate import (
+    LEGACY_TENANT,
+    Authenticated,
+    authenticate,
+    sign_record,
+)
 from fractal_lba.protocol.canonical import SAFE_INTEGER_MAX, JsonValue, canonical
 from fractal_lba.protocol.derive import Regime, budget, d_hat, regime, rounded, theil_sen_slope
+from fractal_lba.protocol.document import RECORD_BYTES_MAX, SCHEMA
 from fractal_lba.protocol.errors import (
     ContractError,
     CorruptionError,
@@ -22,6 +28,7 @@ from fractal_lba.protocol.errors import (
 from fractal_lba.protocol.identity import content_digest, pcs_id, record_digest, signing_input
 from fractal_lba.protocol.judge import (
     CURRENT_PARAMS,
+    LEGACY_PARAMS,
     PARAMS,
     Outcome,
     Params,
@@ -30,6 +37,14 @@ from fractal_lba.protocol.judge import (
     judge,
 )
 from fractal_lba.protocol.keyring import Alg, Identity, Key, Keyring, Scope, parse_keyring
+from fractal_lba.protocol.legacy_judge import judge_legacy, legacy_d_hat
+from fractal_lba.protocol.legacy_record import (
+    LEGACY_VERSION,
+    LegacyRecord,
+    LegacySigned,
+    parse_legacy_record,
+)
+from fractal_lba.protocol.legacy_signing import legacy_digest, verify_legacy
 from fractal_lba.protocol.merkle import (
     inclusion_proof,
     leaf_hash,
@@ -38,8 +53,6 @@ from fractal_lba.protocol.merkle import (
     verify_inclusion,
 )
 from fractal_lba.protocol.record import (
-    RECORD_BYTES_MAX,
-    SCHEMA,
     VERSION,
     Delivery,
     FaultTolerance,
@@ -60,10 +73,24 @@ from fractal_lba.protocol.signing import (
 from fractal_lba.protocol.strict_base64 import decode_base64, encode_base64
 from fractal_lba.protocol.strict_json import JCS_DEPTH_MAX, RECORD_DEPTH_MAX, parse_json
 from fractal_lba.protocol.timestamps import format_timestamp, parse_timestamp
+from fractal_lba.protocol.versions import (
+    IN_FORCE,
+    AnyRecord,
+    Stored,
+    is_remembered,
+    judge_any,
+    parse_any_record,
+    read_stored,
+    stored_bytes_of,
+)
 
 __all__ = [
     "CURRENT_PARAMS",
+    "IN_FORCE",
     "JCS_DEPTH_MAX",
+    "LEGACY_PARAMS",
+    "LEGACY_TENANT",
+    "LEGACY_VERSION",
     "PARAMS",
     "RECORD_BYTES_MAX",
     "RECORD_DEPTH_MAX",
@@ -71,6 +98,7 @@ __all__ = [
     "SCHEMA",
     "VERSION",
     "Alg",
+    "AnyRecord",
     "Authenticated",
     "ContractError",
     "CorruptionError",
@@ -84,6 +112,8 @@ __all__ = [
     "Key",
     "Keyring",
     "KeyringError",
+    "LegacyRecord",
+    "LegacySigned",
     "LockedError",
     "Outcome",
     "Params",
@@ -94,6 +124,7 @@ __all__ = [
     "RefusalCode",
     "Regime",
     "Scope",
+    "Stored",
     "UnavailableError",
     "authenticate",
     "budget",
@@ -106,14 +137,22 @@ __all__ = [
     "encode_base64",
     "format_timestamp",
     "inclusion_proof",
+    "is_remembered",
     "judge",
+    "judge_any",
+    "judge_legacy",
     "leaf_hash",
+    "legacy_d_hat",
+    "legacy_digest",
     "merkle_root",
+    "parse_any_record",
     "parse_json",
     "parse_keyring",
+    "parse_legacy_record",
     "parse_record",
     "parse_timestamp",
     "pcs_id",
+    "read_stored",
     "record_digest",
     "record_from_members",
     "regime",
@@ -124,9 +163,11 @@ __all__ = [
     "sign_record",
     "signing_input",
     "stored_bytes",
+    "stored_bytes_of",
     "theil_sen_slope",
     "verify_consistency",
     "verify_ed25519",
     "verify_hmac",
     "verify_inclusion",
+    "verify_legacy",
 ]

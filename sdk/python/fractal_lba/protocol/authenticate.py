@@ -5,15 +5,17 @@ take the pcs_id of an honest one. A key's validity in time is judged where the t
 known, and only for what is not a repeat.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import assert_never
+from typing import Final, assert_never
 
 from fractal_lba.protocol.canonical import JsonValue
 from fractal_lba.protocol.errors import ContractError, Refusal, RefusalCode
 from fractal_lba.protocol.identity import content_digest, record_digest, signing_input
 from fractal_lba.protocol.keyring import Alg, Key, Keyring
-from fractal_lba.protocol.record import Record, parse_record, record_from_members
+from fractal_lba.protocol.legacy_record import LegacyRecord
+from fractal_lba.protocol.legacy_signing import legacy_digest, verify_legacy
+from fractal_lba.protocol.record import Record, record_from_members
 from fractal_lba.protocol.signing import (
     ED25519_SIGNATURE_BYTES,
     HMAC_SHA256_BYTES,
@@ -23,6 +25,10 @@ from fractal_lba.protocol.signing import (
     verify_hmac,
 )
 from fractal_lba.protocol.strict_base64 import encode_base64
+from fractal_lba.protocol.versions import AnyRecord, parse_any_record
+
+LEGACY_TENANT: Final = "default"
+"""Whose keys a record of version 0.1 is tried with where its sender names no tenant."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,24 +38,44 @@ class Authenticated:
     Attributes:
         tenant: whose record it is: the tenant of the key.
         record_digest: SHA-256 of the signing input, hex.
-        content_digest: SHA-256 of what it says of its window, hex.
+        content_digest: SHA-256 of what it says of its window, hex; the record digest again for
+            version 0.1.
     """
 
-    record: Record
+    record: AnyRecord
     key: Key
     tenant: str
     record_digest: str
     content_digest: str
 
 
-def authenticate(body: bytes, keyring: Keyring) -> Authenticated:
+def authenticate(
+    body: bytes, keyring: Keyring, *, legacy_tenant: str | None = None
+) -> Authenticated:
     """Return the record a body holds, with the key that verified it.
 
+    Args:
+        body: As sent.
+        keyring: Whose keys are known.
+        legacy_tenant: Whose legacy keys a record of version 0.1 is tried with, since it names
+            none; anyone's word. None takes no record of that version.
+
     Raises:
-        Refusal: As `parse_record`, then ``unknown_key``, ``signature_missing``,
+        Refusal: As `parse_any_record`, then ``unknown_key``, ``signature_missing``,
             ``signature_invalid``, in this order.
     """
-    record = parse_record(body)
+    record = parse_any_record(body, accepts_legacy=legacy_tenant is not None)
+    match record:
+        case Record():
+            return _authenticated(record, keyring)
+        case LegacyRecord():
+            assert legacy_tenant is not None  # noqa: S101  # none would not have been parsed
+            return _authenticated_legacy(record, keyring.legacy_keys(legacy_tenant))
+        case _:
+            assert_never(record)
+
+
+def _authenticated(record: Record, keyring: Keyring) -> Authenticated:
     key = keyring.key(record.kid)
     if key is None:
         message = "kid: expected a key of the ring, got another"
@@ -66,6 +92,27 @@ def authenticate(body: bytes, keyring: Keyring) -> Authenticated:
         record_digest=record_digest(signed),
         content_digest=content_digest(record.members),
     )
+
+
+def _authenticated_legacy(record: LegacyRecord, keys: Sequence[Key]) -> Authenticated:
+    if not keys:
+        message = "X-Tenant-Id: expected a tenant with a key for version 0.1, got another"
+        raise Refusal(RefusalCode.UNKNOWN_KEY, "no_legacy_key", message)
+    _require_signature(record.signature)
+    if len(record.signature) not in {_SIGNATURE_BYTES[key.alg] for key in keys}:
+        message = f"sig: expected the length of a key's, got {len(record.signature)} bytes"
+        raise Refusal(RefusalCode.SIGNATURE_INVALID, "signature_length", message, member="sig")
+    for key in keys:
+        if verify_legacy(key, record.signed, record.signature):
+            digest = legacy_digest(record.signed)
+            return Authenticated(
+                record=record,
+                key=key,
+                tenant=key.tenant,
+                record_digest=digest,
+                content_digest=digest,
+            )
+    raise _mismatch()
 
 
 def sign_record(members: Mapping[str, JsonValue], key: Key) -> Record:
@@ -92,22 +139,35 @@ def sign_record(members: Mapping[str, JsonValue], key: Key) -> Record:
     return record_from_members({**record.members, "sig": encode_base64(signature)})
 
 
+_SIGNATURE_BYTES: Final = {
+    Alg.HMAC_SHA256: HMAC_SHA256_BYTES,
+    Alg.ED25519: ED25519_SIGNATURE_BYTES,
+}
+
+
 def _check_signature(signature: bytes, key: Key, signed: bytes) -> None:
-    if not signature:
-        message = "sig: expected one, got none"
-        raise Refusal(RefusalCode.SIGNATURE_MISSING, "signature_missing", message, member="sig")
-    match key.alg:
-        case Alg.HMAC_SHA256:
-            length = HMAC_SHA256_BYTES
-            holds = key.secret is not None and verify_hmac(key.secret, signed, signature)
-        case Alg.ED25519:
-            length = ED25519_SIGNATURE_BYTES
-            holds = key.public is not None and verify_ed25519(key.public, signed, signature)
-        case _:
-            assert_never(key.alg)
+    _require_signature(signature)
+    length = _SIGNATURE_BYTES[key.alg]
     if len(signature) != length:
         message = f"sig: expected {length} bytes for this key, got {len(signature)}"
         raise Refusal(RefusalCode.SIGNATURE_INVALID, "signature_length", message, member="sig")
+    match key.alg:
+        case Alg.HMAC_SHA256:
+            holds = key.secret is not None and verify_hmac(key.secret, signed, signature)
+        case Alg.ED25519:
+            holds = key.public is not None and verify_ed25519(key.public, signed, signature)
+        case _:
+            assert_never(key.alg)
     if not holds:
-        message = "sig: expected this key's signature of the record, got another"
-        raise Refusal(RefusalCode.SIGNATURE_INVALID, "signature_mismatch", message, member="sig")
+        raise _mismatch()
+
+
+def _require_signature(signature: bytes) -> None:
+    if not signature:
+        message = "sig: expected one, got none"
+        raise Refusal(RefusalCode.SIGNATURE_MISSING, "signature_missing", message, member="sig")
+
+
+def _mismatch() -> Refusal:
+    message = "sig: expected this key's signature of the record, got another"
+    return Refusal(RefusalCode.SIGNATURE_INVALID, "signature_mismatch", message, member="sig")

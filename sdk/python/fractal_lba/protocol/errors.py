@@ -42,6 +42,7 @@ class RefusalCode(StrEnum):
     KEY_NOT_VALID_NOW = "key_not_valid_now"
     TENANT_MISMATCH = "tenant_mismatch"
     BEYOND_HORIZON = "beyond_horizon"
+    UNSIGNED_MEMBER_MISMATCH = "unsigned_member_mismatch"
 
 
 class Refusal(ContractError):  # noqa: N818  # the domain's word for it

@@ -21,6 +21,8 @@ class Reason(StrEnum):
 
     D_HAT_MISMATCH = "d_hat_mismatch"
     N_J_INCONSISTENT = "n_j_inconsistent"
+    COH_STAR_BOUNDS = "coh_star_bounds"
+    R_BOUNDS = "r_bounds"
     REGIME_MISMATCH = "regime_mismatch"
     BUDGET_DEVIATION = "budget_deviation"
     DEGRADED = "degraded"
@@ -45,7 +47,12 @@ class Params:
 
 
 CURRENT_PARAMS: Final = Params(version="1", tol_d=1e-6, tol_budget=1e-6)
-PARAMS: Final[Mapping[str, Params]] = MappingProxyType({CURRENT_PARAMS.version: CURRENT_PARAMS})
+LEGACY_PARAMS: Final = Params(version="legacy/1", tol_d=0.15, tol_budget=0.01)
+"""What records of version 0.1 are judged by."""
+
+PARAMS: Final[Mapping[str, Params]] = MappingProxyType(
+    {params.version: params for params in (CURRENT_PARAMS, LEGACY_PARAMS)}
+)
 """Every parameter set that ever judged, by version."""
 
 
@@ -57,12 +64,13 @@ class Outcome:
         accepted: no check failed that says the record contradicts itself.
         escalated: accepted, but someone should look.
         reasons: every failed check, in the order of `Reason`.
+        recomputed_d_hat: none for version 0.1, whose answer must not say what is not signed.
     """
 
     accepted: bool
     escalated: bool
     reasons: tuple[Reason, ...]
-    recomputed_d_hat: float
+    recomputed_d_hat: float | None
     recomputed_budget: float
     params_version: str
 
@@ -84,12 +92,12 @@ def judge(record: Record, params: Params) -> Outcome:
     recomputed_budget = budget(record.d_hat, record.coh_star, record.r)
     failed = {
         Reason.D_HAT_MISMATCH: abs(recomputed_d_hat - record.d_hat) > params.tol_d,
-        Reason.N_J_INCONSISTENT: not _is_consistent(record.n_j),
+        Reason.N_J_INCONSISTENT: not is_consistent(record.n_j),
         Reason.REGIME_MISMATCH: regime(record.d_hat, record.coh_star) is not record.regime,
         Reason.BUDGET_DEVIATION: abs(recomputed_budget - record.budget) > params.tol_budget,
         Reason.DEGRADED: record.ft.degraded,
     }
-    reasons = tuple(reason for reason in Reason if failed[reason])
+    reasons = listed(failed)
     accepted = _NOT_ACCEPTED.isdisjoint(reasons)
     return Outcome(
         accepted=accepted,
@@ -101,7 +109,12 @@ def judge(record: Record, params: Params) -> Outcome:
     )
 
 
-def _is_consistent(n_j: Mapping[int, int]) -> bool:
+def listed(failed: Mapping[Reason, bool]) -> tuple[Reason, ...]:
+    """Return the checks that failed, in the order an outcome lists them."""
+    return tuple(reason for reason in Reason if failed.get(reason))
+
+
+def is_consistent(n_j: Mapping[int, int]) -> bool:
     """Return whether the counts can come from points in a cube at all.
 
     A grid refines another when its scale is a multiple, and then occupies no fewer cells. The rule

@@ -7,6 +7,7 @@ since an operator may well have put a secret where a name belongs.
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -26,6 +27,9 @@ from fractal_lba.protocol.strict_json import RECORD_DEPTH_MAX, parse_json
 from fractal_lba.protocol.timestamps import parse_timestamp
 
 HMAC_SECRET_BYTES_MIN: Final = 32
+
+LEGACY_KEYS_MAX: Final = 8
+"""Of one tenant: a record of version 0.1 names no key, and a forged one is tried with all."""
 
 TENANT: Final = KID  # a tenant is named like a key
 _SHA256_HEX: Final = re.compile(r"[0-9a-f]{64}")
@@ -101,6 +105,18 @@ class Keyring:
     keys: Mapping[str, Key]
     tokens: Mapping[bytes, Identity] = field(repr=False)
     certificates: Mapping[bytes, Identity] = field(default_factory=dict, repr=False)
+    _legacy_keys: Mapping[str, tuple[Key, ...]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:  # noqa: D105 - sorts the keys once, not for every record
+        legacy_keys: dict[str, tuple[Key, ...]] = {}
+        for key in self.keys.values():
+            if key.legacy:
+                legacy_keys[key.tenant] = (*legacy_keys.get(key.tenant, ()), key)
+        object.__setattr__(self, "_legacy_keys", legacy_keys)
+
+    def legacy_keys(self, tenant: str) -> tuple[Key, ...]:
+        """Return the keys a tenant's records of version 0.1 are tried with, in the file's order."""
+        return self._legacy_keys.get(tenant, ())
 
     def key(self, kid: str) -> Key | None:
         """Return the key of that name."""
@@ -144,11 +160,17 @@ def parse_keyring(data: bytes, resolve: Callable[[str], bytes]) -> Keyring:
     certificates = _identities(top, "certificates")
     top.finish()
     keys: dict[str, Key] = {}
+    legacy_counts: Counter[str] = Counter()
     for index, entry in enumerate(key_entries):
         key = _key(_Entry(entry, f"keys[{index}]"), resolve)
         if key.kid in keys:
             raise KeyringError(f'keys[{index}] kid: expected each once, got "{key.kid}" again')
         keys[key.kid] = key
+        legacy_counts[key.tenant] += key.legacy
+        if legacy_counts[key.tenant] > LEGACY_KEYS_MAX:
+            raise KeyringError(
+                f"keys[{index}] legacy: expected at most {LEGACY_KEYS_MAX} of a tenant, got more"
+            )
     return Keyring(keys=MappingProxyType(keys), tokens=tokens, certificates=certificates)
 
 

@@ -18,17 +18,11 @@ import msgspec
 from fractal_lba.protocol import structure
 from fractal_lba.protocol.canonical import SAFE_INTEGER_MAX, JsonValue, canonical, without
 from fractal_lba.protocol.derive import Regime
-from fractal_lba.protocol.errors import ContractError, Refusal, RefusalCode
+from fractal_lba.protocol.document import SCHEMA, read_document, require_version
 from fractal_lba.protocol.identity import pcs_id
-from fractal_lba.protocol.strict_base64 import decode_base64
-from fractal_lba.protocol.strict_json import RECORD_DEPTH_MAX, parse_json
-from fractal_lba.protocol.structure import MISSING
+from fractal_lba.protocol.structure import HASH, MISSING
 
-SCHEMA: Final = "fractal-lba-kakeya"
 VERSION: Final = "1.0"
-
-RECORD_BYTES_MAX: Final = 65_536
-"""A body as sent; the longest canonical record needs less than half of it."""
 
 ROWS_MIN: Final = 3
 ROWS_MAX: Final = 65_536
@@ -37,9 +31,7 @@ SCALES_MIN: Final = 2
 SCALES_MAX: Final = 10
 SCALE_MIN: Final = 2
 SCALE_MAX: Final = 1_024
-SIGNATURE_BYTES: Final = (32, 64)
 
-_HASH: Final = re.compile(r"[0-9a-f]{64}")
 _SHARD_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _META_NAME: Final = re.compile(r"[a-z0-9_.]{1,64}")
 KID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -151,10 +143,9 @@ def parse_record(body: bytes) -> Record:
         Refusal: ``too_large``, ``bad_encoding``, ``malformed_json``, ``unsupported_version``,
             ``invalid_record`` with the member, or ``pcs_id_mismatch``, in this order.
     """
-    if len(body) > RECORD_BYTES_MAX:
-        message = f"record: expected at most {RECORD_BYTES_MAX} bytes, got {len(body)}"
-        raise Refusal(RefusalCode.TOO_LARGE, "record_too_large", message)
-    return _record(parse_json(body, depth_max=RECORD_DEPTH_MAX))
+    document = read_document(body)
+    require_version(document, (VERSION,))
+    return record_of(document)
 
 
 def record_from_members(members: Mapping[str, JsonValue]) -> Record:
@@ -178,21 +169,21 @@ def sent_bytes(record: Record, delivery: Delivery) -> bytes:
     return canonical({**record.members, "delivery": unsigned})
 
 
-def _record(value: JsonValue) -> Record:
-    if not isinstance(value, dict):
-        message = "record: expected an object, got another value"
-        raise Refusal(RefusalCode.INVALID_RECORD, "not_an_object", message)
-    members: dict[str, JsonValue] = value
+def record_of(members: dict[str, JsonValue]) -> Record:
+    """Return the record a document of this version holds.
+
+    Raises:
+        Refusal: ``invalid_record`` with the member, or ``pcs_id_mismatch``, in this order.
+    """
     get = members.get
-    _check_version(get("version", MISSING))
-    # From here on in the order of the table: keyword arguments are evaluated as they stand.
+    # In the order of the table: keyword arguments are evaluated as they stand.
     record = Record(
         members=members,
         schema=structure.require_one_of(get("schema", MISSING), "schema", (SCHEMA,)),
         version=VERSION,
         kid=structure.require_match(get("kid", MISSING), "kid", KID),
-        pcs_id=structure.require_match(get("pcs_id", MISSING), "pcs_id", _HASH),
-        merkle_root=structure.require_match(get("merkle_root", MISSING), "merkle_root", _HASH),
+        pcs_id=structure.require_match(get("pcs_id", MISSING), "pcs_id", HASH),
+        merkle_root=structure.require_match(get("merkle_root", MISSING), "merkle_root", HASH),
         epoch=structure.require_integer(get("epoch", MISSING), "epoch", 0, SAFE_INTEGER_MAX),
         shard_id=structure.require_match(get("shard_id", MISSING), "shard_id", _SHARD_ID),
         created_at_ms=structure.require_timestamp(get("created_at", MISSING), "created_at"),
@@ -212,23 +203,13 @@ def _record(value: JsonValue) -> Record:
         ft=_ft(get("ft", MISSING)),
         meta=_meta(get("meta", MISSING)),
         delivery=_delivery(get("delivery", MISSING)),
-        signature=_signature(get("sig", MISSING)),
+        signature=structure.require_signature(get("sig", MISSING)),
     )
     structure.refuse_unknown(members, _MEMBERS)
-    if record.pcs_id != pcs_id(record.merkle_root, record.epoch, record.shard_id):
-        message = "pcs_id: expected the hash of merkle_root, epoch and shard_id, got another"
-        raise Refusal(RefusalCode.PCS_ID_MISMATCH, "pcs_id_mismatch", message, member="pcs_id")
+    structure.require_own_id(
+        record.pcs_id, pcs_id(record.merkle_root, record.epoch, record.shard_id)
+    )
     return record
-
-
-def _check_version(value: object) -> None:
-    if type(value) is not str:
-        structure.refuse_type(value, "version", "a string")
-    if value != VERSION:
-        message = f"version: expected {VERSION}, got another"
-        raise Refusal(
-            RefusalCode.UNSUPPORTED_VERSION, "unsupported_version", message, member="version"
-        )
 
 
 def _columns(value: object, profile: JsonValue) -> int:
@@ -334,17 +315,3 @@ def _delivery(value: object) -> Delivery | None:
 def _timestamp_text(value: object, member: str) -> str:
     structure.require_timestamp(value, member)
     return cast("str", value)
-
-
-def _signature(value: object) -> bytes:
-    if value is MISSING or value == "":
-        return b""
-    if type(value) is not str:
-        structure.refuse_type(value, "sig", "a string")
-    try:
-        signature = decode_base64(value)
-    except ContractError:
-        structure.refuse("not_base64", "sig", "standard base64 with padding", "another text")
-    if len(signature) not in SIGNATURE_BYTES:
-        structure.refuse("wrong_length", "sig", "32 or 64 bytes", str(len(signature)))
-    return signature

@@ -10,12 +10,16 @@ from typing import Final, NoReturn, TypeAlias
 
 from fractal_lba.protocol.canonical import SAFE_INTEGER_MAX
 from fractal_lba.protocol.errors import ContractError, Refusal, RefusalCode
+from fractal_lba.protocol.strict_base64 import decode_base64
 from fractal_lba.protocol.timestamps import parse_timestamp
 
 Value: TypeAlias = object
 """What a member holds after parsing, or `MISSING`."""
 
 MISSING: Final = object()
+
+HASH: Final = re.compile(r"[0-9a-f]{64}")
+SIGNATURE_BYTES: Final = (32, 64)
 
 _TAME_NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -110,6 +114,28 @@ def require_timestamp(value: Value, member: str) -> int:
         return parse_timestamp(value)
     except ContractError:
         refuse("wrong_format", member, "YYYY-MM-DDTHH:MM:SS.mmmZ from 1970 on", "another text")
+
+
+def require_signature(value: Value) -> bytes:
+    """Return the bytes of ``sig``, none where it is absent or empty: that is refused later."""
+    if value is MISSING or value == "":
+        return b""
+    if type(value) is not str:
+        refuse_type(value, "sig", "a string")
+    try:
+        signature = decode_base64(value)
+    except ContractError:
+        refuse("not_base64", "sig", "standard base64 with padding", "another text")
+    if len(signature) not in SIGNATURE_BYTES:
+        refuse("wrong_length", "sig", "32 or 64 bytes", str(len(signature)))
+    return signature
+
+
+def require_own_id(pcs_id: str, own: str) -> None:
+    """Refuse a ``pcs_id`` that is not the one its record must have."""
+    if pcs_id != own:
+        message = "pcs_id: expected the hash of merkle_root, epoch and shard_id, got another"
+        raise Refusal(RefusalCode.PCS_ID_MISMATCH, "pcs_id_mismatch", message, member="pcs_id")
 
 
 def require_array(value: Value, member: str, least: int, most: int) -> list[object]:
