@@ -14,7 +14,7 @@ from typing import Final
 
 import pytest
 from tests.support.failing_disk import Effect
-from tests.support.faulty_server import EXIT_FAILED, Fault, FaultyServer, check_here
+from tests.support.faulty_server import EXIT_FAILED, Fault, FaultyServer, check_here, until_idle
 from tests.support.load import Load, check, conflict_of, forged_of, id_of, record_of
 from tests.support.server_process import Folder, NotStartedError, ServerProcess, until, until_ready
 
@@ -196,13 +196,6 @@ def ended_badly(tmp_path_factory: pytest.TempPathFactory) -> tuple[Folder, Load]
     assert report.torn_bytes > 0
     assert list(folder.data.rglob("inbox-0/*.cut"))
     return folder, load
-
-
-def until_idle(server: FaultyServer) -> None:
-    """Return once nothing more is written by itself."""
-    seen = -1
-    while seen != (seen := len(server.calls())):
-        time.sleep(0.3)
 
 
 KINDS_OF_END: Final = {

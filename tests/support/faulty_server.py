@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -188,6 +189,13 @@ class FaultyServer(ServerProcess):
     def _receive(self) -> Any:  # noqa: ANN401 - what was asked for
         assert self._pipe.poll(_TIMEOUT_S), "the server hangs"
         return self._pipe.recv()
+
+
+def until_idle(server: FaultyServer) -> None:
+    """Return once nothing more is written by itself."""
+    seen = -1
+    while seen != (seen := len(server.calls())):
+        time.sleep(0.3)
 
 
 def check_here(folder: Folder) -> Report:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from fractal_lba.keyfile import load_keyring
 from fractal_lba.protocol.judge import CURRENT_PARAMS, Params
+from fractal_lba.protocol.record import VERSION
+from fractal_lba.protocol.versions import IN_FORCE
 from fractal_lba.server.config import (
     Settings,
     policies,
@@ -57,7 +59,7 @@ class Server:
         settings: Checked.
         base: The folder that paths in the settings are relative to.
         disk: Where logs are written.
-        params: What new records are judged by.
+        params: What new records of the current version are judged by.
         clock: Nanoseconds since 1970, read at each body's receipt.
     """
 
@@ -114,17 +116,19 @@ class Server:
             paths = _tls_paths(settings, self._base)
             tls = None if paths is None else TlsFiles(paths, meter=self._metrics)
             inbox, shard = await self._open_logs(data, shards, stack, accept_loss=accept_loss)
+            asked = policies(settings)
             decider = Decider(
                 shard,
-                params=self._params,
+                params={**IN_FORCE, VERSION: self._params},
                 region=settings.region,
-                policies=policies(settings),
-                quotas=Quotas(shard, policies=policies(settings), monotonic=time.monotonic_ns),
+                policies=asked,
+                quotas=Quotas(shard, policies=asked, monotonic=time.monotonic_ns),
             )
             intake = Intake(
                 inbox=inbox,
                 decider=decider,
                 keyring=keyring.current,
+                policies=asked,
                 clock=self._clock,
                 meter=self._metrics,
                 bounds=self._bounds(),

@@ -52,6 +52,7 @@ STATUS_OF: dict[str, int] = {
     RefusalCode.KEY_NOT_VALID_NOW: 401,
     RefusalCode.TENANT_MISMATCH: 403,
     RefusalCode.BEYOND_HORIZON: 410,
+    RefusalCode.UNSIGNED_MEMBER_MISMATCH: 422,
     ServerCode.UNAUTHENTICATED: 401,
     ServerCode.FORBIDDEN: 403,
     ServerCode.NOT_FOUND: 404,

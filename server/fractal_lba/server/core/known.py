@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 from fractal_lba.protocol.authenticate import Authenticated
 from fractal_lba.protocol.errors import Refusal, RefusalCode
+from fractal_lba.protocol.timestamps import format_timestamp
+from fractal_lba.protocol.versions import created_at_ms
 from fractal_lba.server.core.listing import ESCALATED_STATUS, Summary
 
 CONFLICTS_KEPT_MAX = 8
@@ -26,7 +28,7 @@ class RecordKey(NamedTuple):
     pcs_id: str
 
 
-_FAMILIES = {"1.0": "1.x"}
+_FAMILIES = {"1.0": "1.x", "0.1": "0.1"}
 
 
 def family_of(version: str) -> str | None:
@@ -115,8 +117,8 @@ def admit_new(authenticated: Authenticated, *, received_ns: int, horizon_days: i
     """Refuse a new record that came too late, for its key or for the tenant's horizon.
 
     Judged at the time the body was first received, so that a recovery hours later answers the same.
-    Not asked of a
-    repeat: a lost answer can still be fetched.
+    Not asked of a repeat: a lost answer can still be fetched. A record of version 0.1 signs no time
+    and is within every horizon.
 
     Raises:
         Refusal: ``key_not_valid_now`` or ``beyond_horizon``; nothing is remembered.
@@ -130,13 +132,14 @@ def admit_new(authenticated: Authenticated, *, received_ns: int, horizon_days: i
             member="kid",
             message=f"kid: expected a key that is valid at receipt, got {key.kid} outside its time",
         )
-    if authenticated.record.created_at_ms + horizon_days * _MS_PER_DAY < received_ms:
+    created_ms = created_at_ms(authenticated.record)
+    if created_ms is not None and created_ms + horizon_days * _MS_PER_DAY < received_ms:
         raise Refusal(
             RefusalCode.BEYOND_HORIZON,
             reason="beyond_horizon",
             member="created_at",
             message=(
                 f"created_at: expected at most {horizon_days} days before receipt,"
-                f" got {authenticated.record.members['created_at']}"
+                f" got {format_timestamp(created_ms)}"
             ),
         )

@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+from fractal_lba.protocol.derive import regime
 from fractal_lba.protocol.errors import CorruptionError
 from fractal_lba.protocol.undecodable import UNDECODABLE
 
@@ -40,7 +41,7 @@ REGIMES = ("sticky", "mixed", "non_sticky")
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """The members of a record that a listing shows and asks for."""
+    """What a listing shows of a record and asks for."""
 
     version: str
     shard_id: str
@@ -48,7 +49,16 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     regime: str
 
 
-_SUMMARIES = msgspec.json.Decoder(Summary)
+class _Members(msgspec.Struct, frozen=True, kw_only=True):
+    version: str
+    shard_id: str
+    epoch: int
+    D_hat: float
+    coh_star: float
+    regime: str | None = None
+
+
+_MEMBERS = msgspec.json.Decoder(_Members)
 
 
 def summary_of(record: bytes) -> Summary:
@@ -58,9 +68,16 @@ def summary_of(record: bytes) -> Summary:
         CorruptionError: The bytes are no record that was ever decided.
     """
     try:
-        return _SUMMARIES.decode(record)
+        members = _MEMBERS.decode(record)
     except UNDECODABLE as error:
         raise CorruptionError("ledger entry: expected a record, got something else") from error
+    return Summary(
+        version=members.version,
+        shard_id=members.shard_id,
+        epoch=members.epoch,
+        # Version 0.1 does not sign its regime, so it is not kept; an accepted one is this.
+        regime=members.regime or str(regime(members.D_hat, members.coh_star)),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import msgspec
 
+from fractal_lba.protocol.document import RECORD_BYTES_MAX
 from fractal_lba.protocol.errors import Refusal, RefusalCode
-from fractal_lba.protocol.record import RECORD_BYTES_MAX
 from fractal_lba.server.core.answer import (
     Answer,
     body_too_large,

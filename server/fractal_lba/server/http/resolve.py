@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import msgspec
 from aiohttp import web
 
+from fractal_lba.protocol.document import RECORD_BYTES_MAX
 from fractal_lba.protocol.errors import ContractError, DurabilityError, UnavailableError
 from fractal_lba.protocol.keyring import Keyring, Scope
-from fractal_lba.protocol.record import RECORD_BYTES_MAX
 from fractal_lba.protocol.strict_json import parse_json
 from fractal_lba.server.core.answer import Answer, ServerCode, problem, timestamp
 from fractal_lba.server.core.known import RESOLUTIONS_KEPT_MAX, RecordKey, family_of

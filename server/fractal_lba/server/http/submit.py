@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
+from fractal_lba.protocol.document import RECORD_BYTES_MAX
 from fractal_lba.protocol.keyring import TENANT, Keyring, Scope
-from fractal_lba.protocol.record import RECORD_BYTES_MAX
 from fractal_lba.server.core.answer import Answer, ServerCode, problem
 from fractal_lba.server.core.inbox_frame import Received
 from fractal_lba.server.http.admit import Admission
@@ -83,7 +83,8 @@ def tenant_header(request: web.Request) -> str | None:
 
 
 def _unsupported_media(request: web.Request) -> Answer | None:
-    if request.content_type != "application/json":
+    # Old agents say nothing of their type; whoever says something must say the right thing.
+    if "Content-Type" in request.headers and request.content_type != "application/json":
         return problem(
             ServerCode.UNSUPPORTED_MEDIA_TYPE,
             "Content-Type: expected application/json, got another",

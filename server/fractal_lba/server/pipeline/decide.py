@@ -6,7 +6,7 @@ bodies cannot both be first.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import assert_never
 
@@ -17,8 +17,8 @@ from fractal_lba.protocol.errors import (
     FractalError,
     UnavailableError,
 )
-from fractal_lba.protocol.judge import Params, decision_body, judge
-from fractal_lba.protocol.record import stored_bytes
+from fractal_lba.protocol.judge import Params, decision_body
+from fractal_lba.protocol.versions import is_remembered, judge_any, stored_bytes_of
 from fractal_lba.server.core.answer import Answer, conflicting
 from fractal_lba.server.core.entry import Conflict, Decision
 from fractal_lba.server.core.known import Known, RecordKey, Standing, admit_new, key_of, standing
@@ -33,14 +33,21 @@ class Decider:
 
     Args:
         shard: Where decisions are kept.
-        params: What new records are judged by; what was decided is never judged again.
+        params: What new records of each version are judged by; what was decided is never judged
+            again.
         region: Kept with each decision.
         policies: What is asked of each tenant.
         quotas: What each tenant may still send.
     """
 
     def __init__(
-        self, shard: Shard, *, params: Params, region: str, policies: Policies, quotas: Quotas
+        self,
+        shard: Shard,
+        *,
+        params: Mapping[str, Params],
+        region: str,
+        policies: Policies,
+        quotas: Quotas,
     ) -> None:
         self._shard = shard
         self._params = params
@@ -60,7 +67,8 @@ class Decider:
             is_recovered: Whether the body was left open then, and is settled only now.
 
         Raises:
-            Refusal: A new record that came too late; nothing is remembered.
+            Refusal: A new record that came too late, or a copy of one of version 0.1 that something
+                unsigned spoils; nothing is remembered.
             UnavailableError: Too much is under way; nothing was decided.
             DurabilityError: The ledger failed; the record may or may not have been decided.
         """
@@ -98,7 +106,13 @@ class Decider:
     ) -> Answer:
         policy = self._policies.of(key.tenant)
         admit_new(authenticated, received_ns=received_ns, horizon_days=policy.horizon_days)
-        outcome = judge(authenticated.record, self._params)
+        outcome = judge_any(authenticated.record, self._params)
+        answer = decision_body(
+            pcs_id=key.pcs_id, record_digest=authenticated.record_digest, outcome=outcome
+        )
+        # Not charged either: whoever relays an old record could spend its tenant's quota on copies.
+        if not is_remembered(authenticated.record, outcome):
+            return Answer(status=outcome.status, body=answer, received_ns=received_ns)
         decision = Decision(
             tenant=key.tenant,
             family=key.family,
@@ -109,10 +123,8 @@ class Decider:
             params_version=outcome.params_version,
             region=self._region,
             status=outcome.status,
-            answer=decision_body(
-                pcs_id=key.pcs_id, record_digest=authenticated.record_digest, outcome=outcome
-            ),
-            record=stored_bytes(authenticated.record),
+            answer=answer,
+            record=stored_bytes_of(authenticated.record),
         )
         charge = usage_of(decision)
         over = self._quotas.refuse(
@@ -137,7 +149,7 @@ class Decider:
             record_digest=authenticated.record_digest,
             content_digest=authenticated.content_digest,
             kid=authenticated.key.kid,
-            record=stored_bytes(authenticated.record),
+            record=stored_bytes_of(authenticated.record),
         )
         async with self._occupy(key):
             await self._shard.append(key, evidence, received_ns=received_ns)

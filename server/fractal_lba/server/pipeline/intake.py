@@ -6,7 +6,7 @@ One written order for live bodies and for those a crash left.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from fractal_lba.protocol.authenticate import Authenticated, authenticate
+from fractal_lba.protocol.authenticate import LEGACY_TENANT, Authenticated, authenticate
 from fractal_lba.protocol.errors import (
     CorruptionError,
     DurabilityError,
@@ -18,6 +18,7 @@ from fractal_lba.protocol.errors import (
 from fractal_lba.protocol.keyring import Keyring
 from fractal_lba.server.core.answer import Answer, ServerCode, problem, refused
 from fractal_lba.server.core.inbox_frame import Received
+from fractal_lba.server.core.tenant_policy import Policies
 from fractal_lba.server.pipeline.decide import Decider
 from fractal_lba.server.ports import Clock, Inbox, InboxFrame, Meter
 from fractal_lba.wal.group_commit import Bounds, GroupCommit
@@ -46,6 +47,7 @@ class Intake:
         inbox: Where a body is before it is parsed.
         decider: Who decides what verified.
         keyring: Returns the ring of this moment.
+        policies: Which tenants may send version 0.1.
         clock: Nanoseconds since 1970; read once for each body, at its receipt.
         meter: Counts.
         bounds: Of the verification thread's batches and queue.
@@ -57,6 +59,7 @@ class Intake:
         inbox: Inbox,
         decider: Decider,
         keyring: Callable[[], Keyring],
+        policies: Policies,
         clock: Clock,
         meter: Meter,
         bounds: Bounds,
@@ -64,9 +67,10 @@ class Intake:
         self._inbox = inbox
         self._decider = decider
         self._keyring = keyring
+        self._policies = policies
         self._clock = clock
         self._meter = meter
-        self._verify: GroupCommit[bytes, Authenticated] = GroupCommit(
+        self._verify: GroupCommit[tuple[bytes, Received], Authenticated] = GroupCommit(
             "verify", self._authenticate_all, bounds=bounds
         )
 
@@ -98,7 +102,7 @@ class Intake:
         """
         verified: Authenticated | Exception
         try:
-            verified = await self._verify.submit(frame.body, size=len(frame.body))
+            verified = await self._verify.submit((frame.body, frame.received), size=len(frame.body))
         except FractalError as error:
             verified = error
         settled = await self.conclude(verified, frame, is_recovered=is_recovered)
@@ -109,10 +113,12 @@ class Intake:
         return settled
 
     async def verify(
-        self, bodies: Sequence[bytes], _frame: InboxFrame
+        self, bodies: Sequence[bytes], frame: InboxFrame
     ) -> list[Authenticated | Exception]:
         """Authenticate parts of a logged body, as one piece of work between two batches."""
-        return await self._verify.call(lambda: self._authenticate_all(bodies))
+        return await self._verify.call(
+            lambda: self._authenticate_all([(body, frame.received) for body in bodies])
+        )
 
     async def conclude(
         self, verified: Authenticated | Exception, frame: InboxFrame, *, is_recovered: bool
@@ -164,15 +170,23 @@ class Intake:
             answer, is_over = _unavailable(error), False
         return Settled(answer=answer, is_over=is_over, tenant=tenant, pcs_id=pcs_id)
 
-    def _authenticate_all(self, bodies: Sequence[bytes]) -> list[Authenticated | Exception]:
+    def _authenticate_all(
+        self, bodies: Sequence[tuple[bytes, Received]]
+    ) -> list[Authenticated | Exception]:
         keyring = self._keyring()
         results: list[Authenticated | Exception] = []
-        for body in bodies:
+        for body, received in bodies:
             try:
-                results.append(authenticate(body, keyring))
+                tenant = self._legacy_tenant(received)
+                results.append(authenticate(body, keyring, legacy_tenant=tenant))
             except Exception as error:  # noqa: BLE001 - raised to the one whose body it is, not to the whole batch
                 results.append(error)
         return results
+
+    def _legacy_tenant(self, received: Received) -> str | None:
+        """Return whose keys a record of version 0.1 is tried with; none where it is not taken."""
+        tenant = received.tenant_header or LEGACY_TENANT
+        return tenant if self._policies.of(tenant).accepts_legacy else None
 
 
 def _agree_on_tenant(authenticated: Authenticated, received: Received) -> None:

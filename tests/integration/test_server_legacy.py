@@ -1,0 +1,382 @@
+"""Old agents: records of version 0.1 through the real server, and a relay that spoils them."""
+
+import http.client
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from tests.oracle import legacy as oracle
+from tests.oracle.canonical_json import canonical_bytes
+from tests.support.failing_disk import Effect
+from tests.support.faulty_server import Fault, FaultyServer, check_here, until_idle
+from tests.support.legacy import OLD, OLD_ED25519, OLD_LAB, LegacySigner, body, members, signed
+from tests.support.server_process import Folder, Reply, ServerProcess
+from tests.support.signed import ACME, ACME_NEXT, GLOBEX
+from tests.support.signed import body as current_body
+from tests.support.vectors import folder as vectors
+from tests.support.wire import Wire, request
+
+LATE = LegacySigner("late", "late-1", b"late", not_after="2020-01-01T00:00:00.000Z")
+SHUT = LegacySigner("shut", "shut-1", b"shut")
+SHARED = LegacySigner("globex", "globex-old", OLD.secret)
+RING = [ACME, ACME_NEXT, GLOBEX, OLD, OLD_ED25519, OLD_LAB, LATE, SHUT, SHARED]
+
+
+def prepared(folder: Folder) -> Folder:
+    folder.write_keyring(RING)  # type: ignore[arg-type]  # both kinds of signers have an entry
+    # Tables come after every flat setting.
+    settings = folder.config.read_text().replace("tenants = {}\n", "")
+    folder.config.write_text(settings + "[tenants.shut]\naccepts_legacy = false\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """A server for this module; each test takes epochs of its own."""
+    folder = prepared(Folder(tmp_path_factory.mktemp("legacy") / "folder"))
+    with ServerProcess(folder) as running:
+        yield running
+
+
+@pytest.fixture
+def folder(folder: Folder) -> Folder:
+    return prepared(folder)
+
+
+def got(server: ServerProcess, pcs_id: str, tenant: str = "default", version: str = "0.1") -> Reply:
+    token = server.folder.token(tenant)
+    path = f"/v1/pcs/{pcs_id}?version={version}"
+    return server.ask("GET", path, headers={"Authorization": f"Bearer {token}"})
+
+
+def decision(record: dict[str, Any], **changes: object) -> bytes:
+    """Return the decision body, from the wire's words alone."""
+    slope, coh_star, r = (oracle.rounded(record[name]) for name in ("D_hat", "coh_star", "r"))
+    return canonical_bytes(
+        {
+            "pcs_id": record["pcs_id"],
+            "record_digest": oracle.digest(record),
+            "accepted": True,
+            "escalated": False,
+            "reasons": [],
+            "recomputed_D_hat": None,
+            "recomputed_budget": oracle.budget(slope, coh_star, r),
+            "params_version": "legacy/1",
+            **changes,
+        }
+    )
+
+
+def assert_problem(answer: Reply, status: int, code: str, reason: str) -> None:
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert (answer.status, answer.json["code"], answer.json["reason"]) == (status, code, reason)
+
+
+def assert_first(answer: Reply, record: dict[str, Any]) -> None:
+    assert (answer.status, answer.body, answer.is_replayed) == (200, decision(record), False)
+
+
+def test_the_golden_record_is_accepted_and_given_back(server: ServerProcess) -> None:
+    path = vectors("legacy") / "pcs_tiny_case_1.json"
+    record = json.loads(path.read_bytes())
+    assert_first(server.submit(path.read_bytes()), record)
+    again = server.submit(json.dumps(record).encode(), {"X-Tenant-Id": "default"})
+    assert (again.status, again.body, again.is_replayed) == (200, decision(record), True)
+    stored = got(server, record["pcs_id"])
+    assert canonical_bytes(stored.json["record"]) == oracle.stored(record)
+    assert canonical_bytes(stored.json["outcome"]) == decision(record)
+
+
+EVERY = [(signer, spelling) for signer in (OLD, OLD_ED25519) for spelling in signer.spellings]
+# Where the spellings differ from each other.
+APART = {"coh_star": 1, "r": 5e-05, "D_hat": 1.0, "shard_id": "Süd-7", "N_j": {"2": 2, "4": 4}}
+
+
+@pytest.mark.parametrize(("signer", "spelling"), EVERY)
+def test_a_record_in_each_spelling_is_accepted(
+    server: ServerProcess, signer: LegacySigner, spelling: int
+) -> None:
+    epoch = 100 + 10 * EVERY.index((signer, spelling))
+    changes: dict[str, Any] = {**APART, "scales": [2, 4]}
+    record = signed(epoch, signer=signer, spelling=spelling, **changes)
+    assert_first(server.submit(body(record)), record)
+    # The same signed again by another key, in another spelling: the same content.
+    for other, its in EVERY:
+        again = server.submit(body(signed(epoch, signer=other, spelling=its, **changes)))
+        assert (again.status, again.body, again.is_replayed) == (200, decision(record), True)
+    assert got(server, record["pcs_id"]).json["record"]["sig"] == record["sig"]
+
+
+# What requests.post(json=…), requests.post(data=…), http.client and old shell scripts send.
+TAKEN: dict[str, Mapping[str, str]] = {
+    "json of an old agent": {"Content-Type": "application/json"},
+    "text of an old agent": {},
+    "a charset": {"Content-Type": "application/json; charset=utf-8"},
+    "a charset in quotes": {"Content-Type": 'application/json;charset="UTF-8"'},
+    "upper case": {"Content-Type": "APPLICATION/JSON"},
+    "both, and more": {"Content-Type": "Application/Json ; Charset=UTF-8; v=1"},
+}
+NOT_TAKEN: dict[str, Mapping[str, str]] = {
+    "a form, as curl --data says": {"Content-Type": "application/x-www-form-urlencoded"},
+    "text": {"Content-Type": "text/plain"},
+    "text/json": {"Content-Type": "text/json"},
+    "bytes": {"Content-Type": "application/octet-stream"},
+    "another json": {"Content-Type": "application/problem+json"},
+    "nothing in it": {"Content-Type": ""},
+}
+OLD_HEADERS = {
+    "User-Agent": "python-requests/2.31.0",
+    "Accept-Encoding": "gzip, deflate, br",
+    "Accept": "*/*",
+    "Connection": "keep-alive",
+    "X-Tenant-Id": "lab",
+}
+
+
+@pytest.mark.parametrize("name", TAKEN)
+def test_the_whole_request_of_an_old_agent_works(server: ServerProcess, name: str) -> None:
+    record = signed(200 + list(TAKEN).index(name), signer=OLD_LAB, agent="0.1.7", host={"pid": 7})
+    with Wire(server.address) as wire:
+        for is_replayed in (False, True):
+            wire.send(
+                request("POST", "/v1/pcs/submit", body(record), {**OLD_HEADERS, **TAKEN[name]})
+            )
+            answer = wire.reply()
+            assert (answer.status, answer.is_replayed) == (200, is_replayed)
+            assert answer.body == decision(record)
+
+
+@pytest.mark.parametrize("name", NOT_TAKEN)
+def test_whoever_says_another_type_is_told_so(server: ServerProcess, name: str) -> None:
+    record = signed(220, signer=OLD_LAB)
+    with Wire(server.address) as wire:
+        wire.send(
+            request("POST", "/v1/pcs/submit", body(record), {**OLD_HEADERS, **NOT_TAKEN[name]})
+        )
+        answer = wire.reply()
+    assert (answer.status, answer.json["code"]) == (415, "unsupported_media_type")
+
+
+def test_the_tenant_is_the_key_s_and_the_header_only_says_which_keys_to_try(
+    server: ServerProcess,
+) -> None:
+    record = signed(300, signer=OLD_LAB)
+    for headers in ({}, {"X-Tenant-Id": ""}, {"X-Tenant-Id": "default"}):
+        answer = server.submit(body(record), headers)
+        assert_problem(answer, 401, "signature_invalid", "signature_mismatch")
+    for nobody in ("nobody", "acme", "la b", "x" * 65):
+        answer = server.submit(body(record), {"X-Tenant-Id": nobody})
+        assert_problem(answer, 401, "unknown_key", "no_legacy_key")
+    token = {"Authorization": f"Bearer {server.folder.token('acme', 'submit')}"}
+    answer = server.submit(body(record), {"X-Tenant-Id": "lab", **token})
+    assert_problem(answer, 403, "tenant_mismatch", "tenant_mismatch")
+    assert got(server, record["pcs_id"], "lab").status == 404
+    assert_first(server.submit(body(record), {"X-Tenant-Id": "lab"}), record)
+    assert got(server, record["pcs_id"], "lab").status == 200
+    assert got(server, record["pcs_id"], "default").status == 404
+
+
+def test_the_same_secret_of_two_tenants_still_decides_for_each_alone(server: ServerProcess) -> None:
+    record = signed(310)
+    for headers in ({}, {"X-Tenant-Id": "globex"}):
+        assert_first(server.submit(body(record), headers), record)
+
+
+def test_the_versions_of_one_window_are_families_of_their_own(server: ServerProcess) -> None:
+    current = current_body(320, signer=GLOBEX)
+    window = json.loads(current)
+    names = ("merkle_root", "epoch", "shard_id", "pcs_id")
+    record = signed(signer=SHARED, **{name: window[name] for name in names})
+    assert server.submit(current).status == 200
+    assert_first(server.submit(body(record), {"X-Tenant-Id": "globex"}), record)
+    assert got(server, window["pcs_id"], "globex", "1.0").json["record"]["version"] == "1.0"
+    assert got(server, window["pcs_id"], "globex").json["record"]["version"] == "0.1"
+
+
+def test_another_content_is_a_conflict_and_its_evidence_holds_what_was_signed(
+    server: ServerProcess,
+) -> None:
+    first, other = signed(330), signed(330, coh_star=0.26)
+    assert first["pcs_id"] == other["pcs_id"]
+    assert_first(server.submit(body(first)), first)
+    for _ in range(2):
+        answer = server.submit(body({**other, "regime": "sticky", "seed": 3}))
+        assert (answer.status, answer.json["code"]) == (409, "pcs_id_conflict")
+        assert answer.json["first_content_digest"] == oracle.digest(first)
+        assert answer.json["content_digest"] == oracle.digest(other)
+    conflicts = got(server, first["pcs_id"]).json["conflicts"]
+    assert [conflict["content_digest"] for conflict in conflicts] == [oracle.digest(other)]
+
+
+def test_a_budget_that_is_off_is_accepted_escalated_and_remembered(server: ServerProcess) -> None:
+    record = signed(340, budget=0.9)
+    expected = decision(record, escalated=True, reasons=["budget_deviation"])
+    for is_replayed in (False, True):
+        answer = server.submit(body(record))
+        assert (answer.status, answer.body, answer.is_replayed) == (202, expected, is_replayed)
+
+
+# Of the calls of one submit: the inbox's write and sync, the ledger's write and sync.
+INBOX_SYNC, LEDGER_WRITE = 2, 3
+
+SPOILED: dict[str, tuple[dict[str, Any], str, str]] = {
+    "fewer cells": ({"N_j": {"2": 4, "4": 4, "8": 4, "16": 4}}, "d_hat_mismatch", "N_j"),
+    "falling cells": ({"N_j": {"2": 4, "4": 9, "8": 20, "16": 19}}, "n_j_inconsistent", "N_j"),
+    "more cells than there are": (
+        {"N_j": {"2": 9, "4": 20, "8": 45, "16": 70}},
+        "n_j_inconsistent",
+        "N_j",
+    ),
+    "another regime": ({"regime": "sticky"}, "regime_mismatch", "regime"),
+}
+
+
+@pytest.mark.parametrize("name", SPOILED)
+def test_a_relay_that_spoils_what_is_not_signed_does_not_decide_for_the_honest_sender(
+    server: ServerProcess, name: str
+) -> None:
+    changes, reason, member = SPOILED[name]
+    record = signed(400 + list(SPOILED).index(name))
+    for _ in range(2):
+        answer = server.submit(body({**record, **changes}))
+        assert_problem(answer, 422, "unsigned_member_mismatch", reason)
+        assert answer.json["member"] == member
+        assert "x-received-at" not in answer.headers
+    assert got(server, record["pcs_id"]).status == 404
+    assert_first(server.submit(body(record)), record)
+    # Once it is decided, a spoiled copy is a repeat of it like any other.
+    again = server.submit(body({**record, **changes}))
+    assert (again.status, again.body, again.is_replayed) == (200, decision(record), True)
+
+
+def test_a_fault_in_what_was_signed_is_a_decision_that_leaves_no_trace(
+    server: ServerProcess,
+) -> None:
+    record = signed(410, coh_star=1.06, r=-0.1, regime="sticky", budget=0)
+    reasons = ["coh_star_bounds", "r_bounds", "budget_deviation"]
+    expected = decision(record, accepted=False, reasons=reasons)
+    for _ in range(2):
+        answer = server.submit(body(record))
+        assert (answer.status, answer.body, answer.is_replayed) == (422, expected, False)
+    assert got(server, record["pcs_id"]).status == 404
+    # The id is free: another content under it is no conflict.
+    sound = signed(410)
+    assert sound["pcs_id"] == record["pcs_id"]
+    assert_first(server.submit(body(sound)), sound)
+
+
+def test_what_is_not_signed_may_be_anything_else_and_is_not_kept(server: ServerProcess) -> None:
+    record = signed(420)
+    carried = {
+        **record,
+        "attempt": 9,
+        "sent_at": "relay-word",
+        "seed": 1,
+        "v_star": [1, 0, 0],
+        "N_j": {"2": 4, "4": 9, "8": 20, "16": 32},
+        "ft": {"degraded": True, "fallbacks": ["relay-word"]},
+        "note": "relay-word",
+        "D_hat": record["D_hat"] + 4e-10,
+    }
+    assert_first(server.submit(body(carried)), record)
+    again = server.submit(body(record))
+    assert (again.status, again.body, again.is_replayed) == (200, decision(record), True)
+    stored = got(server, record["pcs_id"])
+    assert canonical_bytes(stored.json["record"]) == oracle.stored(record)
+    assert b"relay-word" not in stored.body
+
+
+def test_an_old_record_has_no_horizon_but_its_key_has_its_time(server: ServerProcess) -> None:
+    record = signed(430, sent_at="1971-01-01T00:00:00Z")
+    assert_first(server.submit(body(record)), record)
+    late = server.submit(body(signed(431, signer=LATE)), {"X-Tenant-Id": "late"})
+    assert_problem(late, 401, "key_not_valid_now", "key_not_valid_now")
+
+
+def test_a_tenant_that_has_it_switched_off_is_refused_before_any_member(
+    server: ServerProcess,
+) -> None:
+    header = {"X-Tenant-Id": "shut"}
+    for record in (signed(440, signer=SHUT), {**members(440), "pcs_id": 7}):
+        answer = server.submit(body(record), header)
+        assert_problem(answer, 400, "unsupported_version", "legacy_switched_off")
+        assert answer.json["member"] == "version"
+    assert got(server, members(440)["pcs_id"], "shut").status == 404
+    assert server.submit(b'{"version": "0.2"}', header).json["reason"] == "unsupported_version"
+
+
+def test_a_relay_beside_the_honest_sender_never_wins(server: ServerProcess) -> None:
+    # Both at once, over and over: the honest one gets its decision, whoever came first.
+    epochs = range(450, 470)
+    start = threading.Barrier(2)
+
+    def send(changes: dict[str, Any]) -> list[Reply]:
+        connection = http.client.HTTPConnection(*server.address, timeout=60)
+        answers = []
+        start.wait()
+        for epoch in epochs:
+            data = body({**signed(epoch), **changes})
+            connection.request("POST", "/v1/pcs/submit", data)
+            answer = connection.getresponse()
+            headers = {name.lower(): value for name, value in answer.getheaders()}
+            answers.append(Reply(answer.status, headers, answer.read()))
+        connection.close()
+        return answers
+
+    with ThreadPoolExecutor(2) as pool:
+        honest = pool.submit(send, {})
+        relayed = pool.submit(send, {"regime": "sticky"})
+    for epoch, answer, spoiled in zip(epochs, honest.result(), relayed.result(), strict=True):
+        assert (answer.status, answer.body) == (200, decision(signed(epoch)))
+        assert not answer.is_replayed
+        assert spoiled.is_replayed or spoiled.json["code"] == "unsigned_member_mismatch"
+
+
+def test_a_folder_with_both_versions_is_sound_and_is_rebuilt_from_its_ledger(
+    folder: Folder,
+) -> None:
+    first, other = signed(1), signed(1, budget=0.9)
+    with ServerProcess(folder) as server:
+        assert_first(server.submit(body(first)), first)
+        assert server.submit(current_body(1)).status == 200
+        assert server.submit(body({**signed(2), "regime": "sticky"})).status == 422
+        assert server.submit(body(signed(3, r=2))).status == 422
+        assert server.submit(body(other)).status == 409
+        server.stop()
+    code, report = folder.fsck()
+    assert (code, report["problems"]) == (0, [])
+    assert (report["records"], report["conflicts"], report["not_accepted"]) == (2, 1, 0)
+    for file in (folder.data / "shard-0" / "index").iterdir():
+        file.unlink()
+    with ServerProcess(folder) as server:
+        again = server.submit(body({**first, "seed": 9}))
+        assert (again.status, again.body, again.is_replayed) == (200, decision(first), True)
+        assert len(got(server, first["pcs_id"]).json["conflicts"]) == 1
+        assert got(server, signed(2)["pcs_id"]).status == 404
+
+
+def test_an_old_body_left_open_is_decided_after_the_kill_with_its_tenant(folder: Folder) -> None:
+    record = signed(5, signer=OLD_LAB)
+    spoiled = {**signed(6, signer=OLD_LAB), "regime": "sticky"}
+    for sent, call in ((record, LEDGER_WRITE), (spoiled, INBOX_SYNC)):
+        with FaultyServer(folder) as server:
+            until_idle(server)
+            server.tell(Fault(at=frozenset({call}), error=None, effect=Effect.WHOLE))
+            with pytest.raises(OSError, match=r"."):
+                server.submit(body(sent), {"X-Tenant-Id": "lab"})
+            server.wait()
+        assert check_here(folder).undecided_inbox == 1
+        with ServerProcess(folder) as server:
+            # What it decided came from the inbox: nobody has sent anything again.
+            stored = got(server, sent["pcs_id"], "lab")
+            assert stored.status == (200 if sent is record else 404)
+            assert got(server, sent["pcs_id"], "default").status == 404
+            server.stop()
+        report = check_here(folder)
+        assert (report.problems, report.undecided_inbox, report.records) == ([], 0, 1)
+    with ServerProcess(folder) as server:
+        again = server.submit(body(record), {"X-Tenant-Id": "lab"})
+        assert (again.status, again.body, again.is_replayed) == (200, decision(record), True)
