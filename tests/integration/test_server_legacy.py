@@ -294,6 +294,7 @@ def test_an_old_record_has_no_horizon_but_its_key_has_its_time(server: ServerPro
     assert_first(server.submit(body(record)), record)
     late = server.submit(body(signed(431, signer=LATE)), {"X-Tenant-Id": "late"})
     assert_problem(late, 401, "key_not_valid_now", "key_not_valid_now")
+    assert "member" not in late.json
 
 
 def test_a_tenant_that_has_it_switched_off_is_refused_before_any_member(

@@ -34,6 +34,7 @@ from fractal_lba.protocol import (
     canonical,
     format_timestamp,
     judge_any,
+    key_member,
     parse_json,
     parse_timestamp,
     pcs_id,
@@ -182,7 +183,7 @@ def verify_command(
         return
     code = RefusalCode.KEY_NOT_VALID_NOW
     detail = f"kid: expected a key valid at {format_timestamp(at_ms)}, got one that is not"
-    late = Refusal(code, code.value, detail, member="kid")
+    late = Refusal(code, code.value, detail, member=key_member(found.record))
     write_json({"valid": False, **_refusal(late), **answer})
     context.exit(EXIT_REFUSED)
 

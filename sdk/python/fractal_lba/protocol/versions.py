@@ -90,6 +90,11 @@ def created_at_ms(record: AnyRecord) -> int | None:
     return record.created_at_ms if isinstance(record, Record) else None
 
 
+def key_member(record: AnyRecord) -> str | None:
+    """Return the member that names a record's key; version 0.1 has none."""
+    return "kid" if isinstance(record, Record) else None
+
+
 def stored_bytes_of(record: AnyRecord) -> bytes:
     """Return what a ledger keeps of a record."""
     match record:

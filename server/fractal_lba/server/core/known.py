@@ -7,7 +7,7 @@ from typing import NamedTuple
 from fractal_lba.protocol.authenticate import Authenticated
 from fractal_lba.protocol.errors import Refusal, RefusalCode
 from fractal_lba.protocol.timestamps import format_timestamp
-from fractal_lba.protocol.versions import created_at_ms
+from fractal_lba.protocol.versions import created_at_ms, key_member
 from fractal_lba.server.core.listing import ESCALATED_STATUS, Summary
 
 CONFLICTS_KEPT_MAX = 8
@@ -129,7 +129,7 @@ def admit_new(authenticated: Authenticated, *, received_ns: int, horizon_days: i
         raise Refusal(
             RefusalCode.KEY_NOT_VALID_NOW,
             reason="key_not_valid_now",
-            member="kid",
+            member=key_member(authenticated.record),
             message=f"kid: expected a key that is valid at receipt, got {key.kid} outside its time",
         )
     created_ms = created_at_ms(authenticated.record)
