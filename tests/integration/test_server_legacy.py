@@ -1,36 +1,28 @@
-"""Old agents: records of version 0.1 through the real server, and a relay that spoils them."""
+"""Old agents: the whole of their requests through the real server."""
 
-import http.client
 import json
-import threading
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from tests.oracle import legacy as oracle
 from tests.oracle.canonical_json import canonical_bytes
-from tests.support.failing_disk import Effect
-from tests.support.faulty_server import Fault, FaultyServer, check_here, until_idle
 from tests.support.legacy import OLD, OLD_ED25519, OLD_LAB, LegacySigner, body, members, signed
-from tests.support.server_process import Folder, Reply, ServerProcess
-from tests.support.signed import ACME, ACME_NEXT, GLOBEX
+from tests.support.legacy_server import (
+    LATE,
+    SHARED,
+    SHUT,
+    assert_first,
+    assert_problem,
+    decision,
+    got,
+    prepared,
+)
+from tests.support.server_process import Folder, ServerProcess
+from tests.support.signed import GLOBEX
 from tests.support.signed import body as current_body
 from tests.support.vectors import folder as vectors
 from tests.support.wire import Wire, request
-
-LATE = LegacySigner("late", "late-1", b"late", not_after="2020-01-01T00:00:00.000Z")
-SHUT = LegacySigner("shut", "shut-1", b"shut")
-SHARED = LegacySigner("globex", "globex-old", OLD.secret)
-RING = [ACME, ACME_NEXT, GLOBEX, OLD, OLD_ED25519, OLD_LAB, LATE, SHUT, SHARED]
-
-
-def prepared(folder: Folder) -> Folder:
-    folder.write_keyring(RING)  # type: ignore[arg-type]  # both kinds of signers have an entry
-    # Tables come after every flat setting.
-    settings = folder.config.read_text().replace("tenants = {}\n", "")
-    folder.config.write_text(settings + "[tenants.shut]\naccepts_legacy = false\n")
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -39,44 +31,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     folder = prepared(Folder(tmp_path_factory.mktemp("legacy") / "folder"))
     with ServerProcess(folder) as running:
         yield running
-
-
-@pytest.fixture
-def folder(folder: Folder) -> Folder:
-    return prepared(folder)
-
-
-def got(server: ServerProcess, pcs_id: str, tenant: str = "default", version: str = "0.1") -> Reply:
-    token = server.folder.token(tenant)
-    path = f"/v1/pcs/{pcs_id}?version={version}"
-    return server.ask("GET", path, headers={"Authorization": f"Bearer {token}"})
-
-
-def decision(record: dict[str, Any], **changes: object) -> bytes:
-    """Return the decision body, from the wire's words alone."""
-    slope, coh_star, r = (oracle.rounded(record[name]) for name in ("D_hat", "coh_star", "r"))
-    return canonical_bytes(
-        {
-            "pcs_id": record["pcs_id"],
-            "record_digest": oracle.digest(record),
-            "accepted": True,
-            "escalated": False,
-            "reasons": [],
-            "recomputed_D_hat": None,
-            "recomputed_budget": oracle.budget(slope, coh_star, r),
-            "params_version": "legacy/1",
-            **changes,
-        }
-    )
-
-
-def assert_problem(answer: Reply, status: int, code: str, reason: str) -> None:
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert (answer.status, answer.json["code"], answer.json["reason"]) == (status, code, reason)
-
-
-def assert_first(answer: Reply, record: dict[str, Any]) -> None:
-    assert (answer.status, answer.body, answer.is_replayed) == (200, decision(record), False)
 
 
 def test_the_golden_record_is_accepted_and_given_back(server: ServerProcess) -> None:
@@ -219,76 +173,6 @@ def test_a_budget_that_is_off_is_accepted_escalated_and_remembered(server: Serve
         assert (answer.status, answer.body, answer.is_replayed) == (202, expected, is_replayed)
 
 
-# Of the calls of one submit: the inbox's write and sync, the ledger's write and sync.
-INBOX_SYNC, LEDGER_WRITE = 2, 3
-
-SPOILED: dict[str, tuple[dict[str, Any], str, str]] = {
-    "fewer cells": ({"N_j": {"2": 4, "4": 4, "8": 4, "16": 4}}, "d_hat_mismatch", "N_j"),
-    "falling cells": ({"N_j": {"2": 4, "4": 9, "8": 20, "16": 19}}, "n_j_inconsistent", "N_j"),
-    "more cells than there are": (
-        {"N_j": {"2": 9, "4": 20, "8": 45, "16": 70}},
-        "n_j_inconsistent",
-        "N_j",
-    ),
-    "another regime": ({"regime": "sticky"}, "regime_mismatch", "regime"),
-}
-
-
-@pytest.mark.parametrize("name", SPOILED)
-def test_a_relay_that_spoils_what_is_not_signed_does_not_decide_for_the_honest_sender(
-    server: ServerProcess, name: str
-) -> None:
-    changes, reason, member = SPOILED[name]
-    record = signed(400 + list(SPOILED).index(name))
-    for _ in range(2):
-        answer = server.submit(body({**record, **changes}))
-        assert_problem(answer, 422, "unsigned_member_mismatch", reason)
-        assert answer.json["member"] == member
-        assert "x-received-at" not in answer.headers
-    assert got(server, record["pcs_id"]).status == 404
-    assert_first(server.submit(body(record)), record)
-    # Once it is decided, a spoiled copy is a repeat of it like any other.
-    again = server.submit(body({**record, **changes}))
-    assert (again.status, again.body, again.is_replayed) == (200, decision(record), True)
-
-
-def test_a_fault_in_what_was_signed_is_a_decision_that_leaves_no_trace(
-    server: ServerProcess,
-) -> None:
-    record = signed(410, coh_star=1.06, r=-0.1, regime="sticky", budget=0)
-    reasons = ["coh_star_bounds", "r_bounds", "budget_deviation"]
-    expected = decision(record, accepted=False, reasons=reasons)
-    for _ in range(2):
-        answer = server.submit(body(record))
-        assert (answer.status, answer.body, answer.is_replayed) == (422, expected, False)
-    assert got(server, record["pcs_id"]).status == 404
-    # The id is free: another content under it is no conflict.
-    sound = signed(410)
-    assert sound["pcs_id"] == record["pcs_id"]
-    assert_first(server.submit(body(sound)), sound)
-
-
-def test_what_is_not_signed_may_be_anything_else_and_is_not_kept(server: ServerProcess) -> None:
-    record = signed(420)
-    carried = {
-        **record,
-        "attempt": 9,
-        "sent_at": "relay-word",
-        "seed": 1,
-        "v_star": [1, 0, 0],
-        "N_j": {"2": 4, "4": 9, "8": 20, "16": 32},
-        "ft": {"degraded": True, "fallbacks": ["relay-word"]},
-        "note": "relay-word",
-        "D_hat": record["D_hat"] + 4e-10,
-    }
-    assert_first(server.submit(body(carried)), record)
-    again = server.submit(body(record))
-    assert (again.status, again.body, again.is_replayed) == (200, decision(record), True)
-    stored = got(server, record["pcs_id"])
-    assert canonical_bytes(stored.json["record"]) == oracle.stored(record)
-    assert b"relay-word" not in stored.body
-
-
 def test_an_old_record_has_no_horizon_but_its_key_has_its_time(server: ServerProcess) -> None:
     record = signed(430, sent_at="1971-01-01T00:00:00Z")
     assert_first(server.submit(body(record)), record)
@@ -307,77 +191,3 @@ def test_a_tenant_that_has_it_switched_off_is_refused_before_any_member(
         assert answer.json["member"] == "version"
     assert got(server, members(440)["pcs_id"], "shut").status == 404
     assert server.submit(b'{"version": "0.2"}', header).json["reason"] == "unsupported_version"
-
-
-def test_a_relay_beside_the_honest_sender_never_wins(server: ServerProcess) -> None:
-    # Both at once, over and over: the honest one gets its decision, whoever came first.
-    epochs = range(450, 470)
-    start = threading.Barrier(2)
-
-    def send(changes: dict[str, Any]) -> list[Reply]:
-        connection = http.client.HTTPConnection(*server.address, timeout=60)
-        answers = []
-        start.wait()
-        for epoch in epochs:
-            data = body({**signed(epoch), **changes})
-            connection.request("POST", "/v1/pcs/submit", data)
-            answer = connection.getresponse()
-            headers = {name.lower(): value for name, value in answer.getheaders()}
-            answers.append(Reply(answer.status, headers, answer.read()))
-        connection.close()
-        return answers
-
-    with ThreadPoolExecutor(2) as pool:
-        honest = pool.submit(send, {})
-        relayed = pool.submit(send, {"regime": "sticky"})
-    for epoch, answer, spoiled in zip(epochs, honest.result(), relayed.result(), strict=True):
-        assert (answer.status, answer.body) == (200, decision(signed(epoch)))
-        assert not answer.is_replayed
-        assert spoiled.is_replayed or spoiled.json["code"] == "unsigned_member_mismatch"
-
-
-def test_a_folder_with_both_versions_is_sound_and_is_rebuilt_from_its_ledger(
-    folder: Folder,
-) -> None:
-    first, other = signed(1), signed(1, budget=0.9)
-    with ServerProcess(folder) as server:
-        assert_first(server.submit(body(first)), first)
-        assert server.submit(current_body(1)).status == 200
-        assert server.submit(body({**signed(2), "regime": "sticky"})).status == 422
-        assert server.submit(body(signed(3, r=2))).status == 422
-        assert server.submit(body(other)).status == 409
-        server.stop()
-    code, report = folder.fsck()
-    assert (code, report["problems"]) == (0, [])
-    assert (report["records"], report["conflicts"], report["not_accepted"]) == (2, 1, 0)
-    for file in (folder.data / "shard-0" / "index").iterdir():
-        file.unlink()
-    with ServerProcess(folder) as server:
-        again = server.submit(body({**first, "seed": 9}))
-        assert (again.status, again.body, again.is_replayed) == (200, decision(first), True)
-        assert len(got(server, first["pcs_id"]).json["conflicts"]) == 1
-        assert got(server, signed(2)["pcs_id"]).status == 404
-
-
-def test_an_old_body_left_open_is_decided_after_the_kill_with_its_tenant(folder: Folder) -> None:
-    record = signed(5, signer=OLD_LAB)
-    spoiled = {**signed(6, signer=OLD_LAB), "regime": "sticky"}
-    for sent, call in ((record, LEDGER_WRITE), (spoiled, INBOX_SYNC)):
-        with FaultyServer(folder) as server:
-            until_idle(server)
-            server.tell(Fault(at=frozenset({call}), error=None, effect=Effect.WHOLE))
-            with pytest.raises(OSError, match=r"."):
-                server.submit(body(sent), {"X-Tenant-Id": "lab"})
-            server.wait()
-        assert check_here(folder).undecided_inbox == 1
-        with ServerProcess(folder) as server:
-            # What it decided came from the inbox: nobody has sent anything again.
-            stored = got(server, sent["pcs_id"], "lab")
-            assert stored.status == (200 if sent is record else 404)
-            assert got(server, sent["pcs_id"], "default").status == 404
-            server.stop()
-        report = check_here(folder)
-        assert (report.problems, report.undecided_inbox, report.records) == ([], 0, 1)
-    with ServerProcess(folder) as server:
-        again = server.submit(body(record), {"X-Tenant-Id": "lab"})
-        assert (again.status, again.body, again.is_replayed) == (200, decision(record), True)

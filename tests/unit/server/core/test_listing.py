@@ -2,6 +2,7 @@ import base64
 import itertools
 
 import pytest
+from msgspec.structs import replace
 
 from fractal_lba.protocol.errors import ContractError, CorruptionError
 from fractal_lba.server.core.cursor import Cursors
@@ -12,12 +13,22 @@ from fractal_lba.server.core.listing_request import (
     parse_listing,
 )
 
-RECORD = b'{"epoch":3,"regime":"mixed","shard_id":"press-7","version":"1.0","n":64}'
+RECORD = (
+    b'{"D_hat":1,"coh_star":0.5,"epoch":3,"n":64,"regime":"mixed","shard_id":"press-7",'
+    b'"version":"1.0"}'
+)
 SUMMARY = Summary(version="1.0", shard_id="press-7", epoch=3, regime="mixed")
 
 
 def test_a_summary_is_what_the_record_says() -> None:
     assert summary_of(RECORD) == SUMMARY
+
+
+def test_a_record_that_keeps_no_regime_has_that_of_its_numbers() -> None:
+    old = RECORD.replace(b'"regime":"mixed",', b"").replace(b"1.0", b"0.1")
+    assert summary_of(old) == replace(SUMMARY, version="0.1")
+    sticky = old.replace(b"0.5", b"0.7")
+    assert summary_of(sticky).regime == "sticky"
 
 
 @pytest.mark.parametrize("record", [b"", b"{}", RECORD.replace(b"3", b'"3"')])
