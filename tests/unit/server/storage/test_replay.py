@@ -19,9 +19,7 @@ from fractal_lba.wal import Damage, NewFrame, RealDisk, Stream
 SEGMENT_BYTES = 1_048_576
 MAP_BYTES = 1_048_576
 NAME = "shard-0/ledger"
-RECORD = (
-    b'{"D_hat":1,"coh_star":0.5,"epoch":1,"regime":"mixed","shard_id":"p","version":"1.0"}'
-)
+RECORD = b'{"D_hat":1,"coh_star":0.5,"epoch":1,"regime":"mixed","shard_id":"p","version":"1.0"}'
 
 
 def decision(n: int, content: int = 0) -> Decision:

@@ -18,9 +18,7 @@ from fractal_lba.server.telemetry.metrics import Metrics
 from fractal_lba.wal import Stream
 from fractal_lba.wal.group_commit import Bounds
 
-RECORD = (
-    b'{"D_hat":1,"coh_star":0.5,"epoch":1,"regime":"mixed","shard_id":"p","version":"1.0"}'
-)
+RECORD = b'{"D_hat":1,"coh_star":0.5,"epoch":1,"regime":"mixed","shard_id":"p","version":"1.0"}'
 KEY = RecordKey("acme", "1.x", "0" * 64)
 DECISION = Decision(
     tenant=KEY.tenant,
