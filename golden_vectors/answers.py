@@ -13,12 +13,15 @@ import numpy as np
 
 from fractal_lba.protocol import (
     CURRENT_PARAMS,
+    IN_FORCE,
     JCS_DEPTH_MAX,
+    LEGACY_TENANT,
     RECORD_DEPTH_MAX,
     ContractError,
     JsonValue,
     Keyring,
     KeyringError,
+    LegacyRecord,
     Refusal,
     RefusalCode,
     authenticate,
@@ -26,7 +29,9 @@ from fractal_lba.protocol import (
     content_digest,
     decision_body,
     ed25519_public,
+    is_remembered,
     judge,
+    judge_any,
     merkle_root,
     parse_json,
     parse_keyring,
@@ -38,12 +43,14 @@ from fractal_lba.protocol import (
     sign_hmac,
     signing_input,
     stored_bytes,
+    stored_bytes_of,
     verify_consistency,
     verify_ed25519,
     verify_hmac,
     verify_inclusion,
 )
 from fractal_lba.protocol.keyring import Identity
+from fractal_lba.protocol.legacy_signing import spelled_as_ecmascript, spelled_as_python
 from fractal_lba.signals import Summary, summarise_bytes, summarise_points
 
 Given = Mapping[str, Any]
@@ -118,6 +125,44 @@ def records_1_0(given: Given) -> Expected:
     except Refusal as refusal:
         refused(refusal)
     return {"pcs_id": record.pcs_id, "stored": base64.b64encode(stored_bytes(record)).decode()}
+
+
+def records_0_1(given: Given) -> Expected:
+    """Answer ``records_0_1.json``: all that follows from a body, as a server takes it."""
+    ring = parsed_keyring(given["keyring"])
+    tenant = LEGACY_TENANT if given["tenant"] is None else given["tenant"]
+    try:
+        found = authenticate(
+            body_of(given), ring, legacy_tenant=tenant if given["accepts_legacy"] else None
+        )
+        if not found.key.is_valid_at(parse_timestamp(given["received_at"])):
+            raise Refused(
+                code=str(RefusalCode.KEY_NOT_VALID_NOW), reason="key_not_valid_now", member=None
+            )
+        outcome = judge_any(found.record, IN_FORCE)
+        remembered = is_remembered(found.record, outcome)
+    except Refusal as refusal:
+        refused(refusal)
+    record = found.record
+    assert isinstance(record, LegacyRecord)  # noqa: S101 - no case is of another version
+    assert found.content_digest == found.record_digest  # noqa: S101 - one name for both
+    decision = decision_body(
+        pcs_id=record.pcs_id, record_digest=found.record_digest, outcome=outcome
+    )
+    return {
+        "tenant": found.tenant,
+        "kid": found.key.kid,
+        "pcs_id": record.pcs_id,
+        "digest": found.record_digest,
+        "as_python": base64.b64encode(spelled_as_python(record.signed)).decode(),
+        "as_ecmascript": base64.b64encode(spelled_as_ecmascript(record.signed)).decode(),
+        "stored": base64.b64encode(stored_bytes_of(record)).decode(),
+        "status": outcome.status,
+        "reasons": [str(reason) for reason in outcome.reasons],
+        "recomputed_budget": real(outcome.recomputed_budget),
+        "decision_body": base64.b64encode(decision).decode(),
+        "remembered": remembered,
+    }
 
 
 def ids(given: Given) -> Expected:

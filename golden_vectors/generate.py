@@ -19,6 +19,7 @@ from golden_vectors.generator.digests import digests_file, ids_file
 from golden_vectors.generator.files import VectorFile
 from golden_vectors.generator.json_refusals import json_refusals_file
 from golden_vectors.generator.keys import keyrings_file
+from golden_vectors.generator.legacy_records import legacy_records_file
 from golden_vectors.generator.merkle import merkle_inclusion_file, merkle_roots_file
 from golden_vectors.generator.merkle_consistency import merkle_consistency_file
 from golden_vectors.generator.outcomes import outcomes_file
@@ -33,6 +34,7 @@ MAKERS: Final[tuple[Callable[[], VectorFile], ...]] = (
     canonical_file,
     json_refusals_file,
     records_file,
+    legacy_records_file,
     ids_file,
     digests_file,
     outcomes_file,

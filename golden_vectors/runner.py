@@ -58,6 +58,13 @@ SUITES: Final = {
         "FirstPrototype Rfc3339 Rfc4648 Gregorian Sound Bound PastBound Type Missing Unknown "
         "Format ClosedSet Spelling Version PcsId Size Json TwoFaults",
     ),
+    "records_0_1": _suite(
+        answers.records_0_1,
+        f"keyring tenant accepts_legacy {BODY} received_at",
+        "FirstPrototype Rfc4231 Rfc8032 Spelling NoSpelling Escape NumberText Rounding Unsigned "
+        "Signed Check Spoiled ExactEdge Key Validity Version Sound Bound PastBound Type Missing "
+        "Format Json Size PcsId TwoFaults",
+    ),
     "outcomes": _suite(
         answers.outcomes,
         BODY,
@@ -75,7 +82,7 @@ SUITES: Final = {
     "keyrings": _suite(
         answers.keyrings,
         "keyring",
-        "Rfc8032 Sound Json Member Twice SecretLength WeakKey Pair Time",
+        "Rfc8032 Sound Json Member Twice LegacyCount SecretLength WeakKey Pair Time",
     ),
     "signing_records": _suite(
         answers.signing_records,

@@ -20,6 +20,9 @@ KEYRING_NOTES: Final = {
     "Json": Note(explanation="A file that is no strict JSON, or no object."),
     "Member": Note(explanation="A member that is missing, unknown, of another type or spelling."),
     "Twice": Note(explanation="A kid or a token that stands twice."),
+    "LegacyCount": Note(
+        explanation="A tenant has at most eight keys for version 0.1, since each is tried."
+    ),
     "SecretLength": Note(explanation="HMAC secrets of 31 bytes, and seeds that are not 32."),
     "WeakKey": Note(
         explanation="Public keys of small order (14 encodings) or with y >= p: refused at "
@@ -148,6 +151,20 @@ def keyrings_file() -> VectorFile:
     )
     twice = ring(certificates=[token(), token(scopes=[])])
     refuse("a certificate", "Twice", twice, "certificates[1]", "sha256")
+    old = [hmac_entry(kid=f"old-{place}", legacy=True) for place in range(9)]
+    others = [hmac_entry(kid=f"lab-{place}", tenant="lab", legacy=True) for place in range(8)]
+    eight = ring(*old[:8], hmac_entry(kid="new"), *others)
+    made.valid("eight of each of two tenants", "LegacyCount", {"keyring": eight})
+    refuse("nine", "LegacyCount", ring(*old), "keys[8]", "legacy")
+    refuse(
+        "nine, another between",
+        "LegacyCount",
+        ring(*old[:8], others[0], old[8]),
+        "keys[9]",
+        "legacy",
+    )
+    again = ring(*old[:8], old[0])
+    refuse("the ninth a kid that is there", "LegacyCount", again, "keys[8]", "kid")
     unknown = ring(certificates=[token(scopes=["all"])])
     refuse("a certificate's scope", "Member", unknown, "certificates[0]", "scopes")
     refuse("a token", "Twice", ring(tokens=[token(), token(tenant="lab")]), "tokens[1]", "sha256")

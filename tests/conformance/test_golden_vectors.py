@@ -13,11 +13,13 @@ from golden_vectors import generate, runner
 from tests.oracle import vectors as oracle
 from tests.oracle.signals import theil_sen
 from tests.support.json_schema import faults
+from tests.support.vectors import folder
 
 LEAST = {
     "canonical": 80,
     "json_refusals": 60,
     "records_1_0": 120,
+    "records_0_1": 300,
     "ids": 10,
     "digests": 20,
     "outcomes": 30,
@@ -120,6 +122,12 @@ def test_windows_of_every_kind_of_width_are_there() -> None:
     ]
     assert len(widths) >= 40
     assert {1, 2, 3, 4, 768} <= set(widths)
+
+
+def test_the_golden_record_of_version_0_1_is_the_published_one() -> None:
+    published = folder("legacy") / "pcs_tiny_case_1.json"
+    given = document("records_0_1")["tests"][0]["input"]
+    assert base64.b64decode(given["body"]) == published.read_bytes()
 
 
 def test_every_file_is_known_and_has_a_schema() -> None:

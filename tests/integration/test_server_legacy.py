@@ -7,7 +7,16 @@ from typing import Any
 import pytest
 from tests.oracle import legacy as oracle
 from tests.oracle.canonical_json import canonical_bytes
-from tests.support.legacy import OLD, OLD_ED25519, OLD_LAB, LegacySigner, body, members, signed
+from tests.support.legacy import (
+    OLD,
+    OLD_ED25519,
+    OLD_LAB,
+    LegacySigner,
+    body,
+    golden_record,
+    members,
+    signed,
+)
 from tests.support.legacy_server import (
     LATE,
     SHARED,
@@ -21,7 +30,6 @@ from tests.support.legacy_server import (
 from tests.support.server_process import Folder, ServerProcess
 from tests.support.signed import GLOBEX
 from tests.support.signed import body as current_body
-from tests.support.vectors import folder as vectors
 from tests.support.wire import Wire, request
 
 
@@ -34,9 +42,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
 
 
 def test_the_golden_record_is_accepted_and_given_back(server: ServerProcess) -> None:
-    path = vectors("legacy") / "pcs_tiny_case_1.json"
-    record = json.loads(path.read_bytes())
-    assert_first(server.submit(path.read_bytes()), record)
+    sent = golden_record()
+    record = json.loads(sent)
+    assert_first(server.submit(sent), record)
     again = server.submit(json.dumps(record).encode(), {"X-Tenant-Id": "default"})
     assert (again.status, again.body, again.is_replayed) == (200, decision(record), True)
     stored = got(server, record["pcs_id"])

@@ -49,7 +49,7 @@ def decision_body(record: Record, decided: dict[str, Any]) -> bytes:
 
 
 def consistent(counts: dict[int, int]) -> bool:
-    powers = [2, 4, 8, 16, 32, 64, 128, 256, 512]
+    powers = [2**k for k in range(1, 16)]  # version 0.1 goes up to 65,536
     for a, coarse in counts.items():
         if coarse > a * a * a:
             return False

@@ -46,6 +46,8 @@ def ring_of(data: bytes) -> dict[str, Any]:
     for place, entry in enumerate(top["keys"]):
         key = key_of(entry, f"keys[{place}]")
         require(all(key["kid"] != other["kid"] for other in keys), f"keys[{place}]", "kid")
+        old = [other for other in keys if other["legacy"] and other["tenant"] == key["tenant"]]
+        require(not key["legacy"] or len(old) < 8, f"keys[{place}]", "legacy")
         keys.append(key)
     tokens, certificates = identities(top, "tokens"), identities(top, "certificates")
     return {"keys": keys, "tokens": tokens, "certificates": certificates}

@@ -21,14 +21,19 @@ REGIMES = ("sticky", "mixed", "non_sticky")
 ABSENT = object()
 
 
-def record_of(body: bytes) -> Members:
-    """Return the members of a sound record, every number a float."""
+def document_of(body: bytes) -> Members:
+    """Return the members of the one object a body holds, every number a float."""
     if len(body) > BYTES_MAX:
         raise Refused("too_large", "record_too_large")
     value = parse(body, 8)
     if not isinstance(value, dict):
         raise Refused("invalid_record", "not_an_object")
-    members: Members = value
+    return value
+
+
+def record_of(body: bytes) -> Members:
+    """Return the members of a sound record."""
+    members = document_of(body)
     version = members.get("version", ABSENT)
     if text(version, "version") != "1.0":
         raise Refused("unsupported_version", "unsupported_version", "version")

@@ -19,6 +19,7 @@ from tests.oracle.canonical_json import canonical_bytes, number
 from tests.oracle.ed25519 import public_key, sign, verify
 from tests.oracle.judgement import decision_body, status, verdict
 from tests.oracle.keys import RingRefused, authenticated, ring_of
+from tests.oracle.legacy_records import decided as decided_legacy
 from tests.oracle.merkle import consistency_holds, inclusion_holds, root_of
 from tests.oracle.record_rules import record_of
 from tests.oracle.records import content_digest, pcs_id, record_digest, signing_input, without
@@ -141,6 +142,20 @@ def records_1_0(given: Holds) -> Values:
     return {"pcs_id": record["pcs_id"], "stored": base64_text(stored)}
 
 
+def records_0_1(given: Holds) -> Values:
+    tenant = given.take("tenant")
+    decided = decided_legacy(
+        given.body(),
+        ring_of(base64.b64decode(given.take("keyring"))),
+        "default" if tenant is None else tenant,
+        given.take("received_at"),
+        accepts_legacy=given.take("accepts_legacy"),
+    )
+    budget = decided["recomputed_budget"]
+    assert isinstance(budget, float)
+    return {**decided, "recomputed_budget": real(budget)}
+
+
 def outcomes(given: Holds) -> Values:
     record = record_of(given.body())
     decided = verdict(record)
@@ -256,6 +271,7 @@ ANSWERS: dict[str, Callable[[Holds], Values]] = {
     "ids": ids,
     "digests": digests,
     "records_1_0": records_1_0,
+    "records_0_1": records_0_1,
     "outcomes": outcomes,
     "signing_ed25519": signing_ed25519,
     "signals_points": signals_points,

@@ -1,10 +1,12 @@
 """Records of version 0.1 as old agents made them: signed by the oracle, in any spelling."""
 
+import base64
 import hashlib
 import json
 from dataclasses import dataclass
 from typing import Any, Final
 
+from golden_vectors.runner import FOLDER
 from tests.oracle import legacy as oracle
 
 from fractal_lba.protocol import Alg, Key, ed25519_public, encode_base64, sign_ed25519
@@ -106,6 +108,12 @@ def signed(
     """Return the members of a signed record."""
     record = members(epoch, **changes)
     return {**record, "sig": signer.sign(record, spelling)}
+
+
+def golden_record() -> bytes:
+    """Return the first prototype's golden record, signed by `OLD`, as it was published."""
+    cases = json.loads((FOLDER / "records_0_1.json").read_bytes())["tests"]
+    return base64.b64decode(cases[0]["input"]["body"])
 
 
 def body(record: dict[str, Any]) -> bytes:

@@ -7,8 +7,16 @@ from typing import Any
 
 import pytest
 from tests.oracle import legacy as oracle
-from tests.support.legacy import OLD, OLD_ED25519, OLD_LAB, LegacySigner, body, members, signed
-from tests.support.vectors import folder, load
+from tests.support.legacy import (
+    OLD,
+    OLD_ED25519,
+    OLD_LAB,
+    LegacySigner,
+    body,
+    golden_record,
+    members,
+    signed,
+)
 
 from fractal_lba.protocol import (
     Alg,
@@ -173,11 +181,11 @@ def test_a_tenant_has_at_most_eight_legacy_keys() -> None:
 
 
 def test_the_golden_record_verifies() -> None:
-    path = folder("legacy") / "pcs_tiny_case_1.json"
-    record = load(path)
-    found = authenticate(path.read_bytes(), RING, legacy_tenant="default")
+    sent = golden_record()
+    record = json.loads(sent)
+    found = authenticate(sent, RING, legacy_tenant="default")
     assert found.key == OLD.key
     assert found.record_digest == oracle.digest(record)
     assert OLD.sign(record, 1) == record["sig"]
     assert OLD.alg is Alg.HMAC_SHA256
-    assert legacy_digest(parse_legacy_record(path.read_bytes()).signed) == found.content_digest
+    assert legacy_digest(parse_legacy_record(sent).signed) == found.content_digest
