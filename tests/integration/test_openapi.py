@@ -12,6 +12,7 @@ from tests.support.signed import ACME, body
 from fractal_lba.protocol.authenticate import authenticate
 from fractal_lba.protocol.canonical import canonical
 from fractal_lba.protocol.keyring import Keyring
+from fractal_lba.protocol.record import Record
 from fractal_lba.server.http.openapi import document
 
 RING = Keyring(keys={ACME.kid: ACME.key}, tokens={}, certificates={})
@@ -54,4 +55,6 @@ def test_generated_requests_find_nothing_and_what_is_remembered_verifies(
     assert len(lines) > 1
     for line in lines:
         record = json.loads(line)["record"]
-        assert authenticate(canonical(record), RING).record.members == record
+        found = authenticate(canonical(record), RING).record
+        assert isinstance(found, Record)
+        assert found.members == record

@@ -86,6 +86,9 @@ def _lines(name: str) -> Content:
     return Content(media=NDJSON, schema={"type": "string"}, line=named_schema(name))
 
 
+# A record of either version.
+_RECORD: Final[Schema] = {"anyOf": [named_schema("Record"), named_schema("LegacyRecord")]}
+
 OPERATIONS: Final = (
     Operation(
         method="post",
@@ -93,12 +96,15 @@ OPERATIONS: Final = (
         name="submit",
         summary="Submit one record",
         parameters=("tenant",),
-        body=Content(media=JSON, schema=named_schema("Record")),
+        body=Content(media=JSON, schema=_RECORD),
         security=_MAY_IDENTIFY,
         answers={
             200: ("accepted", _json("Decision")),
             202: ("accepted and escalated: `reasons` says why", _json("Decision")),
-            422: ("decided and not accepted; remembered like any outcome", _json("Decision")),
+            422: (
+                "decided and not accepted; remembered like any outcome, but of version 0.1",
+                _json("Decision"),
+            ),
         },
         answer_headers=("X-Received-At", "Idempotent-Replayed"),
         codes=(
@@ -116,7 +122,7 @@ OPERATIONS: Final = (
         name="batch",
         summary="Submit up to 10,000 records in lines; each line has an answer of its own",
         parameters=("tenant", "content_encoding"),
-        body=_lines("Record"),
+        body=Content(media=NDJSON, schema={"type": "string"}, line=_RECORD),
         security=_MAY_IDENTIFY,
         answers={200: ("a line for each line, in order", (_lines("BatchLine"),))},
         codes=(

@@ -101,8 +101,8 @@ _PARAMETERS: Final[dict[str, Schema]] = {
     "tenant": _parameter(
         "X-Tenant-Id",
         "header",
-        "the tenant the caller means; must agree with the signing key's. Proves nothing and is "
-        "not needed.",
+        "the tenant the caller means; must agree with the signing key's. Proves nothing. Not "
+        "needed, but of version 0.1 it says whose keys are tried: `default` where it is absent.",
         {"type": "string"},
         "acme",
     ),

@@ -10,6 +10,7 @@ from typing import Any, Final
 from fractal_lba.protocol import record
 from fractal_lba.protocol.canonical import SAFE_INTEGER_MAX
 from fractal_lba.protocol.derive import Regime
+from fractal_lba.protocol.document import SCHEMA
 from fractal_lba.protocol.record import Profile
 
 Schema = dict[str, Any]
@@ -45,7 +46,7 @@ def object_of(members: dict[str, Schema], *, optional: frozenset[str] = frozense
 _SAFE: Final = integer(-SAFE_INTEGER_MAX, SAFE_INTEGER_MAX)
 
 RECORD_MEMBERS: Final[dict[str, Schema]] = {
-    "schema": {"const": record.SCHEMA},
+    "schema": {"const": SCHEMA},
     "version": {"const": record.VERSION},
     "kid": NAME,
     "pcs_id": HASH,
@@ -108,7 +109,7 @@ RECORD_MEMBERS: Final[dict[str, Schema]] = {
 }
 
 RECORD_EXAMPLE: Final[Schema] = {
-    "schema": record.SCHEMA,
+    "schema": SCHEMA,
     "version": record.VERSION,
     "kid": "acme-1",
     "pcs_id": "975643af2d8a2766abda6220cf773aebc026f4b9add23f62fbad5de4adbd4b22",

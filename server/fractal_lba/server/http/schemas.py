@@ -7,6 +7,12 @@ from fractal_lba.protocol.errors import RefusalCode
 from fractal_lba.protocol.judge import Reason
 from fractal_lba.server.core.answer import ServerCode
 from fractal_lba.server.core.listing import OUTCOMES
+from fractal_lba.server.http.legacy_schema import (
+    LEGACY_EXAMPLE,
+    LEGACY_MEMBERS,
+    LEGACY_STORED_EXAMPLE,
+    LEGACY_STORED_MEMBERS,
+)
 from fractal_lba.server.http.record_schema import (
     EXAMPLE_TIME,
     HASH,
@@ -36,7 +42,7 @@ def _ref(name: str) -> Schema:
 
 _ROW: Final[dict[str, Schema]] = {
     "pcs_id": HASH,
-    "shard_id": RECORD_MEMBERS["shard_id"],
+    "shard_id": {"type": "string", "minLength": 1},
     "epoch": RECORD_MEMBERS["epoch"],
     "version": {"type": "string"},
     "number": COUNT,
@@ -74,7 +80,7 @@ _DECISION_EXAMPLE: Final[Schema] = {
 }
 
 _REMEMBERED: Final[dict[str, Schema]] = {
-    "record": _ref("StoredRecord"),
+    "record": {"anyOf": [_ref("StoredRecord"), _ref("StoredLegacyRecord")]},
     "outcome": _ref("Decision"),
     "received_at": TIMESTAMP,
     "tier": {"enum": ["warm"]},
@@ -120,6 +126,18 @@ def schemas() -> dict[str, Schema]:
             "description": "A decided record as it is kept: with `sig`, without `delivery`.",
             "examples": [STORED_EXAMPLE],
         },
+        "LegacyRecord": {
+            **object_of(LEGACY_MEMBERS, optional=frozenset({"sig"})),
+            # Old agents send more; it is ignored.
+            "additionalProperties": True,
+            "description": "A record of version 0.1, which old agents send (specs/pcs.md).",
+            "examples": [LEGACY_EXAMPLE],
+        },
+        "StoredLegacyRecord": {
+            **object_of(LEGACY_STORED_MEMBERS),
+            "description": "A decided record of version 0.1 as it is kept: what was signed.",
+            "examples": [LEGACY_STORED_EXAMPLE],
+        },
         "Decision": {
             **object_of(
                 {
@@ -132,7 +150,8 @@ def schemas() -> dict[str, Schema]:
                         "items": {"enum": [reason.value for reason in Reason]},
                         "uniqueItems": True,
                     },
-                    "recomputed_D_hat": {"type": "number"},
+                    # Null of version 0.1: it would depend on what is not signed.
+                    "recomputed_D_hat": {"type": ["number", "null"]},
                     "recomputed_budget": {"type": "number"},
                     "params_version": {"type": "string"},
                 }
