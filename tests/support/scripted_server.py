@@ -1,7 +1,8 @@
 """A small real HTTP server whose answers are written down beforehand.
 
-It keeps every body it was sent. What it answers is a function of the request; ``Deciding`` answers
-as a server does that remembers what it decided.
+It keeps every record it was sent. What it answers is a function of the request; ``Deciding``
+answers as a server does that remembers what it decided. A batch is answered line by line, each as
+the record alone would be, unless a test says otherwise.
 """
 
 import asyncio
@@ -91,28 +92,61 @@ class Deciding:
         return web.Response(body=decision(pcs_id), headers=headers)
 
 
+def line_of(answer: web.StreamResponse) -> bytes:
+    """Return an answer as the line of a batch that says the same."""
+    assert isinstance(answer, web.Response)
+    assert isinstance(answer.body, bytes)
+    said: dict[str, Any] = {"status": answer.status, "body": json.loads(answer.body)}
+    if answer.headers.get("Idempotent-Replayed"):
+        said["replayed"] = True
+    if "Retry-After" in answer.headers:
+        said["retry_after"] = int(answer.headers["Retry-After"])
+    return json.dumps(said).encode() + b"\n"
+
+
+def ndjson(lines: bytes) -> web.Response:
+    return web.Response(body=lines, content_type="application/x-ndjson")
+
+
 class ScriptedServer:
     """What a test holds of a running server.
 
     Attributes:
         url: Where it answers.
-        bodies: Every body that came, in order.
-        headers: The headers that came with them.
+        answering: Answers a record, alone or on its line.
+        batching: Answers a batch as a whole; None: line by line.
+        bodies: Every record that came, in order, alone or in a batch.
+        batches: How many came in each batch.
+        headers: The headers that came with each request.
+        paths: Method and path of each request.
     """
 
     def __init__(self, answering: Answering) -> None:
         self.url = ""
         self.answering = answering
+        self.batching: Answering | None = None
         self.bodies: list[bytes] = []
+        self.batches: list[int] = []
         self.headers: list[dict[str, str]] = []
         self.paths: list[str] = []
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
-        self.bodies.append(body)
         self.headers.append(dict(request.headers))
         self.paths.append(f"{request.method} {request.raw_path}")
-        return await self.answering(request, body)
+        if not request.path.endswith("/v1/pcs/batch"):
+            self.bodies.append(body)
+            return await self.answering(request, body)
+        lines = body.splitlines()
+        self.bodies += lines
+        self.batches.append(len(lines))
+        if self.batching is not None:
+            return await self.batching(request, body)
+        return await self.in_lines(request, lines)
+
+    async def in_lines(self, request: web.Request, lines: list[bytes]) -> web.StreamResponse:
+        """Answer each line as the record alone."""
+        return ndjson(b"".join([line_of(await self.answering(request, line)) for line in lines]))
 
 
 @asynccontextmanager

@@ -20,6 +20,8 @@ _DELAY_SECONDS = re.compile(r"[0-9]{1,10}", re.ASCII)
 _REQUEST_TIMEOUT = 408
 _TOO_MANY_REQUESTS = 429
 
+PROBLEM_STATUS_MIN = 400
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:

@@ -1,20 +1,28 @@
 """The HTTP adapter: one session to one server.
 
 It translates: HTTP in and out on one side, ``Answer`` and ``UnavailableError`` on the other. It
-keeps three rules: a redirect is not followed, an answer's size is bounded, and no error holds a
-body or the token.
+keeps four rules: a redirect is not followed, an answer's size is bounded, a compressed answer,
+which nobody asked for, is not undone, and no error holds a body or the token.
 """
 
+import asyncio
+import gzip
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
 import aiohttp
 from yarl import URL
 
-from fractal_lba.client.answer import Answer, parse_retry_after, problem_code
+from fractal_lba.client.answer import (
+    PROBLEM_STATUS_MIN,
+    Answer,
+    parse_retry_after,
+    problem_code,
+)
+from fractal_lba.client.batch import ANSWER_LINE_BYTES_MAX, BatchAnswer, joined, read_lines
 from fractal_lba.protocol import ContractError, UnavailableError
 
 # A read answer is the largest: a record of at most 64 KiB, its outcome and at most 8 conflicts of
@@ -29,7 +37,13 @@ CONNECTIONS_MAX = 64
 TIMEOUT_S = 30.0
 
 _JSON = "application/json"
-_PROBLEM_STATUS_MIN = 400
+_NDJSON = "application/x-ndjson"
+
+# Signed records shrink to a quarter by the fastest level, and hardly further by a slower one.
+_GZIP_LEVEL = 1
+
+_OK = 200
+_SUCCESS = 2
 
 
 class Client:
@@ -43,6 +57,7 @@ class Client:
         tls: ssl.SSLContext | None = None,
         timeout_s: float = TIMEOUT_S,
         connections_max: int = CONNECTIONS_MAX,
+        is_compressing: bool = True,
         now: Callable[[], float] = time.time,
     ) -> None:
         """Prepare a session; nothing is connected yet.
@@ -55,6 +70,7 @@ class Client:
                 trusts.
             timeout_s: Bound for one call, connecting and reading its answer included.
             connections_max: Sockets open at once.
+            is_compressing: Whether batches are sent as gzip.
             now: Seconds since 1970; used only for a ``Retry-After`` date that came without
                 ``Date``.
 
@@ -66,6 +82,7 @@ class Client:
         self._tls = tls
         self._timeout_s = timeout_s
         self._connections_max = connections_max
+        self._is_compressing = is_compressing
         self._now = now
         self._session: aiohttp.ClientSession | None = None
 
@@ -76,7 +93,8 @@ class Client:
                 limit=self._connections_max, ssl=True if self._tls is None else self._tls
             ),
             timeout=aiohttp.ClientTimeout(total=self._timeout_s),
-            headers=self._headers,
+            headers={**self._headers, "Accept-Encoding": "identity"},
+            auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
         )
         return self
@@ -103,8 +121,44 @@ class Client:
                 server has the record is unknown; send the same bytes again.
         """
         return await self._call(
-            "POST", self._base_url / "v1" / "pcs" / "submit", body=body, content_type=_JSON
+            "POST",
+            self._base_url / "v1" / "pcs" / "submit",
+            body=body,
+            headers={"Content-Type": _JSON},
         )
+
+    async def batch(self, bodies: Sequence[bytes]) -> BatchAnswer:
+        """Send records in one request and return the server's answer to each.
+
+        Args:
+            bodies: 1 … 10,000 records' bytes, as ``protocol.sent_bytes`` gives them, 16 MiB
+                together; ``split_batch`` makes such pieces of more.
+
+        Raises:
+            UnavailableError: No whole answer came, or not one line for each record. Whether the
+                server has any of them is unknown; send the same bytes again.
+            ContractError: They are no batch; nothing was sent.
+        """
+        sent = joined(bodies)
+        headers = {"Content-Type": _NDJSON}
+        if self._is_compressing:
+            sent = await asyncio.to_thread(gzip.compress, sent, _GZIP_LEVEL, mtime=0)
+            headers["Content-Encoding"] = "gzip"
+        answer = await self._call(
+            "POST",
+            self._base_url / "v1" / "pcs" / "batch",
+            body=sent,
+            headers=headers,
+            bytes_max=max(ANSWER_BYTES_MAX, len(bodies) * ANSWER_LINE_BYTES_MAX),
+        )
+        if answer.status == _OK:
+            return BatchAnswer(lines=read_lines(answer.body, len(bodies)))
+        if answer.status // 100 == _SUCCESS:
+            raise UnavailableError(
+                f"batch answer: expected 200 or a refusal, got {answer.status}",
+                retry_after_s=answer.retry_after_s,
+            )
+        return BatchAnswer(refusal=answer)
 
     async def get(self, pcs_id: str, *, version: str = "1.0") -> Answer:
         """Read back one record and its outcome; this needs a token with the scope ``read``.
@@ -113,18 +167,23 @@ class Client:
             UnavailableError: No whole answer came; try again later.
         """
         url = (self._base_url / "v1" / "pcs" / pcs_id).with_query(version=version)
-        return await self._call("GET", url, body=None, content_type=None)
+        return await self._call("GET", url, body=None, headers={})
 
     async def _call(
-        self, method: str, url: URL, *, body: bytes | None, content_type: str | None
+        self,
+        method: str,
+        url: URL,
+        *,
+        body: bytes | None,
+        headers: Mapping[str, str],
+        bytes_max: int = ANSWER_BYTES_MAX,
     ) -> Answer:
         assert self._session is not None, "the client is used inside `async with`"  # noqa: S101 - a bug
-        headers = {} if content_type is None else {"Content-Type": content_type}
         try:
             async with self._session.request(
                 method, url, data=body, headers=headers, allow_redirects=False
             ) as response:
-                data = await _read_bounded(response)
+                data = await _read_bounded(response, bytes_max)
                 return self._answer(response, data)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             # The class says enough; aiohttp's own texts may quote what the other side sent.
@@ -141,20 +200,25 @@ class Client:
             retry_after_s=parse_retry_after(
                 headers.get("Retry-After"), date=headers.get("Date"), now_s=self._now()
             ),
-            code=problem_code(body) if response.status >= _PROBLEM_STATUS_MIN else None,
+            code=problem_code(body) if response.status >= PROBLEM_STATUS_MIN else None,
         )
 
 
-async def _read_bounded(response: aiohttp.ClientResponse) -> bytes:
-    """Return the whole body, or raise when it is longer than any answer of ours."""
+async def _read_bounded(response: aiohttp.ClientResponse, bytes_max: int) -> bytes:
+    """Return the whole body, or raise when it is no answer of ours: longer, or compressed."""
+    if response.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
+        raise UnavailableError(
+            f"{response.method} {response.url}: expected an answer that is not compressed,"
+            " got one that is"
+        )
     chunks: list[bytes] = []
     size = 0
     async for chunk in response.content.iter_any():
         size += len(chunk)
-        if size > ANSWER_BYTES_MAX:
+        if size > bytes_max:
             raise UnavailableError(
                 f"{response.method} {response.url}: expected an answer of at most"
-                f" {ANSWER_BYTES_MAX} bytes, got more"
+                f" {bytes_max} bytes, got more"
             )
         chunks.append(chunk)
     return b"".join(chunks)
