@@ -4,7 +4,7 @@ import asyncio
 import csv
 import json
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -19,7 +19,7 @@ from fractal_lba.agent.sources.live import LiveSource
 from fractal_lba.agent.status import Status, read_status
 from fractal_lba.agent.stop import Stop
 from fractal_lba.agent.tally import Tally
-from fractal_lba.client import Answer, RetryPolicy, UnavailableError
+from fractal_lba.client import Answer, BatchAnswer, RetryPolicy, UnavailableError
 from fractal_lba.protocol import Alg, Key, Profile
 from fractal_lba.wal import Disk, RealDisk
 
@@ -79,6 +79,7 @@ class MemoryServer:
 
     Attributes:
         sent: Every record that came, in order, with its delivery.
+        batches: How many records came in each batch.
         decided: pcs_id → the first answer.
         before: Called with each body before anything else.
     """
@@ -90,6 +91,7 @@ class MemoryServer:
         before: Callable[[bytes], None] = lambda _body: None,
     ) -> None:
         self.sent: list[dict[str, Any]] = []
+        self.batches: list[int] = []
         self.decided: dict[str, Answer] = {}
         self.status = status
         self.before = before
@@ -114,6 +116,17 @@ class MemoryServer:
         if answer.is_final:
             self.decided[pcs_id] = answer
         return answer
+
+    async def batch(self, bodies: Sequence[bytes]) -> BatchAnswer:
+        """Answer each as ``submit`` does; nothing to any where one gets nothing."""
+        self.batches.append(len(bodies))
+        answers = await asyncio.gather(
+            *(self.submit(body) for body in bodies), return_exceptions=True
+        )
+        for answer in answers:
+            if isinstance(answer, BaseException):
+                raise answer
+        return BatchAnswer(lines=tuple(each for each in answers if isinstance(each, Answer)))
 
     def windows(self) -> dict[tuple[str, int], set[str]]:
         """Return (shard_id, epoch) → the pcs_ids that came under it."""

@@ -130,7 +130,7 @@ def cli() -> None:
     default=16,
     show_default=True,
     metavar="N",
-    help="Requests on their way at once.",
+    help="Requests on their way at once, each of up to 256 windows that wait.",
 )
 @click.option(
     "--grace",

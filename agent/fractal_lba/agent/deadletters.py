@@ -104,26 +104,26 @@ class DeadLetters:
             raise _refused(path, error) from error
         return cls(disk, data, file, size)
 
-    def append(self, letter: DeadLetter) -> None:
-        """Write one line; it is durable when this returns.
+    def append(self, *letters: DeadLetter) -> None:
+        """Write a line for each, with one sync; they are durable when this returns.
 
         Raises:
-            DurabilityError: It may or may not be there, and no further line is written.
+            DurabilityError: They may or may not be there, and no further line is written.
         """
         path = self._data / FILE
         if self._is_fenced:
             raise FencedError(f"{path}: expected a file that can be written, got a failure before")
-        line = msgspec.json.encode(letter) + b"\n"
+        lines = b"".join(msgspec.json.encode(letter) + b"\n" for letter in letters)
         try:
             if self._file is None:
                 self._file = self._disk.create(path)
                 self._disk.sync_dir(self._data)
-            self._file.write_at(self._size, line)
+            self._file.write_at(self._size, lines)
             self._file.datasync()
         except OSError as error:
             self._is_fenced = True
             raise _refused(path, error) from error
-        self._size += len(line)
+        self._size += len(lines)
 
     def close(self) -> None:
         """Close the file.

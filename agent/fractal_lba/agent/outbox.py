@@ -15,6 +15,7 @@ All methods are called from one event loop; the disk is touched on its lanes onl
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 
 from fractal_lba.agent.frames import AckMeta, Contents, WindowMeta, ack_frame, window_frame
@@ -85,7 +86,7 @@ class Outbox:
             DurabilityError: It may or may not be on disk, and is not sent; the outbox is fenced.
         """
         frame = window_frame(meta, stored_bytes(record), received_ns=self._clock.now_ns())
-        placed = await self._write(frame)
+        placed = (await self._write(frame))[-1]
         self.contents.observe(placed.position, placed.seq, meta)
         self._unsent.append(placed.seq)
         self._signal()
@@ -102,6 +103,15 @@ class Outbox:
                 return None
             await self._change()
         return self._unsent.popleft()
+
+    def take_waiting(self) -> int | None:
+        """Return the oldest window nobody took yet; None when none waits at this moment."""
+        return self._unsent.popleft() if self._unsent else None
+
+    def give_back(self, seqs: Sequence[int]) -> None:
+        """Let others take these, before anything else that waits."""
+        self._unsent.extendleft(reversed(seqs))
+        self._signal()
 
     async def read(self, seq: int) -> Record:
         """Return the record of a pending window, from disk.
@@ -168,11 +178,13 @@ class Outbox:
         finally:
             await self._lanes.run(Lane.OUTBOX, self._stream.close)
 
-    async def _write(self, window: NewFrame | None = None) -> Placed:
+    async def _write(self, window: NewFrame | None = None) -> Sequence[Placed]:
         """Append the waiting acknowledgements, and a window behind them."""
         async with self._writing:
             acks, self._acks = self._acks, []
             frames = acks if window is None else [*acks, window]
+            if not frames:
+                return ()  # written by who had its turn before
             # Who waits may be cancelled; what was taken is written all the same.
             writing = asyncio.ensure_future(
                 self._lanes.run(Lane.OUTBOX, self._stream.append, frames)
@@ -180,7 +192,7 @@ class Outbox:
             placed = await asyncio.shield(writing)
             self._writes += 1
             self._written.set()
-        return placed[-1]
+        return placed
 
     def _signal(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()

@@ -6,12 +6,12 @@ on a real machine and in a simulator.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from enum import StrEnum
 from typing import ParamSpec, Protocol, TypeVar
 
-from fractal_lba.client import Answer
+from fractal_lba.client import Answer, BatchAnswer
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -50,10 +50,13 @@ class Lanes(Protocol):
 
 
 class Server(Protocol):
-    """The one call an agent makes."""
+    """The two calls an agent makes."""
 
     async def submit(self, body: bytes) -> Answer:
         """Send one record; ``UnavailableError`` when no whole answer came."""
+
+    async def batch(self, bodies: Sequence[bytes]) -> BatchAnswer:
+        """Send several; ``UnavailableError`` when there was no whole answer to each of them."""
 
 
 class SystemClock:

@@ -80,6 +80,7 @@ def table(tally: Tally) -> Table:
         ("pending", str(tally.pending)),
         ("repeats", str(tally.repeats)),
         ("retries", str(tally.retries)),
+        ("requests", str(tally.requests)),
         ("slowest answer", f"{tally.slowest_answer_ms:.1f} ms"),
         ("regimes", regimes or "none"),
     )

@@ -37,7 +37,8 @@ class Tally:
         repeats: Answers to content the server had decided before, whatever they said.
         dead_letters: Answered finally, not accepted.
         pending: Not answered finally yet.
-        retries: Attempts after the first ones.
+        retries: Windows that had to be sent again, each time.
+        requests: Requests to the server, of one window or of several.
         slowest_answer_ms: The longest time from a window's first attempt to its final answer.
         trouble: Why the last attempt had to be repeated; empty since the last final answer.
         last_failure: The same, kept to the end of the run.
@@ -58,6 +59,7 @@ class Tally:
     dead_letters: int = 0
     pending: int = 0
     retries: int = 0
+    requests: int = 0
     slowest_answer_ms: float = 0.0
     trouble: str = ""
     last_failure: str = ""
@@ -94,9 +96,9 @@ class Tally:
                 self.dead_letters += 1
                 self.refusals[refusal] = self.refusals.get(refusal, 0) + 1
 
-    def retried(self, why: str) -> None:
-        """Count an attempt that has to be repeated."""
-        self.retries += 1
+    def retried(self, why: str, windows: int = 1) -> None:
+        """Count windows that have to be sent again."""
+        self.retries += windows
         self.trouble = self.last_failure = why
 
     def left_over(self, what: str) -> None:
@@ -128,6 +130,7 @@ class Tally:
             "regimes": self.regimes,
             "slowest_answer_ms": self.slowest_answer_ms,
             "retries": self.retries,
+            "requests": self.requests,
             "unreadable": self.unreadable,
             "notes": self.notes,
             "source_failures": self.source_failures,

@@ -29,10 +29,10 @@ _ESCALATED_STATUS = 202
 _ABOUT_THE_ADDRESS = (404, 405)
 
 
-class _Decision(msgspec.Struct):
-    """The member of a decision body that tells whose decision it is."""
+class _Named(msgspec.Struct):
+    """The member of a decision, and of a conflict's problem, that tells whose it is."""
 
-    pcs_id: str
+    pcs_id: str | None = None
 
 
 def fate_of(status: int) -> Fate:
@@ -46,17 +46,17 @@ def is_about(answer: Answer, pcs_id: str) -> bool:
     """Return whether an answer may be taken as one about this record.
 
     A success must carry the decision with the record's id; a refusal that decision or a problem
-    document with a ``code``. Anything else comes from something in between or from another address,
-    and the record's fate is open; so is a 404 or 405 by whomever, which speaks of the address. An
-    answer that is not final is taken as it is.
+    document with a ``code``, which names no other record. Anything else comes from something in
+    between or from another address, and the record's fate is open; so is a 404 or 405 by whomever,
+    which speaks of the address. An answer that is not final is taken as it is.
     """
     if not answer.is_final:
         return True
     if answer.status in _ABOUT_THE_ADDRESS:
         return False
-    if fate_of(answer.status) is Fate.DEAD and answer.code is not None:
-        return True
     try:
-        return msgspec.json.decode(answer.body, type=_Decision).pcs_id == pcs_id
+        named = msgspec.json.decode(answer.body, type=_Named).pcs_id
     except UNDECODABLE:
         return False
+    is_problem = fate_of(answer.status) is Fate.DEAD and answer.code is not None
+    return named == pcs_id or (is_problem and named is None)

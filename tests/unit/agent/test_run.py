@@ -21,6 +21,7 @@ from tests.support.agent_world import (
 from tests.support.virtual_time import run_virtual
 from typing_extensions import override
 
+from fractal_lba.agent import load as load_module
 from fractal_lba.agent import outbox as outbox_module
 from fractal_lba.agent.deadletters import read_dead_letters
 from fractal_lba.agent.ports import Lane
@@ -63,7 +64,11 @@ class TestShipping:
         assert all(len(record.signature) == 32 for record in records)
         assert not any(record.ft.degraded or record.ft.fallbacks for record in records)
 
-    def test_no_more_than_so_many_are_in_flight_and_that_many_are(self, tmp_path: Path) -> None:
+    def test_no_more_than_so_many_are_in_flight_and_that_many_are(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(load_module, "WINDOWS_MAX", 1)
+
         class Counting(MemoryServer):
             now = most = 0
 

@@ -22,6 +22,7 @@ from tests.support.agent_world import (
 from tests.support.virtual_time import run_virtual
 from typing_extensions import override
 
+from fractal_lba.agent import load as load_module
 from fractal_lba.agent import outbox as outbox_module
 from fractal_lba.agent.outbox import Outbox
 from fractal_lba.agent.ports import Lane
@@ -72,6 +73,7 @@ def test_acknowledgements_that_wait_are_bounded(
 ) -> None:
     monkeypatch.setattr(outbox_module, "ACKS_WAITING_MAX", 4)
     monkeypatch.setattr(outbox_module, "QUIET_S", 1e9)
+    monkeypatch.setattr(load_module, "WINDOWS_MAX", 1)
     server = MemoryServer()
     waiting: list[int] = []
 
@@ -229,3 +231,28 @@ def test_an_acknowledgement_is_written_though_who_noted_it_is_cancelled(
 
     run_virtual(main())
     assert states(tmp_path / "d") == ["acknowledged"]
+
+
+def test_who_finds_its_acknowledgement_written_by_another_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Every acknowledgement asks for a write; the first one takes them all.
+    monkeypatch.setattr(outbox_module, "ACKS_WAITING_MAX", 1)
+    server = MemoryServer()
+    server.is_down = True
+    stream = csv_stream(tmp_path / "x.csv", 9)
+
+    async def main() -> None:
+        stop = Stop()
+        asyncio.get_running_loop().call_later(1.0, stop.interrupt)
+        await run(plan(tmp_path / "d", stream, grace_s=0.0), world(server), stop)
+        opened = await Outbox.open(
+            RealDisk(), tmp_path / "d", clock=VirtualClock(), lanes=DirectLanes()
+        )
+        await asyncio.gather(
+            *(opened.acknowledge(seq, status=200, replayed=False) for seq in (1, 2, 3))
+        )
+        await opened.close()
+
+    run_virtual(main())
+    assert states(tmp_path / "d") == ["acknowledged"] * 3
