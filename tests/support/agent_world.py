@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from tests.support.scripted_server import decision
+from tests.support.virtual_time import run_virtual
 
 from fractal_lba.agent.ports import Lane
 from fractal_lba.agent.record import Recipe
@@ -204,3 +205,21 @@ def states(data: Path) -> list[str]:
     found = ids(data).ids
     assert found is not None
     return [window.state for window in found.values()]
+
+
+def waiting(folder: Path, count: int, recipe: Recipe = RECIPE) -> Path:
+    """Return a data folder in which so many windows of ``x.csv``, three rows each, wait."""
+    folder.mkdir(exist_ok=True)
+    down = MemoryServer()
+    down.is_down = True
+    data = folder / "data"
+
+    async def main() -> None:
+        stop = Stop()
+        asyncio.get_running_loop().call_later(1_000.0, stop.interrupt)
+        stream = csv_stream(folder / "x.csv", 3 * count)
+        await run(plan(data, stream, grace_s=0.0, recipe=recipe), world(down), stop)
+
+    run_virtual(main())
+    assert states(data) == ["pending"] * count
+    return data

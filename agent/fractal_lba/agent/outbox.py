@@ -179,12 +179,13 @@ class Outbox:
             await self._lanes.run(Lane.OUTBOX, self._stream.close)
 
     async def _write(self, window: NewFrame | None = None) -> Sequence[Placed]:
-        """Append the waiting acknowledgements, and a window behind them."""
+        """Append the waiting acknowledgements, and a window behind them.
+
+        There may be none any more: who had the turn before took them all.
+        """
         async with self._writing:
             acks, self._acks = self._acks, []
             frames = acks if window is None else [*acks, window]
-            if not frames:
-                return ()  # written by who had its turn before
             # Who waits may be cancelled; what was taken is written all the same.
             writing = asyncio.ensure_future(
                 self._lanes.run(Lane.OUTBOX, self._stream.append, frames)

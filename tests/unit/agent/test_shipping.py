@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.agent_world import MemoryServer, csv_stream, plan, run, states, world
+from tests.support.agent_world import MemoryServer, plan, run, states, waiting, world
 from tests.support.failing_disk import Call, FailingDisk
 from tests.support.scripted_server import decision
 from tests.support.virtual_time import run_virtual
@@ -90,24 +90,6 @@ def lost(server: Scripted, bodies: Sequence[bytes]) -> BatchAnswer:
     raise UnavailableError("batch answer: expected 300 lines, got 12")
 
 
-def waiting(folder: Path, count: int = COUNT) -> Path:
-    """Return a data folder in which so many windows wait."""
-    folder.mkdir(exist_ok=True)
-    down = MemoryServer()
-    down.is_down = True
-    data = folder / "d"
-    stop = Stop()
-
-    async def main() -> None:
-        asyncio.get_running_loop().call_later(1_000.0, stop.interrupt)
-        stream = csv_stream(folder / "x.csv", 3 * count)
-        await run(plan(data, stream, grace_s=0.0), world(down), stop)
-
-    run_virtual(main())
-    assert states(data) == ["pending"] * count
-    return data
-
-
 def shipped(data: Path, server: MemoryServer, **changes: Any) -> tuple[Tally, float]:  # noqa: ANN401 - of Plan's types
     """Ship what waits, and return the tally and how long it took."""
 
@@ -120,12 +102,12 @@ def shipped(data: Path, server: MemoryServer, **changes: Any) -> tuple[Tally, fl
 
 def test_what_waits_goes_out_together_and_is_acknowledged_line_by_line(tmp_path: Path) -> None:
     server = Scripted()
-    tally, _ = shipped(waiting(tmp_path), server)
+    tally, _ = shipped(waiting(tmp_path, COUNT), server)
     assert [count for _, count in server.calls] == [SIZE, COUNT - SIZE]
     assert (tally.accepted, tally.pending, tally.retries, tally.requests) == (COUNT, 0, 0, 2)
     assert [each["delivery"]["attempt"] for each in server.sent] == [1] * COUNT
     assert [each["epoch"] for each in server.sent] == list(range(COUNT))
-    assert set(states(tmp_path / "d")) == {"acknowledged"}
+    assert set(states(tmp_path / "data")) == {"acknowledged"}
 
 
 def test_a_window_alone_goes_out_as_a_record(tmp_path: Path) -> None:
@@ -139,7 +121,7 @@ def test_several_batches_are_in_flight(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(load_module, "WINDOWS_MAX", 2)
     server = Scripted()
     server.latency_s = 10.0
-    tally, _ = shipped(waiting(tmp_path), server, in_flight=5)
+    tally, _ = shipped(waiting(tmp_path, COUNT), server, in_flight=5)
     assert server.calls == [(0.0, 2)] * 5 + [(10.0, 2)] * 5
     assert tally.accepted == COUNT
 
@@ -153,7 +135,7 @@ def test_a_batch_holds_so_many_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyP
         sizes.append(len(body) + 1)
 
     server.before = measure
-    tally, _ = shipped(waiting(tmp_path), server)
+    tally, _ = shipped(waiting(tmp_path, COUNT), server)
     assert tally.accepted == COUNT
     at = 0
     for count in server.batches:
@@ -291,7 +273,7 @@ def test_what_was_refused_together_waits_for_nobodys_answer(tmp_path: Path) -> N
             return answer
 
     server = Sick(refusing(404))
-    tally, _ = shipped(waiting(tmp_path), server, in_flight=2)
+    tally, _ = shipped(waiting(tmp_path, COUNT), server, in_flight=2)
     assert (tally.accepted, tally.pending) == (COUNT, 0)
 
 
@@ -339,7 +321,7 @@ def test_an_answer_out_of_step_answers_none(tmp_path: Path) -> None:
 def test_a_run_that_ends_between_a_batch_and_its_answer_sends_it_again(tmp_path: Path) -> None:
     server = Scripted()
     server.latency_s = 10.0
-    data = waiting(tmp_path)
+    data = waiting(tmp_path, COUNT)
 
     async def main() -> Tally:
         stop = Stop()
@@ -355,7 +337,7 @@ def test_a_run_that_ends_between_a_batch_and_its_answer_sends_it_again(tmp_path:
 
 
 def test_a_window_that_cannot_be_read_back_holds_none_of_its_batch_back(tmp_path: Path) -> None:
-    data = waiting(tmp_path)
+    data = waiting(tmp_path, COUNT)
     server = Scripted()
 
     def damage(_body: bytes) -> None:

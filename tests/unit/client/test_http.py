@@ -164,6 +164,7 @@ async def test_a_compressed_answer_is_not_asked_for_and_not_undone(encoding: str
         serving(scripted(web.Response(body=bomb, headers=headers))) as server,
         Client(server.url) as client,
     ):
+        server.batching = server.answering
         tracemalloc.start()
         try:
             for sending in (client.submit(BODY), client.batch([BODY, BODY])):
