@@ -15,10 +15,17 @@ JSON = {"Content-Type": "application/json"}
 class Wire:
     """A connection that requests are written to and answers read from, in any order."""
 
-    def __init__(self, address: tuple[str, int], *, source: str = "") -> None:
-        self._socket = socket.create_connection(
-            address, timeout=TIMEOUT_S, source_address=(source, 0) if source else None
-        )
+    def __init__(
+        self, address: tuple[str, int], *, source: str = "", receive_bytes: int | None = None
+    ) -> None:
+        self._socket = socket.socket()
+        self._socket.settimeout(TIMEOUT_S)
+        if receive_bytes is not None:
+            # Before it is connected: a window that was announced is never taken back.
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+        if source:
+            self._socket.bind((source, 0))
+        self._socket.connect(address)
         self._answers = self._socket.makefile("rb")
 
     def __enter__(self) -> Self:
@@ -30,6 +37,19 @@ class Wire:
     def send(self, data: bytes) -> None:
         self._socket.sendall(data)
 
+    def try_to_send(self, data: bytes) -> bool:
+        """Send; false where the other end has closed."""
+        try:
+            self.send(data)
+        except ConnectionError:
+            return False
+        return True
+
+    def has_something(self) -> bool:
+        """Wait until there is something to read, and leave it there; false where it takes long."""
+        ready, _, _ = select.select([self._socket], [], [], TIMEOUT_S)
+        return bool(ready)
+
     def reply(self) -> Reply:
         """Read one answer; ``ConnectionError`` where the other end closed instead."""
         line = self._answers.readline()
@@ -40,7 +60,11 @@ class Wire:
         while (line := self._answers.readline()) not in {b"\r\n", b""}:
             name, _, value = line.decode().partition(":")
             headers[name.lower()] = value.strip()
-        return Reply(status, headers, self._answers.read(int(headers.get("content-length", "0"))))
+        size = int(headers.get("content-length", "0"))
+        body = self._answers.read(size)
+        if len(body) < size:
+            raise ConnectionError("expected a whole answer, got a part of it")
+        return Reply(status, headers, body)
 
     def ask(
         self,
@@ -67,6 +91,18 @@ class Wire:
             return self._answers.read(1) == b""
         except ConnectionResetError:
             return True
+
+    def is_cut(self) -> bool:
+        """Read to the end; tell whether it came before the end of an answer was there."""
+        try:
+            self.reply()
+        except ConnectionError:
+            return True
+        return False
+
+    def close_half(self) -> None:
+        """Say that nothing more is sent, and go on reading."""
+        self._socket.shutdown(socket.SHUT_WR)
 
     def reset(self) -> None:
         """Hang up without a goodbye: the other end gets a reset."""

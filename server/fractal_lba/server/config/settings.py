@@ -161,6 +161,30 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             description="A connection that sends no whole request head for so long is closed.",
         ),
     ] = 75.0
+    head_bytes_max: Annotated[
+        int,
+        msgspec.Meta(
+            ge=1_024,
+            description="A request's head, and anything else that is no body; over it 400.",
+        ),
+    ] = 16_384
+    answer_timeout_s: Annotated[
+        float,
+        msgspec.Meta(
+            gt=0,
+            description="An answer that its reader has not taken by then is cut off.",
+        ),
+    ] = 60.0
+    answer_bytes_max: Annotated[
+        int,
+        msgspec.Meta(
+            ge=4_194_304,
+            description=(
+                "Bytes of answers that wait for their readers; over it the address with most of"
+                " them loses what waits longest."
+            ),
+        ),
+    ] = 67_108_864
     requests_in_flight_max: Annotated[
         int,
         msgspec.Meta(

@@ -80,6 +80,8 @@ async def problems(
                 ServerCode.BAD_REQUEST, "request: expected well-formed HTTP, got something else"
             )
         )
+    except ConnectionError:
+        raise  # the caller hung up while it was answered: no bug, and nobody to tell
     except Exception:  # noqa: BLE001 - logged; the caller gets a problem and no trace
         _log.exception("a request met a bug")
         return response(

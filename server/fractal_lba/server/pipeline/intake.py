@@ -179,6 +179,8 @@ class Intake:
             try:
                 tenant = self._legacy_tenant(received)
                 results.append(authenticate(body, keyring, legacy_tenant=tenant))
+            except FractalError as error:
+                results.append(_without_frames(error))
             except Exception as error:  # noqa: BLE001 - raised to the one whose body it is, not to the whole batch
                 results.append(error)
         return results
@@ -187,6 +189,13 @@ class Intake:
         """Return whose keys a record of version 0.1 is tried with; none where it is not taken."""
         tenant = received.tenant_header or LEGACY_TENANT
         return tenant if self._policies.of(tenant).accepts_legacy else None
+
+
+def _without_frames(error: FractalError) -> FractalError:
+    # The frames of a refusal hold what was parsed before it, two megabytes for a line of empty
+    # objects, and the refusals of a batch live until its lines are answered.
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)
 
 
 def _agree_on_tenant(authenticated: Authenticated, received: Received) -> None:

@@ -99,7 +99,8 @@ class Line(asyncio.Transport):
 
 def go_through(gate: Gate, line: Line) -> None:
     gate.connection_made(line)
-    gate.data_received(b"GET /")
+    gate.get_buffer(-1)[:5] = b"GET /"
+    gate.buffer_updated(5)
     gate.pause_writing()
     gate.resume_writing()
     assert gate.eof_received() in {True, None}
