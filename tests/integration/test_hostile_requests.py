@@ -84,7 +84,7 @@ SMUGGLERS = {
     "a target that is none": get(target=b"http://[::1/health"),
     "bytes over 127 in a target": get(target=b"/v1/\xff"),
     "a NUL in a target": get(target=b"/v1/\0"),
-    "another expectation": get(b"Expect: \xff"),
+    "bytes as an expectation": get(b"Expect: \xff"),
     "TLS": bytes.fromhex("1603010200010001fc0303") + bytes(64),
 }
 

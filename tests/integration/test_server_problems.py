@@ -220,7 +220,7 @@ def test_what_is_not_http_gets_a_problem_that_quotes_nothing(
         answer = wire.reply()
         assert_problem(answer, "bad_request")
         assert b"secret-word" not in answer.body
-        assert b"aaa" not in answer.body
+        assert b"a" * 40 not in answer.body  # a request_id may hold a few of them
         assert wire.is_ended()
 
 

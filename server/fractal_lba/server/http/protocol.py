@@ -17,6 +17,8 @@ from fractal_lba.server.http.unread import Unread
 
 _log = logging.getLogger(__name__)
 
+_EXPECTATION_FAILED = 417
+
 _LINGER_S = 2.0
 """How long the unread rest of a refused body is read before its connection is closed."""
 
@@ -124,12 +126,7 @@ class Connection(web.RequestHandler):
             raise exc  # nobody is left to be answered
         # aiohttp's own answer would quote what it choked on.
         if status < web.HTTPInternalServerError.status_code:
-            answered = response(
-                problem(
-                    ServerCode.BAD_REQUEST,
-                    "request: expected well-formed HTTP, got something else",
-                )
-            )
+            answered = _not_http()
         else:
             _log.error("a request met a bug", exc_info=exc)
             answered = response(
@@ -149,6 +146,9 @@ class Connection(web.RequestHandler):
             # A bug within a stream: without its last chunk nobody takes what came for the whole.
             self.cut()
             raise ConnectionError("expected the end of an answer, got another answer")
+        if resp.status == _EXPECTATION_FAILED:
+            # An Expect that is not 100-continue is answered before any middleware is asked.
+            resp = _not_http()
         name_request(request, resp)
         # aiohttp would name itself and its version.
         resp.headers["Server"] = "fractal-lba"
@@ -156,3 +156,9 @@ class Connection(web.RequestHandler):
             # Nothing is upgraded, and aiohttp drops what came behind such a request.
             resp.force_close()
         return await super().finish_response(request, resp, start_time)
+
+
+def _not_http() -> web.Response:
+    return response(
+        problem(ServerCode.BAD_REQUEST, "request: expected well-formed HTTP, got something else")
+    )
