@@ -17,6 +17,7 @@ from typing import Final
 from golden_vectors.generator.canonical import canonical_file
 from golden_vectors.generator.digests import digests_file, ids_file
 from golden_vectors.generator.files import VectorFile
+from golden_vectors.generator.http_exchanges import http_exchanges_file
 from golden_vectors.generator.json_refusals import json_refusals_file
 from golden_vectors.generator.keys import keyrings_file
 from golden_vectors.generator.legacy_records import legacy_records_file
@@ -47,6 +48,7 @@ MAKERS: Final[tuple[Callable[[], VectorFile], ...]] = (
     merkle_roots_file,
     merkle_inclusion_file,
     merkle_consistency_file,
+    http_exchanges_file,
 )
 
 

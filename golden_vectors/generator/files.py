@@ -63,6 +63,16 @@ class VectorFile:
         self._add(comment, flag, given, "valid", expected)
         return expected
 
+    def stated(
+        self,
+        comment: str,
+        flag: str,
+        given: Mapping[str, Any],
+        expected: Mapping[str, Any],
+    ) -> None:
+        """Add a case that holds, its whole answer stated: nothing is asked for it here."""
+        self._add(comment, flag, given, "valid", expected)
+
     def invalid(self, comment: str, flag: str, given: Mapping[str, Any], **stated: object) -> None:
         """Add a case that must be refused, exactly as stated."""
         self._add(comment, flag, given, "invalid", stated)

@@ -17,6 +17,7 @@ from typing import Any
 
 from tests.oracle.canonical_json import canonical_bytes, number
 from tests.oracle.ed25519 import public_key, sign, verify
+from tests.oracle.http_server import Server
 from tests.oracle.judgement import decision_body, status, verdict
 from tests.oracle.keys import RingRefused, authenticated, ring_of
 from tests.oracle.legacy_records import decided as decided_legacy
@@ -214,6 +215,27 @@ def signing_records(given: Holds) -> Values:
     }
 
 
+def http_exchanges(given: Holds) -> Values:
+    server = Server(base64.b64decode(given.take("keyring")), given.take("settings"))
+    answers: list[Values] = []
+    for sent in given.take("requests"):
+        data = b""
+        for piece in sent:
+            if "base64" in piece:
+                data += base64.b64decode(piece["base64"])
+            elif "times" in piece:
+                data += piece["repeat"].encode() * piece["times"]
+            elif "text" in piece:
+                data += piece["text"].encode()
+            else:
+                # A cursor: whatever the server sealed, of its length.
+                assert piece["member"] == "next"
+                assert {"rule": "cursor", "name": None} in answers[piece["answer"] - 1]["body"]
+                data += b"A" * 44
+        answers.append(server.answer(data))
+    return {"answers": answers}
+
+
 class WindowRefused(Exception):  # noqa: N818 - the domain's word for it
     """A window that cannot be summarised: its first bad value, where one is to blame."""
 
@@ -282,6 +304,7 @@ ANSWERS: dict[str, Callable[[Holds], Values]] = {
     "merkle_roots": merkle_roots,
     "merkle_inclusion": merkle_inclusion,
     "merkle_consistency": merkle_consistency,
+    "http_exchanges": http_exchanges,
 }
 
 

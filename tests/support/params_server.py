@@ -31,7 +31,8 @@ def command(params: Params) -> list[str]:
     ]
 
 
-async def _run(config: Path, params: Params, options: dict[str, str]) -> None:
+async def run(config: Path, params: Params, options: dict[str, str]) -> None:
+    """Run until SIGTERM."""
     settings = load_settings(config, {}, options)
     configure(settings.log_level)
     server = Server(settings, config.parent, params=params)
@@ -39,11 +40,17 @@ async def _run(config: Path, params: Params, options: dict[str, str]) -> None:
     await server.run(lambda url: print(json.dumps({"url": url}), flush=True))  # noqa: T201 - its stdout
 
 
+def started_with(flags: list[str]) -> tuple[Path, dict[str, str]]:
+    """Return the configuration and the settings that a command line names."""
+    options = {
+        name.removeprefix("--").replace("-", "_"): value
+        for name, value in zip(flags[::2], flags[1::2], strict=True)
+    }
+    return Path(options.pop("config")).resolve(), options
+
+
 if __name__ == "__main__":
     _version, _tolerance, *_flags = sys.argv[1:]
-    _options = {
-        name.removeprefix("--").replace("-", "_"): value
-        for name, value in zip(_flags[::2], _flags[1::2], strict=True)
-    }
     _params = Params(version=_version, tol_d=float(_tolerance), tol_budget=float(_tolerance))
-    uvloop.run(_run(Path(_options.pop("config")).resolve(), _params, _options))
+    _config, _options = started_with(_flags)
+    uvloop.run(run(_config, _params, _options))
