@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tests.fuzz import file_targets, json_targets, wal_targets
+from tests.fuzz import batch_targets, file_targets, json_targets, wal_targets
 
 CORPUS: Final = Path(__file__).parent / "corpus"
 
@@ -74,6 +74,13 @@ TARGETS: Final = {
             read=json_targets.record,
             made=json_targets.RECORDS,
             pieces=json_targets.PIECES,
+        ),
+        Target(
+            name="batch",
+            read=batch_targets.batch,
+            made=batch_targets.SENT,
+            pieces=batch_targets.PIECES,
+            is_text=False,
         ),
         Target(
             name="segment",

@@ -68,30 +68,38 @@ def _gunzip(body: bytes) -> Iterator[bytes]:
 
 
 def _unzstd(body: bytes, bytes_max: int) -> Iterator[bytes]:
-    _check_frame(body, bytes_max)
+    said = _check_frame(body, bytes_max)
     decoder = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW_MAX).decompressobj()
     # Asked for once: the attribute itself is a call.
     decompress: Callable[[bytes], bytes] = decoder.decompress
-    fed = 0
+    fed = found = 0
     while fed < len(body) and not decoder.eof:
         try:
             piece = decompress(body[fed : fed + _ZSTD_FEED])
         except zstandard.ZstdError as error:
             raise _bad("broken_stream", "a sound zstd stream", "a broken one") from error
         fed += _ZSTD_FEED
+        found += len(piece)
         yield piece
+    # The decoder itself looks at what a frame says is in it only where it came as one piece.
+    if decoder.eof and said not in {found, zstandard.CONTENTSIZE_UNKNOWN}:
+        raise _bad("broken_stream", "as many bytes as the zstd frame says", "others")
     _end(is_whole=decoder.eof, is_followed=bool(decoder.unused_data) or fed < len(body))
 
 
-def _check_frame(body: bytes, bytes_max: int) -> None:
+def _check_frame(body: bytes, bytes_max: int) -> int:
+    """Return how many bytes a frame says are in it, `CONTENTSIZE_UNKNOWN` where it does not."""
     try:
         frame = zstandard.get_frame_parameters(body)
     except zstandard.ZstdError:
-        return  # the decoder says what is wrong
+        return zstandard.CONTENTSIZE_UNKNOWN  # the decoder says what is wrong
     if frame.content_size != zstandard.CONTENTSIZE_UNKNOWN:
         _check_size(frame.content_size, bytes_max)
     if frame.window_size > ZSTD_WINDOW_MAX:
         raise _bad("window_too_large", f"a zstd window of at most {ZSTD_WINDOW_MAX}", "more")
+    # One that is to be skipped says how much of it is.
+    is_data = body.startswith(zstandard.FRAME_HEADER)
+    return frame.content_size if is_data else zstandard.CONTENTSIZE_UNKNOWN
 
 
 def _check_size(size: int, bytes_max: int) -> None:

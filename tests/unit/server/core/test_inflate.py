@@ -20,6 +20,12 @@ BOMB = bytes(256 << 20)
 MIB = 1 << 20
 
 
+def saying(size: int, data: bytes) -> bytes:
+    """Return a zstd frame that says it holds so many bytes: a block of data and an empty one."""
+    head = b"\x28\xb5\x2f\xfd\xa0" + size.to_bytes(4, "little")  # RFC 8878 section 3.1.1.1
+    return head + (len(data) << 3).to_bytes(3, "little") + data + b"\x01\x00\x00"
+
+
 def streamed(data: bytes, **settings: int) -> bytes:
     """Return a zstd stream that does not tell its size."""
     parameters = zstandard.ZstdCompressionParameters(write_content_size=False, **settings)
@@ -35,6 +41,10 @@ def streamed(data: bytes, **settings: int) -> bytes:
 def test_what_was_compressed_comes_back(body: bytes, encoding: str) -> None:
     assert inflate(body, encoding, bytes_max=MAX) == DATA
     assert inflate(body, encoding, bytes_max=len(DATA)) == DATA
+
+
+def test_a_frame_that_says_how_much_it_holds_comes_back() -> None:
+    assert inflate(saying(199, b"a" * 199), "zstd", bytes_max=MAX) == b"a" * 199
 
 
 def test_a_stream_that_does_not_tell_its_size_comes_back() -> None:
@@ -62,6 +72,9 @@ def test_a_stream_that_does_not_tell_its_size_comes_back() -> None:
         (ZSTD + ZSTD, "zstd", "trailing_bytes"),
         (GZIPPED + bytes(200_000), "gzip", "trailing_bytes"),
         (SKIPPABLE + ZSTD, "zstd", "trailing_bytes"),
+        (saying(9, b"a" * 9 + b"b"), "zstd", "broken_stream"),
+        (saying(200, b"a" * 199), "zstd", "broken_stream"),
+        (saying(0, b"a" * 199), "zstd", "broken_stream"),
         (streamed(DATA, window_log=25), "zstd", "window_too_large"),
     ],
     ids=itertools.count(),
