@@ -14,6 +14,7 @@ from typing import NamedTuple
 import msgspec
 
 from fractal_lba.protocol.errors import ContractError, DurabilityError, FractalError
+from fractal_lba.protocol.legacy_record import LEGACY_VERSION
 from fractal_lba.protocol.undecodable import UNDECODABLE
 from fractal_lba.protocol.versions import read_stored
 from fractal_lba.server.core import entry as entries
@@ -29,6 +30,7 @@ PROBLEMS_NAMED_MAX = 100
 """Problems are all counted, and so many are named: a report stays readable."""
 
 _STATUS_NAMES = {200: "accepted", 202: "escalated", 422: "not_accepted"}
+_ACCEPTED = (200, 202)
 
 
 class Report(msgspec.Struct, kw_only=True):
@@ -156,7 +158,7 @@ def _check_ledger(disk: Disk, folder: Path, report: Report) -> _Ledger:
         where = f"{stream} entry {frame.seq}"
         try:
             entry = entries.decode_entry(frame.meta, frame.payload)
-            _check_entry(entry)
+            check_entry(entry)
         except FractalError as error:
             report.add(f"{where}: {error}")
             continue
@@ -184,7 +186,12 @@ def _check_ledger(disk: Disk, folder: Path, report: Report) -> _Ledger:
     return ledger
 
 
-def _check_entry(entry: Entry) -> None:
+def check_entry(entry: Entry) -> None:
+    """Check what an entry of a ledger says against the record it holds.
+
+    Raises:
+        ContractError: They differ, or the record is none.
+    """
     if isinstance(entry, Resolution):
         return  # its id is looked for among the decisions before it
     stored = read_stored(entry.record)
@@ -199,6 +206,9 @@ def _check_entry(entry: Entry) -> None:
         if getattr(entry, name) != value:
             raise ContractError(f"{name}: expected the record's own, got another")
     if isinstance(entry, Decision):
+        if stored.version == LEGACY_VERSION and entry.status not in _ACCEPTED:
+            # It could be another's doing: most of such a record is not signed.
+            raise ContractError(f"status: expected one that accepts, got {entry.status}")
         _check_answer(entry)
 
 
