@@ -61,6 +61,7 @@ def test_answers_that_nobody_reads_are_held_up_to_their_bound(server: ServerProc
             wire.send(listing(server))
         assert all(wire.has_something() for wire in wires)
         honest.served()
+        assert b'flk_connections_cut_total{why="unread"}' in server.ask("GET", "/metrics").body
         # 23 MB were asked for; what waited longest is cut, what waits still can be read.
         assert all(wire.is_cut() for wire in wires[:20])
         assert not wires[-1].is_cut()

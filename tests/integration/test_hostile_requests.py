@@ -5,11 +5,10 @@ whatever two readers could take differently is refused and ends its connection.
 """
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from tests.support.server_process import Folder, ServerProcess, until
-from tests.support.siege import besieged
+from tests.support.siege import besieged, open_connections
 from tests.support.signed import body, members
 from tests.support.wire import Wire, head_of_submission, request, submission
 
@@ -183,17 +182,6 @@ def test_hundreds_that_hang_up_leave_nothing_behind(
         wire.reset() if is_reset else wire.close()
     until(lambda: open_connections(server) <= 1, "every connection is gone")
     assert server.submit(sent).status == 200
-
-
-def open_connections(server: ServerProcess) -> int:
-    """Return how many sockets of the server are connected to somebody."""
-    connected = 0
-    port = f":{server.address[1]:04X}"
-    table = Path(f"/proc/{server.process.pid}/net/tcp").read_text(encoding="ascii")
-    for line in table.splitlines()[1:]:
-        _, local, _, state, *_ = line.split()
-        connected += local.endswith(port) and state == "01"
-    return connected
 
 
 def test_a_caller_that_closes_its_half_has_hung_up(server: ServerProcess, fresh_epoch: int) -> None:

@@ -174,7 +174,7 @@ def test_a_handshake_that_never_ends_is_cut(world: World) -> None:
 def test_the_bounds_of_connections_hold_before_a_handshake(folder: Folder) -> None:
     authority, own, *_ = prepare(folder)
     # A handshake is cut by nothing else than its end here.
-    bounds = ("--connections-max=2", "--tls-handshake-timeout-s=3600")
+    bounds = ("--connections-per-address-max=2", "--tls-handshake-timeout-s=3600")
     with ServerProcess(folder, *flags(authority, own, *bounds)) as server:
         idle = [socket.create_connection(server.address, timeout=30) for _ in range(2)]
         with socket.create_connection(server.address, timeout=30) as third:

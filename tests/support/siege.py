@@ -87,6 +87,17 @@ class Honest:
                 self._changed.notify_all()
 
 
+def open_connections(server: ServerProcess) -> int:
+    """Return how many sockets of the server are connected to somebody."""
+    connected = 0
+    port = f":{server.address[1]:04X}"
+    table = Path(f"/proc/{server.process.pid}/net/tcp").read_text(encoding="ascii")
+    for line in table.splitlines()[1:]:
+        _, local, _, state, *_ = line.split()
+        connected += local.endswith(port) and state == "01"
+    return connected
+
+
 @contextmanager
 def besieged(folder: Folder, *flags: str) -> Iterator[ServerProcess]:
     """Run a server that must come out of it whole.

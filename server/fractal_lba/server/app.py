@@ -25,6 +25,7 @@ from fractal_lba.server.http.batch import Batch
 from fractal_lba.server.http.bytes_in_flight import BytesInFlight
 from fractal_lba.server.http.limits import Addresses
 from fractal_lba.server.http.list import Exports, Lists
+from fractal_lba.server.http.open_files import allow_open_files
 from fractal_lba.server.http.openapi import Description
 from fractal_lba.server.http.operations import Operations
 from fractal_lba.server.http.read import Read
@@ -103,6 +104,7 @@ class Server:
             DurabilityError: The disk failed while opening, or another server holds the folder.
         """
         settings = self._settings
+        allow_open_files(settings.connections_max)
         credentials = _metrics_credentials(settings, self._base)
         data = resolve(self._base, settings, "data")
         shards = data_folder.check(data, settings.shards)

@@ -194,6 +194,10 @@ class Meter(Protocol):
         """Count TLS files that could not be loaded; the old ones stay."""
         ...
 
+    def connection_cut(self, why: str) -> None:
+        """Count an open connection that was ended for its ``room`` or an ``unread`` answer."""
+        ...
+
     def handshake_failed(self) -> None:
         """Count a connection whose TLS handshake failed or took too long."""
         ...

@@ -115,7 +115,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         int,
         msgspec.Meta(
             ge=1,
-            description="Open connections; each needs a file (see ulimit -n).",
+            description=(
+                "Open connections, each a file (ulimit -Hn); over it who waits longest makes room."
+            ),
         ),
     ] = 4_096
     connections_per_address_max: Annotated[

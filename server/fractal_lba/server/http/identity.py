@@ -8,6 +8,7 @@ from aiohttp import web
 from fractal_lba.protocol.errors import RefusalCode
 from fractal_lba.protocol.keyring import Identity, Keyring, Scope
 from fractal_lba.server.core.answer import Answer, ServerCode, problem
+from fractal_lba.server.http.protocol import Connection
 
 _SCHEME = "bearer"
 _NAME_DIGITS = 16
@@ -62,6 +63,8 @@ def identify(request: web.Request, keyring: Keyring) -> Caller | Answer | None:
             RefusalCode.TENANT_MISMATCH,
             "Authorization: expected the tenant of the client certificate, got another",
         )
+    if isinstance(request.protocol, Connection):
+        request.protocol.place.is_known = True
     return Caller(
         name=names[-1],
         tenant=known[0].tenant,

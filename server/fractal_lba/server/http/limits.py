@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter, OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol, cast
 
 from aiohttp import web
@@ -48,20 +48,52 @@ class Addresses:
         )
 
 
-@dataclass(slots=True)
 class Connections:
-    """How many connections are open, in all and from each address."""
+    """How many connections are open, in all and from each address, and which one makes room.
 
-    total_max: int
-    per_address_max: int
-    total: int = 0
-    by_address: Counter[str] = field(default_factory=Counter)
+    Idle connections cost a caller nothing, and without more they would keep everybody else out. So
+    where there is no room in all, the one goes that waited longest without a request, unless its
+    caller was identified on it.
 
-    def enter(self, address: str) -> bool:
-        """Count one more; tell whether it is within the bounds. Leave it in either case."""
+    Args:
+        total_max: In all.
+        per_address_max: From one address.
+        made_room: Told of each one that goes.
+    """
+
+    def __init__(
+        self, *, total_max: int, per_address_max: int, made_room: Callable[[], None]
+    ) -> None:
+        self._made_room = made_room
+        self._total_max = total_max
+        self._per_address_max = per_address_max
+        self._idle: OrderedDict[Place, None] = OrderedDict()
+        self.total = 0
+        self.by_address: Counter[str] = Counter()
+
+    def enter(self, address: str, cut: Callable[[], object]) -> "Place | None":
+        """Count one more, idle at first; ``None`` where there is no room.
+
+        Args:
+            address: The caller's.
+            cut: Ends the connection at once, where another one needs its place.
+        """
+        if self.by_address[address] >= self._per_address_max:
+            return None
+        if self.total >= self._total_max:
+            if not self._idle:
+                if not self.by_address[address]:
+                    del self.by_address[address]
+                return None
+            longest, _ = self._idle.popitem(last=False)
+            longest.leave()
+            longest.cut()
+            self._made_room()
         self.total += 1
         self.by_address[address] += 1
-        return self.total <= self.total_max and self.by_address[address] <= self.per_address_max
+        place = Place(self, address, cut)
+        place.rest()
+        return place
 
     def leave(self, address: str) -> None:
         """Count one less."""
@@ -69,6 +101,40 @@ class Connections:
         self.by_address[address] -= 1
         if not self.by_address[address]:
             del self.by_address[address]
+
+
+@dataclass(slots=True, eq=False)
+class Place:
+    """The place of one connection.
+
+    Attributes:
+        cut: Ends the connection at once.
+        is_known: Its caller was identified: it makes room for nobody.
+    """
+
+    _among: Connections
+    _address: str
+    cut: Callable[[], object]
+    is_known: bool = False
+    _is_left: bool = False
+
+    def work(self) -> None:
+        """A whole head is there: the connection is not idle."""
+        self._among._idle.pop(self, None)  # noqa: SLF001 - one idea in two classes
+
+    def rest(self) -> None:
+        """Nothing is done for it: it waits for a request, or for its reader."""
+        if not self.is_known and not self._is_left:
+            idle = self._among._idle  # noqa: SLF001 - as above
+            idle[self] = None
+            idle.move_to_end(self)
+
+    def leave(self) -> None:
+        """Give the place back; may be said again."""
+        self.work()
+        if not self._is_left:
+            self._is_left = True
+            self._among.leave(self._address)
 
 
 _READ_BYTES = 16_384
@@ -84,21 +150,23 @@ class Gate(asyncio.BufferedProtocol):
     loop's own measure is 256 KB for each connection.
     """
 
-    def __init__(self, connections: Connections, behind: Callable[[], asyncio.Protocol]) -> None:
+    def __init__(
+        self, connections: Connections, behind: Callable[[Place], asyncio.Protocol]
+    ) -> None:
         self._connections = connections
         self._behind = behind
         self._inner: asyncio.Protocol | None = None
-        self._address = ""
+        self._place: Place | None = None
 
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._address = address_of(transport)
-        if self._connections.enter(self._address):
-            self._inner = self._behind()
+        # A server's transports are all of this kind, but uvloop's do not say so.
+        writing = cast("asyncio.WriteTransport", transport)
+        self._place = self._connections.enter(address_of(transport), writing.abort)
+        if self._place is not None:
+            self._inner = self._behind(self._place)
             self._inner.connection_made(transport)
         else:
-            # A server's transports are all of this kind, but uvloop's do not say so.
-            writing = cast("asyncio.WriteTransport", transport)
             writing.write(_REFUSED_CONNECTION)
             writing.close()
 
@@ -117,7 +185,8 @@ class Gate(asyncio.BufferedProtocol):
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
-        self._connections.leave(self._address)
+        if self._place is not None:
+            self._place.leave()
         if self._inner is not None:
             self._inner.connection_lost(exc)
 

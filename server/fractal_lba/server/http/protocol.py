@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from fractal_lba.server.core.answer import ServerCode, problem
 from fractal_lba.server.http.framing import Framing
-from fractal_lba.server.http.limits import address_of
+from fractal_lba.server.http.limits import Place, address_of
 from fractal_lba.server.http.request_id import follow
 from fractal_lba.server.http.respond import name_request, response
 from fractal_lba.server.http.unread import Unread
@@ -47,13 +47,14 @@ class ConnectionBounds:
 class Connection(web.RequestHandler):
     """aiohttp's connection, with the answers and the bounds of ``specs/http.md`` alone."""
 
-    __slots__ = ("_address", "_bounds", "_unread", "_unread_end")
+    __slots__ = ("_address", "_bounds", "_unread", "_unread_end", "_writing", "place")
 
     def __init__(
         self,
         manager: web.Server,
         *,
         loop: asyncio.AbstractEventLoop,
+        place: Place,
         bounds: ConnectionBounds,
         unread: Unread,
     ) -> None:
@@ -72,24 +73,34 @@ class Connection(web.RequestHandler):
         self._parser = cast("Any", framing)
         self._max_msg_queue_size = _REQUESTS_AHEAD_MAX
         self._msg_queue_resume_size = _REQUESTS_AHEAD_MAX - 1
+        self._request_handler = self._work
+        self.place = place
         self._bounds = bounds
         self._unread = unread
         self._unread_end: asyncio.TimerHandle | None = None
+        self._writing: asyncio.WriteTransport | None = None
         self._address = ""
+
+    async def _work(self, request: web.BaseRequest) -> web.StreamResponse:
+        assert self._manager is not None  # noqa: S101 - a request of an open connection
+        self.place.work()
+        return await self._manager.request_handler(request)
 
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._address = address_of(transport)
-        # The first byte that the system does not take at once tells of a slow reader.
-        cast("asyncio.WriteTransport", transport).set_write_buffer_limits(high=0)
+        # A byte that the system does not take at once tells of a slow reader. (At 0, TLS would take
+        # each for one.)
+        self._writing = cast("asyncio.WriteTransport", transport)
+        self._writing.set_write_buffer_limits(high=1)
         super().connection_made(transport)
 
     @override
     def pause_writing(self) -> None:
         super().pause_writing()
-        assert self.transport is not None  # noqa: S101 - it has just been written to
+        assert self._writing is not None  # noqa: S101 - it has just been written to
         self._unread_end = self._loop.call_later(self._bounds.answer_timeout_s, self.cut)
-        self._unread.enter(self, self._address, self.transport.get_write_buffer_size())
+        self._unread.enter(self, self._address, self._writing.get_write_buffer_size())
 
     @override
     def resume_writing(self) -> None:
@@ -104,8 +115,9 @@ class Connection(web.RequestHandler):
     def cut(self) -> None:
         """End the connection at once, whatever was not sent."""
         self._is_read()
-        if self.transport is not None:
-            self.transport.abort()
+        self._unread.told()
+        if self._writing is not None:
+            self._writing.abort()
 
     def _is_read(self) -> None:
         self._unread.leave(self, self._address)
@@ -144,7 +156,8 @@ class Connection(web.RequestHandler):
     ) -> tuple[web.StreamResponse, bool]:
         if not resp.prepared and request.writer.output_size > 0:
             # A bug within a stream: without its last chunk nobody takes what came for the whole.
-            self.cut()
+            if self._writing is not None:
+                self._writing.abort()
             raise ConnectionError("expected the end of an answer, got another answer")
         if resp.status == _EXPECTATION_FAILED:
             # An Expect that is not 100-continue is answered before any middleware is asked.
@@ -155,6 +168,8 @@ class Connection(web.RequestHandler):
         if hdrs.UPGRADE in request.headers and not resp.prepared:
             # Nothing is upgraded, and aiohttp drops what came behind such a request.
             resp.force_close()
+        # From here on it waits for its reader, and then for the next request.
+        self.place.rest()
         return await super().finish_response(request, resp, start_time)
 
 

@@ -5,10 +5,11 @@ import logging
 import socket
 import ssl
 from collections.abc import Callable
+from typing import cast
 
 from typing_extensions import override
 
-from fractal_lba.server.http.limits import Connections, Gate
+from fractal_lba.server.http.limits import Connections, Gate, Place
 from fractal_lba.server.ports import Meter
 
 _ACCEPT_AGAIN_S = 1.0
@@ -18,19 +19,21 @@ _log = logging.getLogger(__name__)
 
 
 class _Entered(Gate):
-    """Stand before an HTTP protocol for a connection that was counted when it was accepted."""
+    """Stand before an HTTP protocol for a connection that got its place when it was accepted."""
 
     def __init__(
-        self, connections: Connections, behind: Callable[[], asyncio.Protocol], address: str
+        self, connections: Connections, behind: Callable[[Place], asyncio.Protocol], place: Place
     ) -> None:
         super().__init__(connections, behind)
-        self._address = address
+        self._place = place
+        self._entered = place
         self.is_made = False
 
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.is_made = True
-        self._inner = self._behind()
+        self._entered.cut = cast("asyncio.WriteTransport", transport).abort
+        self._inner = self._behind(self._entered)
         self._inner.connection_made(transport)
 
 
@@ -48,7 +51,7 @@ class Accepting:
     def __init__(
         self,
         connections: Connections,
-        behind: Callable[[], asyncio.Protocol],
+        behind: Callable[[Place], asyncio.Protocol],
         *,
         context: Callable[[], ssl.SSLContext],
         timeout_s: float,
@@ -71,16 +74,16 @@ class Accepting:
                     _log.error("accepting rests", extra={"error": error.strerror})
                     await asyncio.sleep(_ACCEPT_AGAIN_S)
                     continue
-                address = str(peer[0])
-                if self._connections.enter(address):
-                    handshakes.create_task(self._shake_hands(accepted, address))
-                else:
+                place = self._connections.enter(str(peer[0]), accepted.close)
+                if place is None:
                     # Without a handshake no answer can be told.
-                    self._connections.leave(address)
                     accepted.close()
+                else:
+                    shaking = handshakes.create_task(self._shake_hands(accepted, place))
+                    place.cut = shaking.cancel
 
-    async def _shake_hands(self, accepted: socket.socket, address: str) -> None:
-        entered = _Entered(self._connections, self._behind, address)
+    async def _shake_hands(self, accepted: socket.socket, place: Place) -> None:
+        entered = _Entered(self._connections, self._behind, place)
         try:
             await asyncio.get_running_loop().connect_accepted_socket(
                 lambda: entered,
@@ -96,5 +99,5 @@ class Accepting:
             _log.debug("handshake failed", extra={"error": reason or type(error).__name__})
         finally:
             if not entered.is_made:
-                self._connections.leave(address)
+                place.leave()
                 accepted.close()

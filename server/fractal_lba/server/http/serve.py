@@ -12,7 +12,7 @@ from aiohttp import web
 from fractal_lba.protocol.errors import ContractError
 from fractal_lba.server.config import Settings, listen_address
 from fractal_lba.server.http.admit import Admission
-from fractal_lba.server.http.limits import Connections, Gate
+from fractal_lba.server.http.limits import Connections, Gate, Place
 from fractal_lba.server.http.protocol import Connection, ConnectionBounds
 from fractal_lba.server.http.respond import name_stream, problems
 from fractal_lba.server.http.secure import Accepting
@@ -88,6 +88,7 @@ async def serve(  # noqa: PLR0913 - the socket, what answers on it, and how it e
     connections = Connections(
         total_max=settings.connections_max,
         per_address_max=settings.connections_per_address_max,
+        made_room=lambda: meter.connection_cut("room"),
     )
     http = runner.server
     assert http is not None  # noqa: S101 - set by setup
@@ -98,10 +99,10 @@ async def serve(  # noqa: PLR0913 - the socket, what answers on it, and how it e
         idle_timeout_s=settings.idle_timeout_s,
         answer_timeout_s=settings.answer_timeout_s,
     )
-    unread = Unread(settings.answer_bytes_max)
+    unread = Unread(settings.answer_bytes_max, told=lambda: meter.connection_cut("unread"))
 
-    def connection() -> Connection:
-        return Connection(http, loop=loop, bounds=bounds, unread=unread)
+    def connection(place: Place) -> Connection:
+        return Connection(http, loop=loop, place=place, bounds=bounds, unread=unread)
 
     async with asyncio.TaskGroup() as tasks:
         server: asyncio.Server | asyncio.Task[None]

@@ -5,6 +5,7 @@ reading, so that it has a bound in bytes, and each answer an end.
 """
 
 from collections import Counter, OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -23,9 +24,11 @@ class Unread:
 
     Attributes:
         bytes_max: Over it the address that holds most loses what waited longest.
+        told: Called for each answer that is cut, for this reason or its time.
     """
 
     bytes_max: int
+    told: Callable[[], None]
     total: int = 0
     by_address: Counter[str] = field(default_factory=Counter)
     _waiting: dict[str, OrderedDict[Slow, int]] = field(default_factory=dict)

@@ -87,6 +87,12 @@ class Metrics:
         self._tls_errors = Counter(
             "flk_tls_errors_total", "TLS files that could not be loaded.", registry=registry
         )
+        self._cut = Counter(
+            "flk_connections_cut_total",
+            "Idle connections that made room for others, and ones whose answer nobody took.",
+            ["why"],
+            registry=registry,
+        )
         self._handshakes = Counter(
             "flk_tls_handshake_errors_total",
             "Connections whose TLS handshake failed or took too long.",
@@ -162,6 +168,10 @@ class Metrics:
     def tls_refused(self) -> None:
         """Count TLS files that could not be loaded; the old ones stay."""
         self._tls_errors.inc()
+
+    def connection_cut(self, why: str) -> None:
+        """Count an open connection that was ended for its ``room`` or an ``unread`` answer."""
+        self._cut.labels(why=why).inc()
 
     def handshake_failed(self) -> None:
         """Count a connection whose TLS handshake failed or took too long."""

@@ -3,7 +3,7 @@ import asyncio
 from typing_extensions import override
 
 from fractal_lba.server.core.admission import Rate
-from fractal_lba.server.http.limits import Addresses, Connections, Gate
+from fractal_lba.server.http.limits import Addresses, Connections, Gate, Place
 
 S = 1_000_000_000
 
@@ -35,17 +35,53 @@ def test_the_address_unseen_for_longest_is_forgotten() -> None:
     assert addresses.admit("b", 0) is None
 
 
-def test_connections_are_bounded_in_all_and_for_each_address() -> None:
-    connections = Connections(total_max=3, per_address_max=2)
-    assert [connections.enter("a") for _ in range(3)] == [True, True, False]
-    connections.leave("a")
-    assert connections.enter("b")
-    assert not connections.enter("c")
-    for address in ("a", "a", "b", "c"):
-        connections.leave(address)
+def enter(connections: Connections, address: str) -> Place:
+    place = connections.enter(address, lambda: None)
+    assert place is not None
+    return place
+
+
+def test_connections_are_bounded_for_each_address() -> None:
+    connections = Connections(total_max=9, per_address_max=2, made_room=lambda: None)
+    first, second = enter(connections, "a"), enter(connections, "a")
+    assert connections.enter("a", lambda: None) is None
+    third = enter(connections, "b")
+    first.leave()
+    first.leave()  # once is enough
+    fourth = enter(connections, "a")
+    for place in (second, third, fourth):
+        place.leave()
     assert connections.total == 0
     assert not connections.by_address  # nothing is kept of an address that is gone
-    assert connections.enter("a")
+
+
+def test_who_waits_longest_makes_room_and_who_works_or_is_known_does_not() -> None:
+    told: list[None] = []
+    connections = Connections(total_max=4, per_address_max=9, made_room=lambda: told.append(None))
+    cut: list[str] = []
+    places = {}
+    for name in ("known", "works", "waited", "waits"):
+        place = connections.enter(name, lambda name=name: cut.append(name))  # type: ignore[misc]
+        assert place is not None
+        places[name] = place
+    places["known"].work()
+    places["known"].is_known = True
+    places["known"].rest()
+    places["works"].work()
+    places["waits"].work()
+    places["waits"].rest()
+    enter(connections, "x").work()
+    assert cut == ["waited"]
+    enter(connections, "y").work()
+    assert cut == ["waited", "waits"]
+    assert connections.enter("z", lambda: None) is None
+    assert (connections.total, sorted(connections.by_address)) == (4, ["known", "works", "x", "y"])
+    places["waited"].leave()  # its connection is lost a moment later
+    assert connections.total == 4
+    places["works"].rest()
+    enter(connections, "z")
+    assert cut == ["waited", "waits", "works"]
+    assert len(told) == len(cut)
 
 
 class Behind(asyncio.Protocol):
@@ -107,13 +143,13 @@ def go_through(gate: Gate, line: Line) -> None:
 
 
 def test_a_gate_hands_on_what_is_within_the_bounds_and_answers_what_is_not() -> None:
-    connections = Connections(total_max=1, per_address_max=1)
+    connections = Connections(total_max=9, per_address_max=1, made_room=lambda: None)
     behind, refused_behind = Behind(), Behind()
-    first, line = Gate(connections, lambda: behind), Line()
+    first, line = Gate(connections, lambda _: behind), Line()
     go_through(first, line)
     assert behind.seen == ["made", b"GET /", "pause", "resume", "eof"]
     assert not line.is_closed
-    second, refused = Gate(connections, lambda: refused_behind), Line()
+    second, refused = Gate(connections, lambda _: refused_behind), Line()
     go_through(second, refused)
     assert refused.written.startswith(b"HTTP/1.1 503 ")
     assert b"Retry-After: 1\r\n" in refused.written

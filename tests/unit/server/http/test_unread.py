@@ -15,7 +15,7 @@ class Reader:
 
 
 def test_the_address_that_holds_most_loses_what_waited_longest() -> None:
-    unread = Unread(100)
+    unread = Unread(100, told=lambda: None)
     readers = [Reader(unread, address) for address in ("a", "b", "b", "b")]
     for reader, size in zip(readers, (40, 10, 20, 30), strict=True):
         unread.enter(reader, reader.address, size)
@@ -27,7 +27,7 @@ def test_the_address_that_holds_most_loses_what_waited_longest() -> None:
 
 
 def test_one_answer_over_the_bound_is_cut_itself() -> None:
-    unread = Unread(100)
+    unread = Unread(100, told=lambda: None)
     reader = Reader(unread, "a")
     unread.enter(reader, "a", 101)
     assert reader.is_cut
@@ -35,7 +35,7 @@ def test_one_answer_over_the_bound_is_cut_itself() -> None:
 
 
 def test_what_was_read_is_counted_no_longer_and_may_leave_twice() -> None:
-    unread = Unread(100)
+    unread = Unread(100, told=lambda: None)
     reader = Reader(unread, "a")
     for _ in range(5):
         unread.enter(reader, "a", 90)

@@ -17,6 +17,7 @@ NAMES = {
     "flk_wal_damaged_ranges": "gauge",
     "flk_keyring_errors_total": "counter",
     "flk_tls_errors_total": "counter",
+    "flk_connections_cut_total": "counter",
     "flk_tls_handshake_errors_total": "counter",
     "flk_submit_seconds": "histogram",
     "flk_fsync_seconds": "histogram",
@@ -43,6 +44,7 @@ def used() -> Metrics:
     metrics.recovered(stream="inbox-0", torn_bytes=7, damaged_ranges=2)
     metrics.keyring_refused()
     metrics.tls_refused()
+    metrics.connection_cut("room")
     metrics.handshake_failed()
     return metrics
 
