@@ -11,7 +11,12 @@ import numpy as np
 import pytest
 from tests.oracle import signals as oracle
 from tests.oracle.canonical_json import canonical_bytes
-from tests.support.command_line import assert_refused, assert_unusable, fractal_lba
+from tests.support.command_line import (
+    assert_refused,
+    assert_unusable,
+    fractal_lba,
+    installed_fractal_lba,
+)
 from tests.support.windows import PROSE
 
 SCALES = [2, 4, 8, 16, 32]
@@ -155,13 +160,15 @@ def without(folder: Path, module: str) -> dict[str, str]:
     ],
 )
 def test_a_missing_extra_is_named(tmp_path: Path, missing: str, arguments: tuple[str, ...]) -> None:
-    ended = fractal_lba(*arguments, stdin=b"[1]", environment=without(tmp_path, missing))
+    ended = installed_fractal_lba(*arguments, stdin=b"[1]", environment=without(tmp_path, missing))
     extra = "plot" if missing == "matplotlib" else "cli"
     assert_unusable(ended, f"{missing} is not installed; run: pip install 'fractal-lba[{extra}]'")
 
 
 def test_other_commands_do_not_need_numpy(tmp_path: Path) -> None:
-    ended = fractal_lba("canonical", stdin=b"[1.0]", environment=without(tmp_path, "numpy"))
+    ended = installed_fractal_lba(
+        "canonical", stdin=b"[1.0]", environment=without(tmp_path, "numpy")
+    )
     assert (ended.code, ended.out) == (0, b"[1]")
 
 
@@ -174,7 +181,9 @@ def test_a_picture_is_drawn_beside_the_answer(
     # No display, a back end that needs one, and no place for matplotlib's cache.
     (tmp_path / "file").write_bytes(b"")
     bare = {"DISPLAY": "", "MPLBACKEND": "tkagg", "MPLCONFIGDIR": str(tmp_path / "file")}
-    ended = fractal_lba("signals", "-", *profile, "--plot", path, stdin=data, environment=bare)
+    ended = installed_fractal_lba(
+        "signals", "-", *profile, "--plot", path, stdin=data, environment=bare
+    )
     assert (ended.code, ended.err) == (0, "")
     assert ended.out == fractal_lba("signals", "-", *profile, stdin=data).out
     picture = path.read_bytes()

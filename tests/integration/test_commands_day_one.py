@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 import pytest
+from tests.support.forked import run_command
 
 from fractal_lba.agent.cli import cli as agent
 from fractal_lba.cli.app import fractal_lba
@@ -55,11 +56,10 @@ def test_every_program_tells_its_version(program: str) -> None:
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
 def test_an_unknown_option_is_named_with_where_to_look(words: tuple[str, ...]) -> None:
-    done = run(*words, "--no-such-option")
-    assert done.returncode == 2
-    assert done.stdout == ""
-    assert "--no-such-option" in done.stderr
-    assert "--help" in done.stderr or " -h" in done.stderr
+    done = run_command(*words, "--no-such-option")
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b"--no-such-option" in done.stderr
+    assert b"--help" in done.stderr or b" -h" in done.stderr
 
 
 def completed(shell_words: str) -> list[str]:

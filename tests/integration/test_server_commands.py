@@ -1,7 +1,6 @@
 """What the command does before and beside serving: init, settings, who may hold a folder."""
 
 import json
-import os
 import re
 import shutil
 import socket
@@ -10,20 +9,17 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.support.server_process import SERVER, Folder, ServerProcess
+from tests.support.forked import run_command
+from tests.support.server_process import Folder, ServerProcess
 from tests.support.signed import body
 
 MADE = ("server.toml", "keyring.json", "agent-keyring.json", "token", "data")
 
 
 def run(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [SERVER, *arguments],
-        capture_output=True,
-        check=False,
-        text=True,
-        timeout=60,
-        env={**os.environ, **environment},
+    done = run_command("fractal-server", *arguments, environment=environment)
+    return subprocess.CompletedProcess(
+        done.args, done.returncode, done.stdout.decode(), done.stderr.decode()
     )
 
 

@@ -2,12 +2,12 @@
 
 import json
 import shutil
-import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 from tests.support.faulty_server import Fault, FaultyServer
-from tests.support.server_process import SERVER, Folder, ServerProcess, until, until_ready
+from tests.support.forked import run_command
+from tests.support.server_process import Folder, ServerProcess, until, until_ready
 from tests.support.signed import GLOBEX, Signer, body
 
 from fractal_lba.protocol.timestamps import format_timestamp
@@ -25,11 +25,10 @@ def ask(folder: Folder, tenant: str, *lines: str) -> None:
 
 
 def usage(folder: Folder, *options: str) -> list[dict[str, object]]:
-    done = subprocess.run(
-        [SERVER, "tenants", "usage", "--config", folder.config, "--json", *options],
-        capture_output=True,
-        check=True,
+    done = run_command(
+        "fractal-server", "tenants", "usage", "--config", folder.config, "--json", *options
     )
+    assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 

@@ -1,4 +1,4 @@
-"""The installed ``fractal-lba``, run as a shell would."""
+"""``fractal-lba`` in a process of its own."""
 
 import json
 import os
@@ -7,6 +7,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from tests.support.forked import run_command
 
 FRACTAL_LBA = Path(sys.executable).with_name("fractal-lba")
 SECONDS_MAX = 120
@@ -26,18 +28,28 @@ class Ended:
         return document
 
 
-def fractal_lba(
-    *arguments: str | Path, stdin: bytes = b"", environment: dict[str, str] | None = None
-) -> Ended:
+def fractal_lba(*arguments: str | Path, stdin: bytes = b"") -> Ended:
     """Run one command line."""
-    done = subprocess.run(
-        [FRACTAL_LBA, *arguments],
-        input=stdin,
-        capture_output=True,
-        check=False,
-        timeout=SECONDS_MAX,
-        env={**os.environ, **(environment or {})},
+    return _ended(run_command("fractal-lba", *arguments, stdin=stdin))
+
+
+def installed_fractal_lba(
+    *arguments: str | Path, stdin: bytes, environment: dict[str, str]
+) -> Ended:
+    """Run one command line of the installed program, where what it can import is the question."""
+    return _ended(
+        subprocess.run(
+            [FRACTAL_LBA, *arguments],
+            input=stdin,
+            capture_output=True,
+            check=False,
+            timeout=SECONDS_MAX,
+            env={**os.environ, **environment},
+        )
     )
+
+
+def _ended(done: subprocess.CompletedProcess[bytes]) -> Ended:
     return Ended(done.returncode, done.stdout, done.stderr.decode())
 
 

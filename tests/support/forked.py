@@ -9,17 +9,34 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import IO
+from typing import IO, Final
 
-from fractal_lba.server.start import start
+from fractal_lba.agent.__main__ import main as fractal_agent
+from fractal_lba.cli.__main__ import main as fractal_lba
+from fractal_lba.server.start import start as fractal_server
+
+MAINS: Final[dict[str, Callable[[], None]]] = {
+    "fractal-lba": fractal_lba,
+    "fractal-agent": fractal_agent,
+    "fractal-server": fractal_server,
+}
+"""As the installed scripts call them."""
+COMMAND_TIMEOUT_S: Final = 120.0
 
 _processes = multiprocessing.get_context("forkserver")
 _processes.set_forkserver_preload(
-    ["pytest", "fractal_lba.server.__main__", "tests.support.faulty_server"]
+    [
+        "pytest",
+        "fractal_lba.cli.app",
+        "fractal_lba.agent.cli",
+        "fractal_lba.server.__main__",
+        "tests.support.faulty_server",
+    ]
 )
 # A start asks after every other process's end, and an end can be read only once.
 _starting = threading.Lock()
@@ -71,35 +88,87 @@ class Forked:
         self.send_signal(signal.SIGKILL)
 
 
-class ForkedServerCommand(Forked):
+class ForkedServer(Forked):
     """``fractal-server`` with its arguments, its standard output piped to ``stdout``."""
 
     stdout: IO[str]
 
-    def __init__(self, arguments: list[str], *, stderr: Path) -> None:
+    def __init__(self, *arguments: str | Path, stderr: Path) -> None:
         ours, theirs = Pipe(duplex=False)
+        call = Call(["fractal-server", *arguments], stdout=theirs, stderr=stderr)
         try:
-            super().__init__(_command, arguments, stderr, theirs, dict(os.environ), Path.cwd())
+            super().__init__(call)
         finally:
             theirs.close()
             self.stdout = os.fdopen(os.dup(ours.fileno()), "r", encoding="utf-8")
             ours.close()
 
 
-def _command(
-    arguments: list[str],
-    stderr: Path,
-    stdout: Connection,
-    environment: Mapping[str, str],
-    cwd: Path,
-) -> None:
-    errors = os.open(stderr, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    os.dup2(stdout.fileno(), 1)
-    os.dup2(errors, 2)
-    os.close(errors)
-    stdout.close()
-    os.chdir(cwd)
-    os.environ.clear()
-    os.environ.update(environment)
-    sys.argv[:] = ["fractal-server", *arguments]
-    start()
+def run_command(
+    program: str,
+    *arguments: str | Path,
+    stdin: bytes = b"",
+    environment: Mapping[str, str] | None = None,
+) -> subprocess.CompletedProcess[bytes]:
+    """Run one of the project's commands to its end, as ``subprocess.run`` would.
+
+    Raises:
+        subprocess.TimeoutExpired: It did not end.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        given, out, err = (Path(folder, name) for name in ("in", "out", "err"))
+        given.write_bytes(stdin)
+        call = Call([program, *arguments], stdin=given, stdout=out, stderr=err, more=environment)
+        process = Forked(call)
+        try:
+            code = process.wait(COMMAND_TIMEOUT_S)
+        finally:
+            process.kill()
+        return subprocess.CompletedProcess(
+            [program, *arguments], code, out.read_bytes(), err.read_bytes()
+        )
+
+
+class Call:
+    """One of the project's commands, to be called in a process of its own."""
+
+    def __init__(
+        self,
+        argv: Sequence[str | Path],
+        *,
+        stdin: Path | None = None,
+        stdout: Path | Connection,
+        stderr: Path,
+        more: Mapping[str, str] | None = None,
+    ) -> None:
+        self._argv = [str(word) for word in argv]
+        self._stdin = stdin or Path(os.devnull)
+        self._stdout = stdout
+        self._stderr = stderr
+        self._environment = {**os.environ, **(more or {})}
+        self._cwd = Path.cwd()
+
+    def __call__(self) -> None:
+        """Become the command."""
+        _redirect(os.open(self._stdin, os.O_RDONLY), 0)
+        if isinstance(self._stdout, Path):
+            _redirect(_opened(self._stdout), 1)
+        else:
+            os.dup2(self._stdout.fileno(), 1)
+            self._stdout.close()
+        _redirect(_opened(self._stderr), 2)
+        sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - as long as the process
+        os.chdir(self._cwd)
+        os.environ.clear()
+        os.environ.update(self._environment)
+        sys.argv[:] = self._argv
+        MAINS[self._argv[0]]()
+
+
+def _opened(path: Path) -> int:
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+
+
+def _redirect(descriptor: int, to: int) -> None:
+    os.dup2(descriptor, to)
+    os.close(descriptor)

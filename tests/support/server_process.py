@@ -18,7 +18,7 @@ from typing import Any, Self
 
 import msgspec
 from tests.support.described import assert_described
-from tests.support.forked import ForkedServerCommand
+from tests.support.forked import ForkedServer, run_command
 from tests.support.signed import ACME, ACME_NEXT, GLOBEX, Signer
 
 from fractal_lba.server.app import initialise
@@ -98,13 +98,9 @@ class Folder:
         new.replace(path)
 
     def fsck(self) -> tuple[int, dict[str, Any]]:
-        log = self.path / f"fsck-{os.urandom(4).hex()}.log"
-        done = ForkedServerCommand(["fsck", "--config", str(self.config)], stderr=log)
-        with done.stdout:
-            report = done.stdout.read()
-        code = done.wait(START_TIMEOUT_S)
-        assert report, log.read_text()
-        return code, json.loads(report)
+        done = run_command("fractal-server", "fsck", "--config", self.config)
+        assert done.stdout, done.stderr.decode()
+        return done.returncode, json.loads(done.stdout)
 
 
 class NotStartedError(AssertionError):
@@ -134,9 +130,9 @@ class ServerProcess:
         self.folder = folder
         self.log = log or folder.path / f"server-{os.urandom(4).hex()}.log"
         options = ["--config", str(folder.config), "--listen", "127.0.0.1:0", *flags]
-        self.process: ForkedServerCommand | subprocess.Popen[str]
+        self.process: ForkedServer | subprocess.Popen[str]
         if command is None:
-            self.process = ForkedServerCommand(["run", *options], stderr=self.log)
+            self.process = ForkedServer("run", *options, stderr=self.log)
         else:
             with self.log.open("wb") as err:
                 self.process = subprocess.Popen(
