@@ -3,6 +3,7 @@
 ``python -m tests.support.explore`` is the long run of ``make nightly``.
 """
 
+import argparse
 import os
 import subprocess
 import sys
@@ -17,8 +18,9 @@ from tests.support.signed import ACME, GLOBEX
 
 ROOT: Final = Path(__file__).parents[2]
 COMMAND: Final = Path(sys.executable).with_name("schemathesis")
-SEED: Final = "20261121"
+SEED: Final = 20_261_121
 NIGHTLY_EXAMPLES: Final = 2_000
+NIGHTLY_SECONDS: Final = 1_200
 # No generated request may meet a bound of its address.
 FLAGS: Final = ("--address-rate-per-s", "1000000", "--address-burst", "1000000")
 TOKEN: Final = "token-of-acme-for-everything"  # noqa: S105 - of a server that lives for one test
@@ -74,7 +76,14 @@ def explored(
 
 
 def main() -> int:
-    """Run both callers for long; return the exit code."""
+    """Run as both callers for long; return the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.support.explore",
+        description="Let schemathesis ask a server what it makes up; exit 1 at a fault.",
+    )
+    parser.add_argument("--seconds", type=int, default=NIGHTLY_SECONDS, help="for each caller")
+    parser.add_argument("--seed", type=int, default=SEED)
+    given = parser.parse_args()
     code = 0
     with tempfile.TemporaryDirectory() as path:
         folder = folder_of(Path(path) / "folder")
@@ -83,11 +92,11 @@ def main() -> int:
                 done = explored(
                     server,
                     Path(path),
-                    *("--max-examples", str(NIGHTLY_EXAMPLES), "--seed", SEED),
-                    *("--max-time", "1200"),
+                    *("--max-examples", str(NIGHTLY_EXAMPLES), "--seed", str(given.seed)),
+                    *("--max-time", str(given.seconds)),
                     token=token,
                 )
-                print(done.stdout, done.stderr)  # noqa: T201 - a command's output
+                print(done.stdout, done.stderr, flush=True)  # noqa: T201 - a command's output
                 code = code or done.returncode
     return code
 
