@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tests.fuzz import batch_targets, file_targets, json_targets, wal_targets
+from tests.fuzz import batch_targets, file_targets, json_targets, legacy_targets, wal_targets
 
 CORPUS: Final = Path(__file__).parent / "corpus"
 
@@ -74,6 +74,12 @@ TARGETS: Final = {
             read=json_targets.record,
             made=json_targets.RECORDS,
             pieces=json_targets.PIECES,
+        ),
+        Target(
+            name="legacy_record",
+            read=legacy_targets.legacy_record,
+            made=legacy_targets.RECORDS,
+            pieces=legacy_targets.PIECES,
         ),
         Target(
             name="batch",

@@ -14,6 +14,7 @@ ENDS_MIN = {
     "jcs": 13,
     "record_json": 13,
     "record": 90,
+    "legacy_record": 60,
     "batch": 20,
     "segment": 12,
     "stored": 8,
