@@ -74,19 +74,20 @@ class Connection(asyncio.Protocol):
             self.done.set_exception(exc or ConnectionError("the server closed the connection"))
 
 
-def request_of(body: bytes, port: int) -> bytes:
-    """Return the bytes of one request."""
+def request_of(body: bytes, port: int, token: str) -> bytes:
+    """Return the bytes of one request; an empty token sends none."""
+    identity = f"Authorization: Bearer {token}\r\n" if token else ""
     head = (
-        f"POST /v1/pcs/submit HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
+        f"POST /v1/pcs/submit HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{identity}"
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
 
 
-async def load(port: int, connections: int, bodies: list[bytes]) -> dict[str, object]:
+async def load(port: int, connections: int, bodies: list[bytes], token: str) -> dict[str, object]:
     """Send every body once and return what was measured."""
     loop = asyncio.get_running_loop()
-    requests = iter([request_of(body, port) for body in bodies])
+    requests = iter([request_of(body, port, token) for body in bodies])
     statuses: Counter[int] = Counter()
     taken: list[float] = []
     opened = []
@@ -117,10 +118,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--connections", type=int, required=True)
+    parser.add_argument("--token", default="", help="who sends; by default nobody in particular")
     parser.add_argument("bodies", type=Path)
     arguments = parser.parse_args()
     bodies = arguments.bodies.read_bytes().splitlines()
-    result = uvloop.run(load(arguments.port, arguments.connections, bodies))
+    result = uvloop.run(load(arguments.port, arguments.connections, bodies, arguments.token))
     json.dump(result, sys.stdout)
 
 

@@ -72,15 +72,15 @@ def serving(command: list[str], log: Path) -> Iterator[tuple[int, int]]:
             process.kill()
 
 
-def load(pid: int, port: int, bodies: Path) -> Run:
-    """Send every body of a file to a server and return what both sides spent.
+def load(pid: int, port: int, bodies: Path, token: str) -> Run:
+    """Send every body of a file to a server, as a caller with ``token``; return what both spent.
 
     Raises:
         RuntimeError: An answer was not ``200``, or was a repeat's: both are quicker than the work.
     """
     server = psutil.Process(pid)
     before = server.cpu_times()
-    command = [sys.executable, "-m", "benchmarks.load", "--port", str(port)]
+    command = [sys.executable, "-m", "benchmarks.load", "--port", str(port), "--token", token]
     done = subprocess.run(
         [*command, "--connections", str(CONNECTIONS), str(bodies)],
         check=True,
@@ -107,6 +107,9 @@ def prepare(folder: Path) -> list[Path]:
     """Return one file of distinct signed bodies for each round, the first one to warm up with."""
     command = [str(Path(sys.executable).parent / "fractal-server"), "init", str(folder / "server")]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    # The load is a known caller's: the lane of the others is not what is measured.
+    ring = folder / "server" / "keyring.json"
+    ring.write_text(ring.read_text(encoding="utf-8").replace('"read"', '"read","submit"'))
     keyring = load_keyring(folder / "server" / "agent-keyring.json")
     (key,) = keyring.keys.values()
     bodies = signed_bodies(key, RECORDS * (ROUNDS + 1))
@@ -125,6 +128,11 @@ def real_command(folder: Path) -> list[str]:
     return [binary, "run", "--config", config, "--listen", "127.0.0.1:0"]
 
 
+def token_of(folder: Path) -> str:
+    """Return the token of that server's tenant, good for reading and submitting."""
+    return (folder / "server" / "token").read_text(encoding="ascii").strip()
+
+
 def measure(folder: Path) -> list[Figure]:
     """Return the figures of this module."""
     files = prepare(folder)
@@ -134,7 +142,8 @@ def measure(folder: Path) -> list[Figure]:
         serving(real_command(folder), folder / "server.log") as real,
         serving(bare_command, folder / "bare.log") as bare,
     ):
-        runs = [(load(*real, path), load(*bare, path)) for path in files]
+        token = token_of(folder)
+        runs = [(load(*real, path, token), load(*bare, path, token)) for path in files]
     ours, theirs = ([pair[side] for pair in runs[1:]] for side in (0, 1))
     name = f"`submit`, {CONNECTIONS} connections"
     return [

@@ -38,12 +38,13 @@ def test_a_load_of_refusals_or_repeats_is_no_figure(
     refused.write_bytes(b'{"not":"a record"}\n' * submit.CONNECTIONS)
     files = submit.prepare(tmp_path)
     assert len({path.read_bytes() for path in files}) == submit.ROUNDS + 1
+    token = submit.token_of(tmp_path)
     with submit.serving(submit.real_command(tmp_path), tmp_path / "log") as (pid, port):
         with pytest.raises(RuntimeError, match="expected 64 × 200"):
-            submit.load(pid, port, refused)
-        submit.load(pid, port, files[0])
+            submit.load(pid, port, refused, token)
+        submit.load(pid, port, files[0], token)
         with pytest.raises(RuntimeError, match="expected distinct records, got 64 repeats"):
-            submit.load(pid, port, files[0])
+            submit.load(pid, port, files[0], token)
 
 
 def test_the_header_tells_what_a_figure_depends_on(tmp_path: Path) -> None:

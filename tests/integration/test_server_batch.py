@@ -28,6 +28,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     assert (code, report["undecided_inbox"], report["stored_twice"]) == (0, 0, 0)
 
 
+def known(server: ServerProcess) -> dict[str, str]:
+    return {"Authorization": f"Bearer {server.folder.token('acme', 'submit')}"}
+
+
 def metric(server: ServerProcess, name: str) -> float:
     """Return the sum of a metric over its labels."""
     text = server.ask("GET", "/metrics").body.decode()
@@ -204,8 +208,8 @@ def test_the_log_names_what_verified_and_adds_up_the_rest(
     server: ServerProcess, fresh_epoch: int
 ) -> None:
     lines = [body(fresh_epoch)] + [b""] * 500 + [body(fresh_epoch + 1)]
-    server.batch(b"\n".join(lines), {"X-Request-Id": f"log-{fresh_epoch}"})
     name = f"log-{fresh_epoch}"
+    server.batch(b"\n".join(lines), {"X-Request-Id": name, **known(server)})
     found = [line for line in server.log_lines() if line.get("request_id") == name]
     assert [line["event"] for line in found] == ["settled", "settled", "batch settled"]
     assert [line["pcs_id"] for line in found[:2]] == [
@@ -319,12 +323,13 @@ class TestRefusedAsAWhole:
 
 def test_the_largest_batches_are_taken(server: ServerProcess, fresh_epoch: int) -> None:
     lines = [b"{}"] * 9_999 + [body(fresh_epoch)]
-    answer = server.batch(gzip.compress(b"\n".join(lines)), {"Content-Encoding": "gzip"})
+    packed = gzip.compress(b"\n".join(lines))
+    answer = server.batch(packed, {"Content-Encoding": "gzip", **known(server)})
     assert [line["status"] for line in answer.lines] == [400] * 9_999 + [200]
     sent = body(fresh_epoch + 1)
     full = b"\n".join([sent + b" " * (65_535 - len(sent))] * 256)
     full += b"\n" * (16 * MIB - len(full))
-    answer = server.batch(full)
+    answer = server.batch(full, known(server))
     assert {line["status"] for line in answer.lines} == {200}
     assert len(answer.lines) == 256
 
@@ -354,14 +359,16 @@ def test_more_bytes_in_flight_than_fit_are_refused_while_records_go_on(
     tmp_path_factory: pytest.TempPathFactory, setting: str, status: int, code: str
 ) -> None:
     folder = Folder(tmp_path_factory.mktemp("bytes") / "folder")
-    head = request("POST", "/v1/pcs/batch", b"", {**LINES, "Content-Length": str(16 * MIB)})
     flags = (f"--{setting}", str(16 * MIB))
     with ServerProcess(folder, *flags) as server:
+        caller = known(server)
+        length = {"Content-Length": str(16 * MIB)}
+        head = request("POST", "/v1/pcs/batch", b"", {**LINES, **length, **caller})
         with Wire(server.address) as one, Wire(server.address) as other:
             # Announced and not sent is not held.
             for wire in (one, other):
                 wire.send(head)
-            assert server.submit(body(1)).status == 200
+            assert server.submit(body(1), caller).status == 200
             for wire in (one, other):
                 wire.send(b"\n" * (9 * MIB))
             # Together they are over the bound: whichever comes to it is refused.
@@ -369,9 +376,9 @@ def test_more_bytes_in_flight_than_fit_are_refused_while_records_go_on(
             answer = refused.reply()
             assert (answer.status, answer.json["code"]) == (status, code)
             assert int(answer.headers["retry-after"]) >= 1
-            assert server.submit(body(2)).status == 200
+            assert server.submit(body(2), caller).status == 200
         # What was held is given back with the connection that held it.
         full = b"\n".join([body(3)] * 1_000) + b"\n"
-        until(lambda: server.batch(full).status == 200, "room again")
-        assert json.loads(server.batch(body(3)).body)["replayed"]
+        until(lambda: server.batch(full, caller).status == 200, "room again")
+        assert json.loads(server.batch(body(3), caller).body)["replayed"]
         assert server.stop() == 0

@@ -66,6 +66,14 @@ class Wire:
             raise ConnectionError("expected a whole answer, got a part of it")
         return Reply(status, headers, body)
 
+    def line(self) -> bytes:
+        """Read one line of what the other end sends."""
+        return self._answers.readline()
+
+    def has_answer(self) -> bool:
+        """Whether something can be read now."""
+        return bool(select.select([self._socket], [], [], 0)[0])
+
     def ask(
         self,
         method: str,

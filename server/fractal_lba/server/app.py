@@ -5,11 +5,12 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 
 from fractal_lba.keyfile import load_keyring
 from fractal_lba.protocol.judge import CURRENT_PARAMS, Params
-from fractal_lba.protocol.record import VERSION
+from fractal_lba.protocol.record import RECORD_BYTES_MAX, VERSION
 from fractal_lba.protocol.versions import IN_FORCE
 from fractal_lba.server.config import (
     Settings,
@@ -20,9 +21,11 @@ from fractal_lba.server.config import (
 from fractal_lba.server.core import names
 from fractal_lba.server.core.admission import Rate
 from fractal_lba.server.core.cursor import Cursors
+from fractal_lba.server.core.ndjson import BATCH_BYTES_MAX
 from fractal_lba.server.http.admit import Admission, Bounded
 from fractal_lba.server.http.batch import Batch
 from fractal_lba.server.http.bytes_in_flight import BytesInFlight
+from fractal_lba.server.http.lanes import LaneBounds, Unidentified
 from fractal_lba.server.http.limits import Addresses
 from fractal_lba.server.http.list import Exports, Lists
 from fractal_lba.server.http.open_files import allow_open_files
@@ -31,10 +34,12 @@ from fractal_lba.server.http.operations import Operations
 from fractal_lba.server.http.read import Read
 from fractal_lba.server.http.resolve import Resolve
 from fractal_lba.server.http.serve import bind, serve
+from fractal_lba.server.http.settled_log import SettledLog
 from fractal_lba.server.http.submit import Submit
 from fractal_lba.server.pipeline.batch import LINES_AT_ONCE_MAX, Batches
 from fractal_lba.server.pipeline.decide import Decider
 from fractal_lba.server.pipeline.intake import Intake
+from fractal_lba.server.pipeline.pace import Pace
 from fractal_lba.server.pipeline.quota import Quotas
 from fractal_lba.server.pipeline.recover import Mender
 from fractal_lba.server.pipeline.resolve import Resolver
@@ -49,6 +54,8 @@ from fractal_lba.server.storage.tls_files import TlsFiles, TlsPaths, load_contex
 from fractal_lba.server.telemetry.metrics import CONTENT_TYPE, Metrics
 from fractal_lba.wal import Damage, Disk, RealDisk, Stream, lock_folder
 from fractal_lba.wal.group_commit import Bounds
+
+_VERIFIED_AT_ONCE_MAX = 32
 
 _log = logging.getLogger(__name__)
 
@@ -126,6 +133,7 @@ class Server:
                 policies=asked,
                 quotas=Quotas(shard, policies=asked, monotonic=time.monotonic_ns),
             )
+            pace = Pace(settings.unidentified_cpu_share)
             intake = Intake(
                 inbox=inbox,
                 decider=decider,
@@ -133,7 +141,8 @@ class Server:
                 policies=asked,
                 clock=self._clock,
                 meter=self._metrics,
-                bounds=self._bounds(),
+                bounds=_verify_bounds(self._bounds()),
+                pace=pace,
             )
             stack.push_async_callback(intake.close)
             batches = Batches(
@@ -147,19 +156,24 @@ class Server:
             )
             count = await mender.settle_left_open()
             _log.info("recovered what was left open", extra={"count": count})
+            pace.begin()  # until now nobody could be kept waiting
             admission = self._admission(inbox, shard)
+            settled_log = SettledLog()
+            stack.callback(settled_log.flush)
             routes = [
                 *Submit(
                     admission=admission,
                     intake=intake,
                     keyring=keyring.current,
                     meter=self._metrics,
+                    settled_log=settled_log,
                 ).routes(),
                 *Batch(
                     admission=admission,
                     batches=batches,
                     keyring=keyring.current,
                     meter=self._metrics,
+                    settled_log=settled_log,
                 ).routes(),
                 *Read(shard=shard, keyring=keyring.current).routes(),
                 *Lists(
@@ -294,13 +308,36 @@ class Server:
                 batch_timeout_s=settings.batch_timeout_s,
                 requests_in_flight_max=settings.requests_in_flight_max,
                 in_flight_per_address_max=settings.requests_in_flight_per_address_max,
+                in_flight_per_tenant_max=settings.requests_in_flight_per_tenant_max,
                 left_open_max=settings.left_open_max,
             ),
             bytes_in_flight=BytesInFlight(
                 total_max=settings.bytes_in_flight_max,
                 per_address_max=settings.bytes_in_flight_per_address_max,
+                per_tenant_max=settings.bytes_in_flight_per_tenant_max,
+                unidentified_max=settings.unidentified_bytes_in_flight_max,
             ),
+            lane=_lane(settings),
+            meter=self._metrics,
         )
+
+
+def _lane(settings: Settings) -> Unidentified:
+    return Unidentified(
+        LaneBounds(
+            in_flight_max=settings.unidentified_in_flight_max,
+            batches_max=settings.unidentified_batches_max,
+            records=Rate(per_s=settings.unidentified_rate_per_s, burst=settings.unidentified_burst),
+            bytes=Rate(per_s=settings.unidentified_bytes_per_s, burst=BATCH_BYTES_MAX),
+        ),
+        monotonic=time.monotonic_ns,
+    )
+
+
+def _verify_bounds(bounds: Bounds) -> Bounds:
+    # Small pieces: what is verified now is what everybody waits for, and 64 KiB of numbers take
+    # 15 ms.
+    return replace(bounds, items_max=_VERIFIED_AT_ONCE_MAX, bytes_max=RECORD_BYTES_MAX)
 
 
 def _metrics_credentials(settings: Settings, base: Path) -> tuple[str, str] | None:

@@ -201,3 +201,7 @@ class Meter(Protocol):
     def handshake_failed(self) -> None:
         """Count a connection whose TLS handshake failed or took too long."""
         ...
+
+    def unidentified_refused(self) -> None:
+        """Count a body that the lane of unidentified callers had no place or rate for."""
+        ...

@@ -62,6 +62,39 @@ async def test_a_batch_is_bounded_in_bytes_and_a_large_item_goes_alone() -> None
     await commits.close()
 
 
+async def test_whoever_has_much_waiting_takes_turns_with_the_others() -> None:
+    disk = Disk()
+    commits = GroupCommit("disk", disk.commit, bounds=BOUNDS)
+    first = asyncio.create_task(commits.submit(1))
+    await disk.has_started()
+    waiting = [(11, "a"), (12, "a"), (13, "a"), (14, "a"), (21, "b"), (31, "c"), (22, "b")]
+    others = [asyncio.create_task(commits.submit(item, turn=turn)) for item, turn in waiting]
+    await asyncio.sleep(0)
+    for _ in range(3):
+        disk.may_go.release()
+    await asyncio.gather(first, *others)
+    assert disk.batches == [[1], [11, 21, 31, 12], [22, 13, 14]]
+    await commits.close()
+
+
+async def test_a_large_item_keeps_its_turn() -> None:
+    disk = Disk()
+    commits = GroupCommit("disk", disk.commit, bounds=BOUNDS)
+    first = asyncio.create_task(commits.submit(1))
+    await disk.has_started()
+    waiting = [(11, "a", 60), (21, "b", 80), (12, "a", 10)]
+    others = [
+        asyncio.create_task(commits.submit(item, turn=turn, size=size))
+        for item, turn, size in waiting
+    ]
+    await asyncio.sleep(0)
+    for _ in range(4):
+        disk.may_go.release()
+    await asyncio.gather(first, *others)
+    assert disk.batches == [[1], [11], [21, 12]]
+    await commits.close()
+
+
 @pytest.mark.parametrize("size", [0, 200])
 async def test_a_full_queue_refuses_before_memory_grows(size: int) -> None:
     disk = Disk()

@@ -2,14 +2,16 @@
 
 One named thread does the blocking work, so that writes of one stream stay in order and never run on
 the event loop. Batches grow under load and stay at one item when idle. The queue is bounded in
-items and bytes: over the bound a submitter is refused at once, before memory grows.
+items and bytes: over the bound a submitter is refused at once, before memory grows. Submitters that
+name whose turn it is share a batch in turns, so that one with much waiting delays no other.
 """
 
 import asyncio
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 from typing import Generic, TypeVar
 
 from fractal_lba.protocol.errors import UnavailableError
@@ -75,15 +77,18 @@ class GroupCommit(Generic[ItemT, ResultT]):
         self._idle = idle
         self._idle_failed = idle_failed
         self._idle_after_s = idle_after_s
-        self._queue: deque[_Waiting[ItemT, ResultT]] = deque()
+        self._queue: OrderedDict[str, deque[_Waiting[ItemT, ResultT]]] = OrderedDict()
+        self._queue_items = 0
         self._queue_bytes = 0
         self._wake = asyncio.Event()
         self._is_closing = False
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
         self._task = asyncio.get_running_loop().create_task(self._run(), name=name)
 
-    async def submit(self, item: ItemT, *, size: int = 0) -> ResultT:
+    async def submit(self, item: ItemT, *, size: int = 0, turn: str = "") -> ResultT:
         """Return the item's result once its batch is done.
+
+        Items of one ``turn`` are taken in their order, and of several turns one of each in turn.
 
         A submitter that is cancelled while it waits takes nothing back: the item is still
             committed.
@@ -95,7 +100,7 @@ class GroupCommit(Generic[ItemT, ResultT]):
             raise UnavailableError(f"{self._name}: expected an open queue, got one that is closing")
         bounds = self._bounds
         if (
-            len(self._queue) >= bounds.queue_items_max
+            self._queue_items >= bounds.queue_items_max
             or self._queue_bytes + size > bounds.queue_bytes_max
         ):
             raise UnavailableError(
@@ -103,7 +108,8 @@ class GroupCommit(Generic[ItemT, ResultT]):
                 f" {bounds.queue_bytes_max} bytes waiting, got one more"
             )
         answer: asyncio.Future[ResultT] = asyncio.get_running_loop().create_future()
-        self._queue.append(_Waiting(item, size, answer))
+        self._queue.setdefault(turn, deque()).append(_Waiting(item, size, answer))
+        self._queue_items += 1
         self._queue_bytes += size
         self._wake.set()
         return await answer
@@ -128,10 +134,11 @@ class GroupCommit(Generic[ItemT, ResultT]):
             failure = UnavailableError(
                 f"{self._name}: expected a commit, got {type(error).__name__}"
             )
-            for waiting in self._queue:
+            for waiting in chain.from_iterable(self._queue.values()):
                 if not waiting.answer.done():
                     waiting.answer.set_exception(failure)
             self._queue.clear()
+            self._queue_items = 0
             raise
 
     async def _serve(self) -> None:
@@ -156,15 +163,19 @@ class GroupCommit(Generic[ItemT, ResultT]):
                 is_idle_due = False
 
     def _take(self) -> list[_Waiting[ItemT, ResultT]]:
-        batch = [self._queue.popleft()]
-        size = batch[0].size
-        while (
-            self._queue
-            and len(batch) < self._bounds.items_max
-            and size + self._queue[0].size <= self._bounds.bytes_max
-        ):
-            batch.append(self._queue.popleft())
+        batch: list[_Waiting[ItemT, ResultT]] = []
+        size = 0
+        while self._queue and len(batch) < self._bounds.items_max:
+            turn, waiting = next(iter(self._queue.items()))
+            if batch and size + waiting[0].size > self._bounds.bytes_max:
+                break
+            batch.append(waiting.popleft())
             size += batch[-1].size
+            if waiting:
+                self._queue.move_to_end(turn)
+            else:
+                del self._queue[turn]
+        self._queue_items -= len(batch)
         self._queue_bytes -= size
         return batch
 

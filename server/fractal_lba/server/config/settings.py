@@ -198,6 +198,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         int,
         msgspec.Meta(ge=1, description="The same from one address, so that none takes them all."),
     ] = 256
+    requests_in_flight_per_tenant_max: Annotated[
+        int,
+        msgspec.Meta(ge=1, description="The same of one tenant's identified callers."),
+    ] = 256
     bytes_in_flight_max: Annotated[
         int,
         msgspec.Meta(
@@ -212,13 +216,70 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             description="The same from one address, so that none takes it all; a batch is 16 MiB.",
         ),
     ] = 67_108_864
+    bytes_in_flight_per_tenant_max: Annotated[
+        int,
+        msgspec.Meta(ge=16_777_216, description="The same of one tenant's identified callers."),
+    ] = 67_108_864
     batches_at_once_max: Annotated[
         int,
         msgspec.Meta(
             ge=1,
-            description="Batches inflated and decided at once, up to 64 MiB of memory each.",
+            description=(
+                "Batches of identified callers inflated and decided at once, up to 64 MiB of"
+                " memory each; one of the others beside them."
+            ),
         ),
     ] = 4
+    unidentified_in_flight_max: Annotated[
+        int,
+        msgspec.Meta(
+            ge=1,
+            description=(
+                "Of requests_in_flight_max, what callers without token or certificate may have"
+                " together: the rest is kept for identified ones."
+            ),
+        ),
+    ] = 256
+    unidentified_batches_max: Annotated[
+        int,
+        msgspec.Meta(ge=1, description="Batches among those."),
+    ] = 4
+    unidentified_bytes_in_flight_max: Annotated[
+        int,
+        msgspec.Meta(ge=16_777_216, description="Of bytes_in_flight_max, what they may have."),
+    ] = 33_554_432
+    unidentified_rate_per_s: Annotated[
+        float,
+        msgspec.Meta(
+            ge=0,
+            description=(
+                "Records a second of all unidentified callers together before 429, each line of"
+                " a batch being one: bounds fsyncs and log lines; 0 is no limit."
+            ),
+        ),
+    ] = 1_000.0
+    unidentified_burst: Annotated[
+        int,
+        msgspec.Meta(ge=1, description="Records they may send at once after a quiet time."),
+    ] = 10_000
+    unidentified_bytes_per_s: Annotated[
+        float,
+        msgspec.Meta(
+            ge=0,
+            description=(
+                "Bytes of bodies a second of all of them together before 429, 16 MiB saved up:"
+                " bounds the inbox; 0 is no limit."
+            ),
+        ),
+    ] = 1_048_576.0
+    unidentified_cpu_share: Annotated[
+        float,
+        msgspec.Meta(
+            gt=0,
+            le=1,
+            description="Of one core, what reading and verifying their bodies may take.",
+        ),
+    ] = 0.25
     left_open_max: Annotated[
         int,
         msgspec.Meta(

@@ -26,19 +26,26 @@ def full(rate: Rate, now_ns: int) -> Bucket:
     return Bucket(tokens=rate.burst, at_ns=now_ns)
 
 
-def take(bucket: Bucket, rate: Rate, now_ns: int) -> tuple[Bucket, float]:
-    """Take one token.
+def take(bucket: Bucket, rate: Rate, now_ns: int, *, wanted: float = 1) -> tuple[Bucket, float]:
+    """Take ``wanted`` tokens, or none of them; 0 asks for no debt.
 
     Returns:
-        The bucket afterwards, and the seconds until a token is there: 0 where one was taken.
+        The bucket afterwards, and the seconds until they are there: 0 where they were taken.
     """
     if rate.per_s <= 0:
         return bucket, 0.0
     earned = max(0, now_ns - bucket.at_ns) * rate.per_s / _NS_PER_S
     tokens = min(rate.burst, bucket.tokens + earned)
-    if tokens >= 1:
-        return Bucket(tokens=tokens - 1, at_ns=now_ns), 0.0
-    return Bucket(tokens=tokens, at_ns=now_ns), (1 - tokens) / rate.per_s
+    if tokens >= wanted:
+        return Bucket(tokens=tokens - wanted, at_ns=now_ns), 0.0
+    return Bucket(tokens=tokens, at_ns=now_ns), (wanted - tokens) / rate.per_s
+
+
+def owe(bucket: Bucket, rate: Rate, wanted: float) -> Bucket:
+    """Return the bucket after ``wanted`` tokens more, which may leave a debt to be earned first."""
+    if rate.per_s <= 0:
+        return bucket
+    return Bucket(tokens=bucket.tokens - wanted, at_ns=bucket.at_ns)
 
 
 def give_back(bucket: Bucket, rate: Rate) -> Bucket:

@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 from aiohttp import web
 
 from fractal_lba.server.core.answer import Answer, ServerCode, problem
-from fractal_lba.server.http.bytes_in_flight import BytesInFlight, Share
-from fractal_lba.server.http.limits import Addresses, address_of
+from fractal_lba.server.http.bytes_in_flight import BytesInFlight
+from fractal_lba.server.http.identity import Caller
+from fractal_lba.server.http.lanes import UNIDENTIFIED, Charged, Unidentified
+from fractal_lba.server.http.limits import Addresses, ByteCount, address_of
 from fractal_lba.server.pipeline.intake import RETRY_AFTER_S
-from fractal_lba.server.ports import Inbox, Shard
+from fractal_lba.server.ports import Inbox, Meter, Shard
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +26,7 @@ class Bounded:
     batch_timeout_s: float
     requests_in_flight_max: int
     in_flight_per_address_max: int
+    in_flight_per_tenant_max: int
     left_open_max: int
 
 
@@ -33,28 +36,35 @@ class InFlight:
     def __init__(self) -> None:
         self.count = 0
         self._by_address: Counter[str] = Counter()
+        self._by_owner: Counter[str] = Counter()
         self._empty = asyncio.Event()
         self._empty.set()
 
     @contextmanager
-    def one_more(self, address: str) -> Iterator[None]:
-        """Count one body of an address for as long as the block runs."""
+    def one_more(self, address: str, owner: str) -> Iterator[None]:
+        """Count one body of an address and an owner for as long as the block runs."""
         self.count += 1
         self._by_address[address] += 1
+        self._by_owner[owner] += 1
         self._empty.clear()
         try:
             yield
         finally:
             self.count -= 1
-            self._by_address[address] -= 1
-            if not self._by_address[address]:
-                del self._by_address[address]
+            for counter, name in ((self._by_address, address), (self._by_owner, owner)):
+                counter[name] -= 1
+                if not counter[name]:
+                    del counter[name]
             if not self.count:
                 self._empty.set()
 
-    def of(self, address: str) -> int:
+    def of_address(self, address: str) -> int:
         """Return how many are of one address."""
         return self._by_address[address]
+
+    def of_owner(self, owner: str) -> int:
+        """Return how many are of one tenant, or of all unidentified callers."""
+        return self._by_owner[owner]
 
     async def empty(self) -> None:
         """Return when there are none."""
@@ -74,6 +84,8 @@ class Admission:
     addresses: Addresses
     bounds: Bounded
     bytes_in_flight: BytesInFlight
+    lane: Unidentified
+    meter: Meter
     is_draining: bool = False
     in_flight: InFlight = field(default_factory=InFlight)
 
@@ -87,17 +99,31 @@ class Admission:
             )
         return self.addresses.admit(address_of(request.transport), time.monotonic_ns())
 
-    def refuse_full(self, request: web.Request) -> Answer | None:
-        """Return the problem of a body there is no place for: fenced logs, too many under way."""
+    def refuse_full(
+        self, request: web.Request, caller: Caller | None, *, is_batch: bool = False
+    ) -> Answer | None:
+        """Return the problem of a body there is no place for: fenced logs, too many under way.
+
+        ``caller`` is who was identified. What nobody knows is asked for its lane's rate last.
+        """
         if fence := self.inbox.fenced_by or self.shard.fenced_by:
             return problem(ServerCode.STORAGE_UNAVAILABLE, fence, retry_after_s=RETRY_AFTER_S)
         if (
-            self.in_flight.of(address_of(request.transport))
+            self.in_flight.of_address(address_of(request.transport))
             >= self.bounds.in_flight_per_address_max
         ):
             return problem(
                 ServerCode.RATE_LIMITED,
                 "address: expected less in flight from it, got as much as one may have",
+                retry_after_s=RETRY_AFTER_S,
+            )
+        if (
+            caller is not None
+            and self.in_flight.of_owner(caller.tenant) >= self.bounds.in_flight_per_tenant_max
+        ):
+            return problem(
+                ServerCode.RATE_LIMITED,
+                "tenant: expected less in flight of it, got as much as one may have",
                 retry_after_s=RETRY_AFTER_S,
             )
         if (
@@ -109,11 +135,26 @@ class Admission:
                 "server: expected less in flight or left open, got as much as it holds",
                 retry_after_s=RETRY_AFTER_S,
             )
-        return None
+        if caller is not None:
+            return None
+        refusal = self.lane.refuse(self.in_flight.of_owner(UNIDENTIFIED), is_batch=is_batch)
+        if refusal is not None:
+            self.meter.unidentified_refused()
+        return refusal
 
     @contextmanager
-    def one_more(self, request: web.Request) -> Iterator[Share]:
+    def one_more(
+        self, request: web.Request, caller: Caller | None, *, is_batch: bool = False
+    ) -> Iterator[ByteCount]:
         """Count one body as under way for as long as the block runs; give it its share of bytes."""
         address = address_of(request.transport)
-        with self.in_flight.one_more(address), self.bytes_in_flight.share_of(address) as share:
-            yield share
+        owner = UNIDENTIFIED if caller is None else caller.tenant
+        with (
+            self.in_flight.one_more(address, owner),
+            self.bytes_in_flight.share_of(address, owner) as share,
+        ):
+            if caller is not None:
+                yield share
+            else:
+                with self.lane.one_more(is_batch=is_batch):
+                    yield Charged(share, self.lane)

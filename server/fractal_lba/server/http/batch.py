@@ -1,6 +1,5 @@
 """``POST /v1/pcs/batch``: records in lines, an answer for each in lines."""
 
-import logging
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -18,12 +17,11 @@ from fractal_lba.server.http.identity import Caller, allow, identify
 from fractal_lba.server.http.limits import read_body
 from fractal_lba.server.http.request_id import request_id_of
 from fractal_lba.server.http.respond import response
-from fractal_lba.server.http.submit import closing, content_encoding, log_settled, tenant_header
+from fractal_lba.server.http.settled_log import SettledLog
+from fractal_lba.server.http.submit import closing, content_encoding, tenant_header
 from fractal_lba.server.pipeline.batch import Batches
 from fractal_lba.server.pipeline.intake import Settled
 from fractal_lba.server.ports import Meter
-
-_log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/x-ndjson"
 _ENCODINGS = {"": "", "identity": "", GZIP: GZIP, ZSTD: ZSTD}
@@ -37,6 +35,7 @@ class Batch:
     batches: Batches
     keyring: Callable[[], Keyring]
     meter: Meter
+    settled_log: SettledLog
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes of this module."""
@@ -47,7 +46,7 @@ class Batch:
         caller = self._admit(request)
         if isinstance(caller, Answer):
             return response(caller)
-        with self.admission.one_more(request) as share:
+        with self.admission.one_more(request, caller, is_batch=True) as share:
             body = await read_body(
                 request,
                 bytes_max=BATCH_BYTES_MAX,
@@ -62,15 +61,21 @@ class Batch:
                 identified_tenant=caller.tenant if caller else None,
                 tenant_header=tenant_header(request),
             )
-            answers = _Answers(request_id_of(request))
+            answers = _Answers(request_id_of(request), self.settled_log, caller)
             started = time.perf_counter()
-            settled = await self.batches.receive(body, received, answers.take)
+            settled = await self.batches.receive(
+                body,
+                received,
+                answers.take,
+                on_count=self.admission.lane.owe_lines if caller is None else None,
+            )
             seconds = time.perf_counter() - started
         self.meter.submit_took(seconds)
         if settled.refusal is not None:
-            log_settled(Settled(answer=settled.refusal, is_over=settled.is_over), seconds)
+            refused = Settled(answer=settled.refusal, is_over=settled.is_over)
+            self.settled_log.note(refused, seconds, caller)
             return response(settled.refusal)
-        answers.log(seconds)
+        self.settled_log.note_batch(answers.outcomes, seconds, caller)
         return web.Response(body=bytes(answers.lines), content_type=MEDIA_TYPE)
 
     def _admit(self, request: web.Request) -> Caller | Answer | None:
@@ -82,7 +87,7 @@ class Batch:
             return caller
         if caller is not None and (refusal := allow(caller, Scope.SUBMIT)) is not None:
             return refusal
-        return self.admission.refuse_full(request) or caller
+        return self.admission.refuse_full(request, caller, is_batch=True) or caller
 
 
 @dataclass(slots=True)
@@ -90,30 +95,21 @@ class _Answers:
     """The lines of one answer."""
 
     request_id: str
+    log: SettledLog
+    caller: Caller | None
     lines: bytearray = field(default_factory=bytearray)
     outcomes: Counter[str] = field(default_factory=Counter)
     started: float = field(default_factory=time.perf_counter)
 
     def take(self, settled: Settled) -> None:
-        """Add the next line; write a log line where somebody is known to have signed the record.
+        """Add the next line; note it where somebody is known to have signed the record.
 
-        Not for the others: a batch of ten thousand empty lines would fill the log.
+        Not the others: a batch of ten thousand empty lines would fill the log.
         """
         self.lines += encode_line(settled.answer, self.request_id)
         self.outcomes[settled.answer.code or str(settled.answer.status)] += 1
         if settled.tenant is not None:
-            log_settled(settled, time.perf_counter() - self.started)
-
-    def log(self, seconds: float) -> None:
-        """Write the line of the whole."""
-        _log.info(
-            "batch settled",
-            extra={
-                "count": self.outcomes.total(),
-                "outcomes": dict(self.outcomes),
-                "duration_ms": round(seconds * 1000, 3),
-            },
-        )
+            self.log.note(settled, time.perf_counter() - self.started, self.caller)
 
 
 def _encoding_of(request: web.Request) -> str:

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from fractal_lba.server.core.answer import Answer, ServerCode, problem
+from fractal_lba.server.http.lanes import UNIDENTIFIED, named
 
 RETRY_AFTER_S = 1.0
 """A batch is decided within about a second: then there is room again."""
@@ -13,27 +14,35 @@ RETRY_AFTER_S = 1.0
 
 @dataclass(slots=True)
 class BytesInFlight:
-    """The bytes of bodies, in all and from each address.
+    """The bytes of bodies, in all, from each address and of each owner (see ``lanes``).
 
     A count of requests alone bounds no memory: a batch holds as much as 256 records.
     """
 
     total_max: int
     per_address_max: int
+    per_tenant_max: int
+    unidentified_max: int
     total: int = 0
     by_address: Counter[str] = field(default_factory=Counter)
+    by_owner: Counter[str] = field(default_factory=Counter)
 
     @contextmanager
-    def share_of(self, address: str) -> Iterator["Share"]:
+    def share_of(self, address: str, owner: str) -> Iterator["Share"]:
         """Give one request a share of its own; what it took is given back when the block ends."""
-        share = Share(self, address)
+        share = Share(self, address, owner)
         try:
             yield share
         finally:
             self.total -= share.size
-            self.by_address[address] -= share.size
-            if not self.by_address[address]:
-                del self.by_address[address]
+            for counter, name in ((self.by_address, address), (self.by_owner, owner)):
+                counter[name] -= share.size
+                if not counter[name]:
+                    del counter[name]
+
+    def owner_max(self, owner: str) -> int:
+        """Return what one owner may have."""
+        return self.unidentified_max if owner == UNIDENTIFIED else self.per_tenant_max
 
 
 @dataclass(slots=True)
@@ -42,6 +51,7 @@ class Share:
 
     of: BytesInFlight
     address: str
+    owner: str
     size: int = 0
 
     def take(self, size: int) -> Answer | None:
@@ -53,6 +63,12 @@ class Share:
                 "address: expected fewer bytes in flight from it, got as many as one may have",
                 retry_after_s=RETRY_AFTER_S,
             )
+        if whole.by_owner[self.owner] + size > whole.owner_max(self.owner):
+            return problem(
+                ServerCode.RATE_LIMITED,
+                f"{named(self.owner)}: expected fewer bytes in flight, got as many as it may have",
+                retry_after_s=RETRY_AFTER_S,
+            )
         if whole.total + size > whole.total_max:
             return problem(
                 ServerCode.OVERLOADED,
@@ -62,4 +78,5 @@ class Share:
         self.size += size
         whole.total += size
         whole.by_address[self.address] += size
+        whole.by_owner[self.owner] += size
         return None

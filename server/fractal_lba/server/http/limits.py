@@ -207,7 +207,7 @@ def address_of(transport: asyncio.BaseTransport | None) -> str:
     return str(peer[0]) if peer else ""
 
 
-class Share(Protocol):
+class ByteCount(Protocol):
     """What one request may hold of the bytes in flight."""
 
     def take(self, size: int) -> Answer | None:
@@ -216,7 +216,7 @@ class Share(Protocol):
 
 
 async def read_body(
-    request: web.Request, *, bytes_max: int, timeout_s: float, share: Share
+    request: web.Request, *, bytes_max: int, timeout_s: float, share: ByteCount
 ) -> bytes | Answer:
     """Return the body as it came over the wire, or the problem of one that is large, slow or cut.
 

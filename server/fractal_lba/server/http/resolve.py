@@ -44,9 +44,9 @@ class Resolve:
         caller = identified(request, self.keyring(), Scope.OPERATE)
         if isinstance(caller, Answer):
             return response(caller)
-        if (refusal := self.admission.refuse_full(request)) is not None:
+        if (refusal := self.admission.refuse_full(request, caller)) is not None:
             return response(refusal)
-        with self.admission.one_more(request) as share:
+        with self.admission.one_more(request, caller) as share:
             body = await read_body(
                 request,
                 bytes_max=RECORD_BYTES_MAX,

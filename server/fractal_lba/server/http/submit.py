@@ -1,6 +1,5 @@
 """``POST /v1/pcs/submit``: one record in, its answer out."""
 
-import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,10 +14,9 @@ from fractal_lba.server.http.admit import Admission
 from fractal_lba.server.http.identity import allow, identify
 from fractal_lba.server.http.limits import read_body
 from fractal_lba.server.http.respond import response
-from fractal_lba.server.pipeline.intake import Intake, Settled
+from fractal_lba.server.http.settled_log import SettledLog
+from fractal_lba.server.pipeline.intake import Intake
 from fractal_lba.server.ports import Meter
-
-_log = logging.getLogger(__name__)
 
 NO_TENANT = "?"
 """Stands in the inbox for an ``X-Tenant-Id`` that names no tenant; agrees with none."""
@@ -32,6 +30,7 @@ class Submit:
     intake: Intake
     keyring: Callable[[], Keyring]
     meter: Meter
+    settled_log: SettledLog
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes of this module."""
@@ -47,9 +46,9 @@ class Submit:
             return response(caller)
         if caller is not None and (refusal := allow(caller, Scope.SUBMIT)) is not None:
             return response(refusal)
-        if (refusal := self.admission.refuse_full(request)) is not None:
+        if (refusal := self.admission.refuse_full(request, caller)) is not None:
             return response(refusal)
-        with self.admission.one_more(request) as share:
+        with self.admission.one_more(request, caller) as share:
             body = await read_body(
                 request,
                 bytes_max=RECORD_BYTES_MAX,
@@ -68,7 +67,7 @@ class Submit:
             )
             seconds = time.perf_counter() - started
         self.meter.submit_took(seconds)
-        log_settled(settled, seconds)
+        self.settled_log.note(settled, seconds, caller)
         return response(settled.answer)
 
 
@@ -100,20 +99,6 @@ def _unsupported_media(request: web.Request) -> Answer | None:
 def content_encoding(request: web.Request) -> str:
     """Return how a body is encoded, in lower case; empty where nothing is said of it."""
     return ", ".join(request.headers.getall("Content-Encoding", [])).strip().lower()
-
-
-def log_settled(settled: Settled, seconds: float) -> None:
-    """Write the line of one record that was settled."""
-    answer = settled.answer
-    fields = {
-        "pcs_id": settled.pcs_id,
-        "tenant": settled.tenant,
-        "status": answer.status,
-        "code": answer.code,
-        "replayed": answer.is_replayed,
-        "duration_ms": round(seconds * 1000, 3),
-    }
-    _log.info("settled", extra={name: value for name, value in fields.items() if value is not None})
 
 
 def closing(refused: web.Response) -> web.Response:

@@ -30,12 +30,6 @@ from fractal_lba.server.ports import Inbox, InboxFrame, Meter
 LINES_AT_ONCE_MAX = 256
 """Lines of one batch decided together: they share a commit, and hold 16 MiB at most."""
 
-LINES_VERIFIED_AT_ONCE_MAX = 64
-"""Lines verified in one piece: what others wait for their turn at the verification thread."""
-
-BYTES_VERIFIED_AT_ONCE_MAX = 131_072
-"""The same in bytes: the dearest 64 KiB of JSON take as long as a hundred records."""
-
 _log = logging.getLogger(__name__)
 
 OnLine = Callable[[Settled], None]
@@ -60,7 +54,8 @@ class Batches:
         inbox: Where a batch is before it is inflated.
         intake: The way of each record in it.
         meter: Counts.
-        at_once_max: How many are inflated and decided at once; the others wait as they came.
+        at_once_max: How many of identified callers are inflated and decided at once, and one of
+            the others beside them; the rest wait as they came.
     """
 
     def __init__(self, *, inbox: Inbox, intake: Intake, meter: Meter, at_once_max: int) -> None:
@@ -68,13 +63,30 @@ class Batches:
         self._intake = intake
         self._meter = meter
         self._turns = asyncio.Semaphore(at_once_max)
+        self._turns_unidentified = asyncio.Semaphore(1)
 
-    async def receive(self, body: bytes, received: Received, on_line: OnLine) -> BatchSettled:
-        """Log a batch that has just arrived, then settle it."""
+    async def receive(
+        self,
+        body: bytes,
+        received: Received,
+        on_line: OnLine,
+        *,
+        on_count: Callable[[int], None] | None = None,
+    ) -> BatchSettled:
+        """Log a batch that has just arrived, then settle it.
+
+        ``on_count`` is told how many lines it has, before they are looked at.
+        """
+
+        def ingested(count: int) -> None:
+            self._meter.ingested(count)
+            if on_count is not None:
+                on_count(count)
+
         frame = await self._intake.log(body, received)
         if isinstance(frame, Settled):
             return BatchSettled(refusal=frame.answer, is_over=False)
-        return await self._settle(frame, on_line, ingested=self._meter.ingested, is_recovered=False)
+        return await self._settle(frame, on_line, ingested=ingested, is_recovered=False)
 
     async def settle(self, frame: InboxFrame, *, is_recovered: bool = True) -> BatchSettled:
         """Settle a logged batch again; nobody waits for its answers."""
@@ -90,9 +102,10 @@ class Batches:
         ingested: Callable[[int], None],
         is_recovered: bool,
     ) -> BatchSettled:
-        async with self._turns:
+        is_identified = frame.received.identified_tenant is not None
+        async with self._turns if is_identified else self._turns_unidentified:
             try:
-                data, count = await asyncio.to_thread(_decoded, frame)
+                data, count = await self._intake.run(lambda: _decoded(frame), frame)
             except Refusal as refusal:
                 answer = refused(refusal)
                 ingested(1)
@@ -142,10 +155,9 @@ class Batches:
             line_fault(line) for line in lines
         ]
         sound = [at for at, fault in enumerate(results) if fault is None]
-        for piece in _pieces(sound, lines):
-            verified = await self._intake.verify([lines[at] for at in piece], frame)
-            for at, each in zip(piece, verified, strict=True):
-                results[at] = each
+        verified = await self._intake.verify([lines[at] for at in sound], frame)
+        for at, each in zip(sound, verified, strict=True):
+            results[at] = each
         return [each for each in results if each is not None]
 
     async def _conclude(
@@ -161,23 +173,6 @@ class Batches:
             tenant=None, status=verified.status, code=verified.code, is_replayed=False
         )
         return Settled(answer=verified, is_over=True)
-
-
-def _pieces(sound: list[int], lines: list[bytes]) -> Iterator[list[int]]:
-    """Part the numbers of lines into pieces of verification, in order."""
-    piece: list[int] = []
-    size = 0
-    for at in sound:
-        if piece and (
-            len(piece) == LINES_VERIFIED_AT_ONCE_MAX
-            or size + len(lines[at]) > BYTES_VERIFIED_AT_ONCE_MAX
-        ):
-            yield piece
-            piece, size = [], 0
-        piece.append(at)
-        size += len(lines[at])
-    if piece:
-        yield piece
 
 
 def _decoded(frame: InboxFrame) -> tuple[bytes, int]:

@@ -3,8 +3,10 @@
 One written order for live bodies and for those a crash left.
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from fractal_lba.protocol.authenticate import LEGACY_TENANT, Authenticated, authenticate
 from fractal_lba.protocol.errors import (
@@ -20,8 +22,11 @@ from fractal_lba.server.core.answer import Answer, ServerCode, problem, refused
 from fractal_lba.server.core.inbox_frame import Received
 from fractal_lba.server.core.tenant_policy import Policies
 from fractal_lba.server.pipeline.decide import Decider
+from fractal_lba.server.pipeline.pace import Pace
 from fractal_lba.server.ports import Clock, Inbox, InboxFrame, Meter
 from fractal_lba.wal.group_commit import Bounds, GroupCommit
+
+ResultT = TypeVar("ResultT")
 
 RETRY_AFTER_S = 1.0
 """What a 503 asks for: a fenced log is tried again every second."""
@@ -50,7 +55,8 @@ class Intake:
         policies: Which tenants may send version 0.1.
         clock: Nanoseconds since 1970; read once for each body, at its receipt.
         meter: Counts.
-        bounds: Of the verification thread's batches and queue.
+        bounds: Of each verification thread's batches and queue.
+        pace: Of what is done for unidentified callers.
     """
 
     def __init__(  # noqa: PLR0913 - the ports of the pipeline, each named at the call
@@ -63,6 +69,7 @@ class Intake:
         clock: Clock,
         meter: Meter,
         bounds: Bounds,
+        pace: Pace,
     ) -> None:
         self._inbox = inbox
         self._decider = decider
@@ -70,8 +77,15 @@ class Intake:
         self._policies = policies
         self._clock = clock
         self._meter = meter
+        # A thread for each lane: what nobody knows is verified beside the others, not before.
         self._verify: GroupCommit[tuple[bytes, Received], Authenticated] = GroupCommit(
             "verify", self._authenticate_all, bounds=bounds
+        )
+        self._pace = pace
+        self._verify_unidentified: GroupCommit[tuple[bytes, Received], Authenticated] = GroupCommit(
+            "verify-unidentified",
+            lambda bodies: self._pace.run(lambda: self._authenticate_all(bodies)),
+            bounds=bounds,
         )
 
     async def receive(self, body: bytes, received: Received) -> Settled:
@@ -102,7 +116,7 @@ class Intake:
         """
         verified: Authenticated | Exception
         try:
-            verified = await self._verify.submit((frame.body, frame.received), size=len(frame.body))
+            verified = await self._authenticated(frame.body, frame)
         except FractalError as error:
             verified = error
         settled = await self.conclude(verified, frame, is_recovered=is_recovered)
@@ -115,10 +129,17 @@ class Intake:
     async def verify(
         self, bodies: Sequence[bytes], frame: InboxFrame
     ) -> list[Authenticated | Exception]:
-        """Authenticate parts of a logged body, as one piece of work between two batches."""
-        return await self._verify.call(
-            lambda: self._authenticate_all([(body, frame.received) for body in bodies])
+        """Authenticate parts of a logged body; others have their turns meanwhile."""
+        done = await asyncio.gather(
+            *(self._authenticated(body, frame) for body in bodies), return_exceptions=True
         )
+        return [_end_of(each) for each in done]
+
+    async def run(self, work: Callable[[], ResultT], frame: InboxFrame) -> ResultT:
+        """Run what a logged body needs to be read, at the cost of its lane."""
+        if frame.received.identified_tenant is not None:
+            return await asyncio.to_thread(work)
+        return await self._verify_unidentified.call(lambda: self._pace.run(work))
 
     async def conclude(
         self, verified: Authenticated | Exception, frame: InboxFrame, *, is_recovered: bool
@@ -141,8 +162,14 @@ class Intake:
         return settled
 
     async def close(self) -> None:
-        """Verify what was taken, then end the thread."""
+        """Verify what was taken, then end the threads."""
         await self._verify.close()
+        await self._verify_unidentified.close()
+
+    async def _authenticated(self, body: bytes, frame: InboxFrame) -> Authenticated:
+        tenant = frame.received.identified_tenant
+        lane = self._verify_unidentified if tenant is None else self._verify
+        return await lane.submit((body, frame.received), size=len(body), turn=tenant or "")
 
     async def _conclude(
         self, verified: Authenticated | Exception, frame: InboxFrame, *, is_recovered: bool
@@ -196,6 +223,14 @@ def _without_frames(error: FractalError) -> FractalError:
     # objects, and the refusals of a batch live until its lines are answered.
     error.__cause__ = error.__context__ = None
     return error.with_traceback(None)
+
+
+def _end_of(end: Authenticated | BaseException) -> Authenticated | Exception:
+    if isinstance(end, FractalError):
+        return _without_frames(end)
+    if isinstance(end, Authenticated | Exception):
+        return end
+    raise end
 
 
 def _agree_on_tenant(authenticated: Authenticated, received: Received) -> None:

@@ -73,7 +73,9 @@ class InboxLog:
             body=body, meta=inbox_frame.encode_received(received), received_ns=received_ns
         )
         try:
-            seq, position = await self._commits.submit(arrived, size=len(body))
+            seq, position = await self._commits.submit(
+                arrived, size=len(body), turn=received.identified_tenant or ""
+            )
         except DurabilityError as error:
             self._fence.put_up(error)
             raise

@@ -166,7 +166,7 @@ class ShardStore:
             reopened=self._reopened,
         )
         try:
-            return await self._commits.submit(append, size=len(payload))
+            return await self._commits.submit(append, size=len(payload), turn=key.tenant)
         except FencedError:
             raise  # by a failure that was told to its own submitter
         except DurabilityError as error:

@@ -98,6 +98,11 @@ class Metrics:
             "Connections whose TLS handshake failed or took too long.",
             registry=registry,
         )
+        self._unidentified = Counter(
+            "flk_unidentified_refused_total",
+            "Bodies of callers without an identity, refused for the bounds of their lane.",
+            registry=registry,
+        )
         self._submit = Histogram(
             "flk_submit_seconds",
             "From a body's last byte to its answer.",
@@ -176,6 +181,10 @@ class Metrics:
     def handshake_failed(self) -> None:
         """Count a connection whose TLS handshake failed or took too long."""
         self._handshakes.inc()
+
+    def unidentified_refused(self) -> None:
+        """Count a body that the lane of unidentified callers had no place or rate for."""
+        self._unidentified.inc()
 
     def exposition(self) -> bytes:
         """Return what a scrape gets."""

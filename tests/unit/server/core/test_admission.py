@@ -1,4 +1,4 @@
-from fractal_lba.server.core.admission import Rate, full, give_back, take
+from fractal_lba.server.core.admission import Rate, full, give_back, owe, take
 
 _S = 1_000_000_000
 RATE = Rate(per_s=2, burst=3)
@@ -41,3 +41,18 @@ def test_what_is_given_back_is_there_again_and_never_above_the_burst() -> None:
     bucket, _ = take(full(RATE, 0), RATE, 0)
     assert give_back(bucket, RATE) == full(RATE, 0)
     assert give_back(full(RATE, 0), RATE) == full(RATE, 0)
+
+
+def test_several_tokens_are_taken_together_or_not_at_all() -> None:
+    bucket, wait_s = take(full(RATE, 0), RATE, 0, wanted=2)
+    assert (bucket.tokens, wait_s) == (1, 0)
+    assert take(bucket, RATE, 0, wanted=3) == (bucket, 1.0)
+
+
+def test_what_is_owed_is_earned_before_anything_is_given() -> None:
+    bucket = owe(full(RATE, 0), RATE, 4)
+    assert bucket.tokens == -1
+    assert take(bucket, RATE, 0, wanted=0)[1] == 0.5
+    assert take(bucket, RATE, _S // 2, wanted=0)[1] == 0
+    assert take(bucket, RATE, _S // 2)[1] == 0.5
+    assert owe(full(Rate(per_s=0, burst=1), 0), Rate(per_s=0, burst=1), 9).tokens == 1

@@ -18,6 +18,7 @@ NAMES = {
     "flk_keyring_errors_total": "counter",
     "flk_tls_errors_total": "counter",
     "flk_connections_cut_total": "counter",
+    "flk_unidentified_refused_total": "counter",
     "flk_tls_handshake_errors_total": "counter",
     "flk_submit_seconds": "histogram",
     "flk_fsync_seconds": "histogram",
@@ -46,6 +47,7 @@ def used() -> Metrics:
     metrics.tls_refused()
     metrics.connection_cut("room")
     metrics.handshake_failed()
+    metrics.unidentified_refused()
     return metrics
 
 
