@@ -18,8 +18,10 @@ from tests.support.command_line import FRACTAL_LBA, Ended, assert_unusable, frac
 from tests.support.server_process import Folder, ServerProcess
 from typing_extensions import override
 
+from fractal_lba.access import access_of
 from fractal_lba.cli import checks
 from fractal_lba.cli.checks import Status
+from fractal_lba.cli.endpoint import endpoint
 
 DAY_MS = 24 * 3_600 * 1_000
 NOW_MS = 1_795_000_000_000
@@ -122,7 +124,7 @@ def test_a_server_that_is_not_ready_is_quoted_with_its_reasons(tmp_path: Path) -
 )
 def test_the_clocks_are_compared(ahead_s: float, status: Status, found: str) -> None:
     with answering(ahead_s=ahead_s) as url:
-        *_, skew = checks.endpoint(url)
+        *_, skew = endpoint(url, access_of())
     assert (skew.check, skew.status) == ("clock of the endpoint", status)
     assert found in skew.found
     assert bool(skew.advice) == (status is not Status.OK)

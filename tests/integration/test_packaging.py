@@ -15,6 +15,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SDK_NEEDS = {"msgspec", "orjson", "pynacl", "cffi", "pycparser"}
 PACKAGES = (
+    "access",
     "agent",
     "cli",
     "client",

@@ -28,7 +28,7 @@ class Pair:
 
 
 class Authority:
-    """Signs certificates for 127.0.0.1, valid around now."""
+    """Signs certificates, by default for 127.0.0.1 and valid around now."""
 
     def __init__(self, folder: Path, name: str = "authority") -> None:
         self._folder = folder
@@ -44,13 +44,16 @@ class Authority:
         self.path = folder / f"{name}.pem"
         self.path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
 
-    def issue(self, name: str) -> Pair:
+    def issue(
+        self, name: str, *, address: str = "127.0.0.1", begins: int = -1, ends: int = 1
+    ) -> Pair:
+        """Return a certificate for an address, valid between so many days from now."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         certificate = (
-            self._builder(subject, key.public_key())
+            self._builder(subject, key.public_key(), begins=begins, ends=ends)
             .add_extension(
-                x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]),
+                x509.SubjectAlternativeName([x509.IPAddress(ip_address(address))]),
                 critical=False,
             )
             .sign(self._key, hashes.SHA256())
@@ -74,7 +77,12 @@ class Authority:
         return context
 
     def _builder(
-        self, subject: x509.Name, public: ec.EllipticCurvePublicKey
+        self,
+        subject: x509.Name,
+        public: ec.EllipticCurvePublicKey,
+        *,
+        begins: int = -1,
+        ends: int = 1,
     ) -> x509.CertificateBuilder:
         now = dt.datetime.now(dt.UTC)
         return (
@@ -83,8 +91,8 @@ class Authority:
             .issuer_name(self._name)
             .public_key(public)
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - dt.timedelta(days=1))
-            .not_valid_after(now + dt.timedelta(days=1))
+            .not_valid_before(now + dt.timedelta(days=begins))
+            .not_valid_after(now + dt.timedelta(days=ends))
         )
 
 

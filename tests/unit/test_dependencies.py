@@ -18,7 +18,7 @@ PACKAGES = {
 # The import name, where it is not the distribution's.
 IMPORTED_AS = {"pynacl": "nacl"}
 # These are what the distribution holds without an extra.
-WITHOUT_EXTRA = {"command", "keyfile", "protocol"}
+WITHOUT_EXTRA = {"access", "command", "keyfile", "protocol"}
 
 
 def requirements() -> dict[str, list[str]]:

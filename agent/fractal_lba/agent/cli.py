@@ -16,8 +16,9 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from fractal_lba.access import access_of
 from fractal_lba.agent import report
-from fractal_lba.agent.connection import connection_options, read_token, tls_of
+from fractal_lba.agent.connection import connection_options
 from fractal_lba.agent.deadletters import FILE as DEAD_LETTERS
 from fractal_lba.agent.ports import SystemClock, ThreadLanes, now_ms
 from fractal_lba.agent.record import Recipe, rehearse
@@ -195,12 +196,8 @@ def run(  # noqa: PLR0913, PLR0917 - one argument for each option
             rehearse(recipe, stream.shard_id, stream.source.profile)
         if live is not None:
             rehearse(recipe, live.shard_id, Profile.POINTS)
-        client = Client(
-            url,
-            token=None if token_file is None else read_token(token_file),
-            tls=tls_of(ca, cert, key),
-            connections_max=in_flight,
-        )
+        access = access_of(token_file=token_file, ca=ca, cert=cert, key=key)
+        client = Client(url, token=access.token, tls=access.tls, connections_max=in_flight)
     plan = Plan(
         data=data,
         files=files,

@@ -9,8 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from fractal_lba.keyfile import load_keyring
+from fractal_lba.protocol.document import RECORD_BYTES_MAX
 from fractal_lba.protocol.judge import CURRENT_PARAMS, Params
-from fractal_lba.protocol.record import RECORD_BYTES_MAX, VERSION
+from fractal_lba.protocol.record import VERSION
 from fractal_lba.protocol.versions import IN_FORCE
 from fractal_lba.server.config import (
     Settings,

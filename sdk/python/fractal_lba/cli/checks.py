@@ -4,21 +4,16 @@ The rule: a check that cannot look fails with the reason; none raises, and none 
 one file of its own in the folder it is asked to measure, which it removes.
 """
 
-import http.client
-import json
 import os
 import resource
 import shutil
-import ssl
 import statistics
 import tempfile
 import time
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
 from fractal_lba.keyfile import load_keyring
 from fractal_lba.protocol import KeyringError
@@ -26,10 +21,6 @@ from fractal_lba.protocol import KeyringError
 # The release is younger than this, and no certificate or key is meant for the end of the century.
 _CLOCK_MIN_S: Final = 1_735_689_600  # 2025-01-01
 _CLOCK_MAX_S: Final = 4_102_444_800  # 2100-01-01
-# Date has whole seconds; a well-kept clock is far within two. A minute off, keys begin and end at
-# visibly wrong times.
-_SKEW_WARN_S, _SKEW_FAIL_S = 2.0, 60.0
-
 _SYNCS: Final = 20
 _SYNC_BYTES: Final = 4_096
 _SYNC_SECONDS_MAX: Final = 5.0  # on a struggling disk fewer are measured
@@ -45,9 +36,6 @@ _FREE_WARN_BYTES: Final = 5 * 1024 * 1024 * 1024
 _FILES_FAIL, _FILES_WARN = 256, 4_096
 
 _KEY_ENDS_WARN_MS: Final = 30 * 24 * 3_600 * 1_000
-
-_ENDPOINT_SECONDS_MAX: Final = 10.0
-_ENDPOINT_BYTES_MAX: Final = 65_536
 
 
 class Status(StrEnum):
@@ -87,7 +75,7 @@ def files() -> Finding:
     shown = [
         "unlimited" if limit == resource.RLIM_INFINITY else str(limit) for limit in (soft, hard)
     ]
-    status = _graded(
+    status = graded(
         float("inf") if soft == resource.RLIM_INFINITY else soft,
         warn_below=_FILES_WARN,
         fail_below=_FILES_FAIL,
@@ -108,7 +96,7 @@ def space(folder: Path) -> Finding:
         usage = shutil.disk_usage(folder)
     except OSError as error:
         return _unusable("free space", folder, error)
-    status = _graded(usage.free, warn_below=_FREE_WARN_BYTES, fail_below=_FREE_FAIL_BYTES)
+    status = graded(usage.free, warn_below=_FREE_WARN_BYTES, fail_below=_FREE_FAIL_BYTES)
     return Finding(
         check="free space",
         status=status,
@@ -135,7 +123,7 @@ def syncs(folder: Path) -> Finding:
     except OSError as error:
         return _unusable("disk sync", folder, error)
     median = statistics.median(times_ms)
-    status = _graded(-median, warn_below=-_SYNC_WARN_MS, fail_below=-_SYNC_FAIL_MS)
+    status = graded(-median, warn_below=-_SYNC_WARN_MS, fail_below=-_SYNC_FAIL_MS)
     return Finding(
         check="disk sync",
         status=status,
@@ -180,103 +168,8 @@ def keyring(path: Path, now_ms: int) -> Finding:
     return Finding(check="keyring", status=status, found=found, advice=advice)
 
 
-def endpoint(url: str) -> list[Finding]:
-    """Ask a server whether it lives and is ready, and compare its clock with this one.
-
-    Args:
-        url: ``http://`` or ``https://``, a host, perhaps a port and a path prefix; checked.
-    """
-    findings = []
-    answers: dict[str, tuple[int, bytes]] = {}
-    skew: Finding | None = None
-    for path in ("/health", "/ready"):
-        try:
-            status, body, date = _get(url, path)
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            findings.append(
-                Finding(
-                    check=f"endpoint {path}",
-                    status=Status.FAIL,
-                    found=f"no answer: {_reason(error)}",
-                    advice="is the server running, the address right, the port open, the "
-                    "certificate one this machine trusts?",
-                )
-            )
-            continue
-        answers[path] = status, body
-        skew = skew or _skew(date)
-        if status == http.HTTPStatus.OK:
-            findings.append(Finding(check=f"endpoint {path}", status=Status.OK, found="200"))
-        else:
-            findings.append(
-                Finding(
-                    check=f"endpoint {path}",
-                    status=Status.FAIL,
-                    found=f"{status}{_reasons(body)}",
-                    advice="see the server's log and its runbooks; agents keep what they have"
-                    if path == "/ready"
-                    else "something else answers there: is the address right?",
-                )
-            )
-    return findings if skew is None else [*findings, skew]
-
-
-def _get(url: str, path: str) -> tuple[int, bytes, str | None]:
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    connection = (
-        http.client.HTTPSConnection(
-            host, parts.port, timeout=_ENDPOINT_SECONDS_MAX, context=ssl.create_default_context()
-        )
-        if parts.scheme == "https"
-        else http.client.HTTPConnection(host, parts.port, timeout=_ENDPOINT_SECONDS_MAX)
-    )
-    try:
-        connection.request("GET", parts.path.rstrip("/") + path)
-        answer = connection.getresponse()
-        return answer.status, answer.read(_ENDPOINT_BYTES_MAX), answer.headers.get("Date")
-    finally:
-        connection.close()
-
-
-def _skew(date: str | None) -> Finding:
-    check = "clock of the endpoint"
-    try:
-        # The answer was made within the second that Date names.
-        skew_s = time.time() - (parsedate_to_datetime(date or "").timestamp() + 0.5)
-    except ValueError:
-        return Finding(
-            check=check,
-            status=Status.WARN,
-            found="its answer has no Date that can be read",
-            advice="compare the clocks by hand",
-        )
-    status = _graded(-abs(skew_s), warn_below=-_SKEW_WARN_S, fail_below=-_SKEW_FAIL_S)
-    if status is Status.OK:
-        return Finding(check=check, status=status, found="agrees with this one within 2 s")
-    return Finding(
-        check=check,
-        status=status,
-        found=f"this one is {abs(skew_s):,.0f} s {'ahead' if skew_s > 0 else 'behind'}",
-        advice="set both clocks and keep them set: keys begin and end by the server's",
-    )
-
-
-def _reasons(body: bytes) -> str:
-    try:
-        reasons = json.loads(body)["reasons"]
-        return ": " + "; ".join(str(reason) for reason in reasons)
-    except (ValueError, KeyError, TypeError):
-        return ""
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, OSError):
-        return error.strerror or str(error)
-    return type(error).__name__
-
-
-def _graded(value: float, *, warn_below: float, fail_below: float) -> Status:
+def graded(value: float, *, warn_below: float, fail_below: float) -> Status:
+    """Return how a value that should be large is to be taken."""
     if value < fail_below:
         return Status.FAIL
     return Status.WARN if value < warn_below else Status.OK

@@ -7,10 +7,13 @@ from urllib.parse import urlsplit
 
 import click
 
+from fractal_lba.access import access_of
 from fractal_lba.cli import checks
 from fractal_lba.cli.checks import Finding, Status
+from fractal_lba.cli.endpoint import access_options, endpoint
 from fractal_lba.cli.streams import EXIT_REFUSED, write_json, write_output
 from fractal_lba.command.usage import epilog
+from fractal_lba.protocol import ContractError
 
 _URL: Final = "--url: expected http://HOST:PORT or https://… without user and query, got another"
 
@@ -23,6 +26,7 @@ _URL: Final = "--url: expected http://HOST:PORT or https://… without user and 
             "fractal-lba doctor",
             "fractal-lba doctor --folder /var/lib/fractal-lba --keyring keyring.json",
             "fractal-lba doctor --url http://server:8080 --json",
+            "fractal-lba doctor --url https://server:8443 --ca ca.pem --cert me.pem --key me.key",
         ],
         exit_codes={
             0: "nothing fails; there may be warnings",
@@ -45,10 +49,19 @@ _URL: Final = "--url: expected http://HOST:PORT or https://… without user and 
     metavar="FILE",
     help="Check its mode and content.",
 )
-@click.option("--url", help="Ask this server whether it lives and is ready; compare the clocks.")
+@click.option(
+    "--url",
+    help="Ask this server whether it lives, is ready and knows the caller; compare the clocks.",
+)
+@access_options
 @click.option("--json", "is_json", is_flag=True, help="Print one JSON object.")
 def doctor_command(
-    *, folder: Path | None, keyring_path: Path | None, url: str | None, is_json: bool
+    *,
+    folder: Path | None,
+    keyring_path: Path | None,
+    url: str | None,
+    is_json: bool,
+    **files: Path | None,
 ) -> None:
     """Check what this machine needs for an agent or a server: one line for each check.
 
@@ -57,6 +70,12 @@ def doctor_command(
     """
     if url is not None:
         _check_url(url)
+    elif any(files.values()):
+        raise click.UsageError("--token-file, --ca, --cert and --key: expected a --url beside them")
+    try:
+        access = access_of(**files)
+    except ContractError as error:
+        raise click.UsageError(str(error)) from error
     measured = folder or Path()
     now_ns = time.time_ns()
     findings = [
@@ -68,7 +87,7 @@ def doctor_command(
     if keyring_path is not None:
         findings.append(checks.keyring(keyring_path, now_ns // 1_000_000))
     if url is not None:
-        findings += checks.endpoint(url)
+        findings += endpoint(url, access)
     if is_json:
         write_json(
             {

@@ -6,11 +6,11 @@ is final, ``client_context`` says whom to trust and who to be. Nothing here logs
 a body, a record or a token.
 """
 
+from fractal_lba.access import client_context
 from fractal_lba.client.answer import Answer, is_final, parse_retry_after
 from fractal_lba.client.batch import BatchAnswer, split_batch
 from fractal_lba.client.http import Client
 from fractal_lba.client.retry import RetryPolicy
-from fractal_lba.client.tls import client_context
 from fractal_lba.protocol import UnavailableError
 
 __all__ = [

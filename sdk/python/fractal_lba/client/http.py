@@ -16,6 +16,7 @@ from typing import Self
 import aiohttp
 from yarl import URL
 
+from fractal_lba.access import trouble_of
 from fractal_lba.client.answer import (
     PROBLEM_STATUS_MIN,
     Answer,
@@ -188,6 +189,11 @@ class Client:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             # The class says enough; aiohttp's own texts may quote what the other side sent.
             what = "no answer in time" if isinstance(error, TimeoutError) else type(error).__name__
+            is_hung_up = url.scheme == "https" and isinstance(
+                error,
+                (aiohttp.ServerDisconnectedError, ConnectionResetError, BrokenPipeError),
+            )
+            what = trouble_of(error, is_hung_up=is_hung_up) or what
             raise UnavailableError(f"{method} {url}: expected an answer, got {what}") from error
 
     def _answer(self, response: aiohttp.ClientResponse, body: bytes) -> Answer:

@@ -2,12 +2,11 @@
 
 import http.client
 import json
-import ssl
 import urllib.parse
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from fractal_lba.access import Access, client_context, trouble_of
 from fractal_lba.protocol.errors import ContractError, UnavailableError
 
 _TIMEOUT_S = 30.0
@@ -22,43 +21,42 @@ class Called:
     document: dict[str, Any]
 
 
-def post(url: str, path: str, document: object, *, token_file: Path, ca: Path | None) -> Called:
-    """Post a JSON document with the token of a file.
+def post(url: str, path: str, document: object, *, access: Access) -> Called:
+    """Post a JSON document as the caller that ``access`` says.
 
     Raises:
-        ContractError: The URL or a file cannot be used; nothing was sent.
+        ContractError: The URL cannot be used; nothing was sent.
         UnavailableError: No answer came; what was asked for may or may not have been done.
     """
     parts = urllib.parse.urlsplit(url)
     if parts.scheme not in {"http", "https"} or parts.hostname is None:
         raise ContractError(f"--url: expected http://HOST:PORT or https://HOST, got {url}")
     try:
-        token = token_file.read_text(encoding="utf-8").strip()
         port = parts.port
-        context = ssl.create_default_context(cafile=ca) if parts.scheme == "https" else None
-    except OSError as error:
-        got = error.strerror or type(error).__name__
-        raise ContractError(f"{token_file}, {ca}: expected readable files, got {got}") from error
     except ValueError as error:
-        raise ContractError(f"--url, {token_file}: expected a port and a text, got none") from error
+        raise ContractError(f"--url: expected a port of 1 to 65535, got {url}") from error
     connection = (
         http.client.HTTPConnection(parts.hostname, port, timeout=_TIMEOUT_S)
-        if context is None
-        else http.client.HTTPSConnection(parts.hostname, port, timeout=_TIMEOUT_S, context=context)
+        if parts.scheme == "http"
+        else http.client.HTTPSConnection(
+            parts.hostname, port, timeout=_TIMEOUT_S, context=access.tls or client_context()
+        )
     )
     try:
         connection.request(
             "POST",
             parts.path.rstrip("/") + path,
             json.dumps(document).encode(),
-            {"Content-Type": "application/json", "Authorization": f"Bearer {token}"},
+            {"Content-Type": "application/json", **access.headers()},
         )
         answer = connection.getresponse()
         said = json.loads(answer.read(_ANSWER_BYTES_MAX))
     except (OSError, http.client.HTTPException, ValueError) as error:
-        raise UnavailableError(
-            f"{url}: expected an answer of the server, got {type(error).__name__}"
-        ) from error
+        is_hung_up = parts.scheme == "https" and isinstance(
+            error, (ConnectionResetError, BrokenPipeError)
+        )
+        what = trouble_of(error, is_hung_up=is_hung_up) or type(error).__name__
+        raise UnavailableError(f"{url}: expected an answer of the server, got {what}") from error
     finally:
         connection.close()
     return Called(status=answer.status, document=said if isinstance(said, dict) else {})

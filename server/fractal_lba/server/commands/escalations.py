@@ -6,10 +6,17 @@ from pathlib import Path
 
 import click
 
+from fractal_lba.access import access_of
 from fractal_lba.command.usage import epilog
 from fractal_lba.protocol.errors import ContractError, FractalError
 from fractal_lba.server.commands.call import post
-from fractal_lba.server.commands.options import CONFIG, EXIT_PROBLEMS, unusable, with_settings
+from fractal_lba.server.commands.options import (
+    CONFIG,
+    EXIT_PROBLEMS,
+    access_options,
+    unusable,
+    with_settings,
+)
 from fractal_lba.server.commands.reading import (
     COLUMNS,
     EXIT_CODES,
@@ -105,25 +112,20 @@ def show_escalation(config: Path, pcs_id: str, tenant: str | None, **flags: str 
 @click.argument("pcs_id")
 @click.option("--note", required=True, help="What was found, 1 to 1,024 bytes.")
 @click.option("--url", required=True, help="Of the running server, http:// or https://.")
-@click.option(
-    "--token-file",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="Holds a token of the record's tenant with the scope operate.",
-)
-@click.option("--ca", type=click.Path(path_type=Path), help="Certificates to trust for https, PEM.")
+@access_options
 @click.option("--version", "version", default="1.0", show_default=True, help="Of the record.")
-def resolve(  # noqa: PLR0913, PLR0917 - the options of the command
-    pcs_id: str, note: str, url: str, token_file: Path, ca: Path | None, version: str
-) -> None:
-    """Append a resolution to the escalated record PCS_ID, through the running server."""
+def resolve(pcs_id: str, note: str, url: str, version: str, **files: Path | None) -> None:
+    """Append a resolution to the escalated record PCS_ID, through the running server.
+
+    The token or the certificate must be the record's tenant's, with the scope operate.
+    """
     try:
         if len(pcs_id) != _PCS_ID_DIGITS or set(pcs_id) - set("0123456789abcdef"):
             raise ContractError(f"PCS_ID: expected 64 lower-case hex digits, got {pcs_id!r}")
         if version not in {"1.0", "0.1"}:
             raise ContractError(f"--version: expected 1.0 or 0.1, got {version!r}")
         path = f"/v1/escalations/{pcs_id}/resolve?version={version}"
-        called = post(url, path, {"note": note}, token_file=token_file, ca=ca)
+        called = post(url, path, {"note": note}, access=access_of(**files))
     except FractalError as error:
         unusable(error)
     if called.status != 200:  # noqa: PLR2004 - the one status of success

@@ -8,6 +8,7 @@ from typing import NoReturn
 
 import click
 
+from fractal_lba.access import OPTIONS
 from fractal_lba.protocol.errors import ContractError
 from fractal_lba.server.config import Settings, descriptions, load_settings
 
@@ -34,6 +35,14 @@ def with_settings(*names: str) -> Callable[[Callable[..., None]], Callable[..., 
         return command
 
     return decorate
+
+
+def access_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command that calls the running server the options of ``access``."""
+    for flag, meaning in reversed(OPTIONS.items()):
+        option = click.option(flag, type=click.Path(path_type=Path), metavar="FILE", help=meaning)
+        command = option(command)
+    return command
 
 
 def load(config: Path, flags: dict[str, str | None]) -> Settings:

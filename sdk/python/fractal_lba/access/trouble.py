@@ -1,0 +1,91 @@
+"""What to do where TLS failed: a sentence instead of OpenSSL's word for it."""
+
+import ssl
+from collections.abc import Iterator
+from typing import Final
+
+_VERIFY: Final = {
+    9: "the server's certificate is not valid yet: is this machine's clock right?",
+    10: "the server's certificate has expired: its operator has to renew it",
+    18: "the server's certificate is signed by itself: name it with --ca if it is the right one",
+    19: "the server's certificate is signed by an authority this machine does not trust: name"
+    " that authority's certificate with --ca",
+    20: "the server's certificate is signed by an authority this machine does not trust: name"
+    " that authority's certificate with --ca",
+    21: "the server's certificate comes without its chain, or its authority is not trusted: name"
+    " that authority's certificate with --ca",
+    62: "the server's certificate is for another name: put a name it holds into the URL",
+    64: "the server's certificate is for another address: put a name it holds into the URL",
+}
+"""By OpenSSL's number of a chain or a name that does not verify."""
+
+_ALERTS: Final = (
+    (
+        "CERTIFICATE_REQUIRED",
+        "the server asks for a client certificate: give one with --cert and --key",
+    ),
+    (
+        "CERTIFICATE_EXPIRED",
+        "the server refuses this client's certificate, which has expired: renew it",
+    ),
+    ("CERTIFICATE_REVOKED", "the server refuses this client's certificate, which is revoked"),
+    (
+        "UNKNOWN_CA",
+        "the server does not trust the authority of this client's certificate (tls_client_ca)",
+    ),
+    ("_CERTIFICATE", "the server refuses this client's certificate: is --cert the right one?"),
+    ("CERTIFICATE_UNKNOWN", "the server refuses this client's certificate: is --cert right?"),
+    (
+        "HANDSHAKE_FAILURE",
+        "the server broke the handshake off: it may ask for a client certificate (--cert, --key)",
+    ),
+    ("PROTOCOL_VERSION", "the server and this client have no version of TLS in common"),
+    ("WRONG_VERSION_NUMBER", "the server speaks no TLS there: is it http:// instead of https://?"),
+    ("HTTP_REQUEST", "the server speaks no TLS there: is it http:// instead of https://?"),
+)
+"""By a part of OpenSSL's reason, the first that fits."""
+
+_HUNG_UP: Final = (
+    "the end of the connection; if that is so each time, the server asks for a client certificate"
+    " that it trusts: give one with --cert and --key"
+)
+
+
+def trouble_of(error: BaseException, *, is_hung_up: bool = False) -> str | None:
+    """Return what to do about an error that TLS is behind, ``None`` where it is not.
+
+    ``is_hung_up`` says that a connection with TLS was closed before an answer. A server that does
+    not like a client's certificate may do that without an alert, since in TLS 1.3 the client
+    believes itself connected by then.
+
+    What the other side sent is never quoted.
+    """
+    for each in _behind(error):
+        # What aiohttp derives from these classes says nothing of its own: what it wraps does.
+        if isinstance(each, ssl.SSLCertVerificationError) and hasattr(each, "verify_code"):
+            return _VERIFY.get(
+                each.verify_code, f"the server's certificate does not verify: {each.verify_message}"
+            )
+        if isinstance(each, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
+            return _HUNG_UP
+        if isinstance(each, ssl.SSLError) and (reason := getattr(each, "reason", None)):
+            for part, sentence in _ALERTS:
+                if part in reason:
+                    return sentence
+            return f"TLS failed: {reason}"
+    return _HUNG_UP if is_hung_up else None
+
+
+def _behind(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and what it came from, each once."""
+    seen: set[int] = set()
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        each = waiting.pop(0)
+        if each is None or id(each) in seen:
+            continue
+        seen.add(id(each))
+        yield each
+        waiting += [each.__cause__, each.__context__]
+        # Libraries keep what they wrap among the arguments, too.
+        waiting += [inner for inner in each.args if isinstance(inner, BaseException)]
