@@ -194,11 +194,12 @@ def run(folder: Path, live_seconds: float) -> Tally:
     config, log = folder / "server.toml", folder / "server.log"
     say("1. fractal-server init: settings, keys, a read token and an empty data folder")
     command_output(program("fractal-server"), "init", str(folder))
-    server = Server(config, log, listen="127.0.0.1:0")
-    say(f"2. fractal-server run: answering at {server.url}")
-    address = urlsplit(server.url).netloc
     agents: list[Agent] = []
+    server: Server | None = None
     try:
+        server = Server(config, log, listen="127.0.0.1:0")
+        say(f"2. fractal-server run: answering at {server.url}")
+        address = urlsplit(server.url).netloc
         texts = installation_texts()
         expected = sum(path.stat().st_size // TEXT_BYTES for path in texts)
         common = ["--url", server.url, "--keyring", str(folder / "agent-keyring.json")]
@@ -236,7 +237,8 @@ def run(folder: Path, live_seconds: float) -> Tally:
     finally:
         for agent in agents:
             agent.stop()
-        server.kill()
+        if server is not None:
+            server.kill()
 
 
 def main() -> int:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -178,7 +179,16 @@ def test_an_interrupt_that_a_shell_turned_off_stays_off(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_an_interrupted_demo_leaves_no_folder(tmp_path: Path) -> None:
+def processes_that_name(path: Path) -> list[bytes]:
+    """Return the command lines, of every process, that a path stands in."""
+    found = []
+    for each in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it ended meanwhile
+            found.append(each.read_bytes())
+    return [line for line in found if os.fsencode(path) in line]
+
+
+def test_an_interrupted_demo_leaves_no_folder_and_no_process(tmp_path: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-u", "-m", "demo.main_job"],
         env={**os.environ, "TMPDIR": str(tmp_path)},
@@ -194,3 +204,4 @@ def test_an_interrupted_demo_leaves_no_folder(tmp_path: Path) -> None:
     _, err = process.communicate(timeout=SECONDS_MAX)
     assert (process.returncode, err) == (130, "")
     assert list(tmp_path.iterdir()) == []
+    assert processes_that_name(tmp_path) == []
