@@ -11,7 +11,7 @@ from tests.support.failing_disk import Effect
 from tests.support.faulty_server import Fault, FaultyServer, check_here
 from tests.support.legacy import OLD, OLD_ED25519, OLD_LAB, body, signed
 from tests.support.legacy_server import SHUT, decision, got, prepared
-from tests.support.server_process import Folder, Reply, ServerProcess
+from tests.support.server_process import Folder, Reply, ServerProcess, until, until_ready
 from tests.support.signed import GLOBEX
 from tests.support.signed import body as current_body
 
@@ -155,6 +155,28 @@ def test_what_was_answered_survives_kills(folder: Folder) -> None:
         assert server.stop() == 0
     report = check_here(folder)
     assert (report.problems, report.records, report.undecided_inbox) == ([], 303, 0)
+
+
+def test_an_old_body_that_the_disk_refused_is_decided_with_its_tenant_when_it_is_sound(
+    folder: Folder,
+) -> None:
+    record = signed(1, signer=OLD_LAB)
+    with FaultyServer(folder) as server:
+        # The inbox takes it, the ledger does not.
+        server.tell(Fault(since=2, only="datasync", first_sync_of="inbox-0"))
+        assert server.submit(body(record), LAB).status == 503
+        # A spoiled copy meanwhile is judged by itself.
+        spoiled = server.submit(body({**record, **SPOILED}), LAB)
+        assert spoiled.status in {422, 503}
+        server.tell(None)
+        until_ready(server)
+        until(lambda: got(server, record["pcs_id"], "lab").status == 200, "it is decided")
+        again = server.submit(body(record), LAB)
+        assert (again.body, again.is_replayed) == (decision(record), True)
+        assert got(server, record["pcs_id"]).status == 404
+        assert server.stop() == 0
+    report = check_here(folder)
+    assert (report.problems, report.records, report.undecided_inbox) == ([], 1, 0)
 
 
 def test_the_switch_is_asked_when_a_body_is_settled_and_what_was_decided_stays(
