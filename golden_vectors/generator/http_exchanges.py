@@ -317,6 +317,7 @@ def add_heads(made: VectorFile, records: Records) -> None:
         ("a charset", {"Content_Type": "application/json; charset=utf-8"}),
         ("the encoding identity", {"Content_Encoding": "identity"}),
         ("an empty encoding", {"Content_Encoding": ""}),
+        ("Expect: 100-continue", {"Expect": "100-continue"}),
     ):
         with talk(made, comment, "Head", RING) as case:
             case.decides(signed(records()), 200, headers=headers)
@@ -328,6 +329,8 @@ def add_heads(made: VectorFile, records: Records) -> None:
     ):
         with talk(made, f"{comment} on submit", "Head", RING) as case:
             case.refuses(case.submission(b"{}", **headers), "unsupported_media_type")
+    with talk(made, "an Expect of its own", "Head", RING) as case:
+        case.refuses(case.submission(signed(records()), Expect="more"), "bad_request")
     for comment, called in (("of 65 signs", "a" * 65), ("with a space", "a b")):
         with talk(made, f"a name of the request {comment}", "Head", RING) as case:
             asked = request("GET", "/nothing", None, {"X-Request-Id": called})

@@ -8,7 +8,6 @@ from golden_vectors.generator.http_records import (
 )
 from golden_vectors.generator.http_talk import (
     pieces,
-    request,
     rule,
     talk,
 )
@@ -37,16 +36,47 @@ def add_operations(made: VectorFile) -> None:
             case.refuses(case.asks(method, path), "method_not_allowed", Allow=allowed)
             if method == "HEAD":
                 case.answers[-1]["body"] = pieces("")
-    for comment, asked in (
-        ("a later version", b"GET /health HTTP/3.0\r\n\r\n"),
-        ("a method nobody knows", b"FOO /health HTTP/1.1\r\nHost: a\r\n\r\n"),
-        ("a length that is none", request("POST", "/v1/pcs/submit", b"", LETTERS)),
-        ("a length and chunks", request("POST", "/v1/pcs/submit", b"", CHUNKED)),
-        ("bytes of TLS", bytes.fromhex("160301020001000001fc0303") + b"\r\n\r\n"),
-    ):
+    for comment, asked in NOT_HTTP:
         with talk(made, comment, "NoHttp", RING) as case:
             case.refuses(asked, "bad_request", called=rule("request_id"))
+    with talk(made, "the older version, and a name with a port", "NoHttp", RING) as case:
+        plain = "text/plain; charset=utf-8"
+        older = case.asks("GET", "/health", None, Host="a.example:8080").replace(b"/1.1", b"/1.0")
+        case.told(older, 200, "OK", plain)
 
 
-LETTERS: Final = {"Content-Length": "ten"}
-CHUNKED: Final = {"Transfer-Encoding": "chunked"}
+def health(headers: bytes) -> bytes:
+    """Return a request with these lines in its head."""
+    return b"GET /health HTTP/1.1\r\n" + headers + b"\r\n"
+
+
+def submit(headers: bytes, body: bytes = b"") -> bytes:
+    """Return a submit with these lines beside the others in its head."""
+    return (
+        b"POST /v1/pcs/submit HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+        + headers
+        + b"\r\n"
+        + body
+    )
+
+
+CHUNKED: Final = b"Transfer-Encoding: chunked\r\n"
+NOT_HTTP: Final = (
+    ("a later version", b"GET /health HTTP/3.0\r\nHost: a\r\n\r\n"),
+    ("no version", b"GET /health\r\n\r\n"),
+    ("a method nobody knows", b"FOO /health HTTP/1.1\r\nHost: a\r\n\r\n"),
+    ("bytes of TLS", bytes.fromhex("160301020001000001fc0303") + b"\r\n\r\n"),
+    ("no Host", health(b"")),
+    ("two Hosts", health(b"Host: a\r\nHost: b\r\n")),
+    ("line feeds alone", b"GET /health HTTP/1.1\nHost: a\n\n"),
+    ("a folded line", health(b"Host: a\r\nX-Long: a\r\n b\r\n")),
+    ("a NUL", health(b"Host: a\r\nX-Nul: \x00\r\n")),
+    ("a line without a colon", health(b"Host: a\r\nnothing\r\n")),
+    ("a length that is none", submit(b"Content-Length: ten\r\n")),
+    ("a length with a sign", submit(b"Content-Length: +2\r\n", b"{}")),
+    ("a length twice", submit(b"Content-Length: 2\r\nContent-Length: 2\r\n", b"{}")),
+    ("a length and chunks", submit(b"Content-Length: 0\r\n" + CHUNKED)),
+    ("another transfer coding", submit(b"Transfer-Encoding: gzip, chunked\r\n")),
+    ("a chunk without a size", submit(CHUNKED, b"size\r\n")),
+    ("a chunk longer than its size", submit(CHUNKED, b"1\r\n{}\r\n0\r\n\r\n")),
+)

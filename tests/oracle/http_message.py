@@ -47,7 +47,7 @@ def request_of(data: bytes) -> Request:
     headers = []
     for line in lines[1:]:
         name, colon, value = line.partition(":")
-        if not colon:
+        if not colon or line[0] in " \t" or any(sign in line for sign in "\r\n\0"):
             raise NotHttp
         headers.append((name.lower(), value.strip()))
     target = parts[1]
@@ -59,25 +59,37 @@ def request_of(data: bytes) -> Request:
         for name, _, value in (each.partition("=") for each in query.split("&"))
         if name
     ]
-    lengths = [value for name, value in headers if name == "content-length"]
-    if any(name == "transfer-encoding" for name, _ in headers):
-        if lengths:
-            raise NotHttp
-        return Request(parts[0], path, parameters, headers, None, unchunked(rest))
-    if any(not length.isdigit() for length in lengths):
+    request = Request(parts[0], path, parameters, headers, None, rest)
+    if len(request.header("host")) != 1:
         raise NotHttp
-    announced = int(lengths[0]) if lengths else 0
-    return Request(parts[0], path, parameters, headers, announced, rest)
+    return with_body(request, rest)
+
+
+def with_body(request: Request, rest: bytes) -> Request:
+    lengths, codings = request.header("content-length"), request.header("transfer-encoding")
+    if len(lengths) + len(codings) > 1 or codings not in ([], ["chunked"]):
+        raise NotHttp
+    if codings:
+        request.body = unchunked(rest)
+        return request
+    if lengths and not lengths[0].isdigit():
+        raise NotHttp
+    request.announced = int(lengths[0]) if lengths else 0
+    return request
 
 
 def unchunked(data: bytes) -> bytes:
     body = b""
     while True:
         size, _, data = data.partition(b"\r\n")
+        if size == b"" or any(sign not in b"0123456789abcdefABCDEF" for sign in size):
+            raise NotHttp
         length = int(size, 16)
         if length == 0:
             return body
-        body, data = body + data[:length], data[length + 2 :]
+        body, end, data = body + data[:length], data[length : length + 2], data[length + 2 :]
+        if end != b"\r\n":
+            raise NotHttp
 
 
 def called(request: Request | None) -> str | None:

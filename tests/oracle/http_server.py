@@ -82,6 +82,8 @@ class Server:
         return answer.stated(called(request) or rule("request_id"), is_head=is_head)
 
     def answer_to(self, request: Request) -> Answer:  # noqa: PLR0911 - one for each call
+        if request.one("expect") not in ("", "100-continue"):
+            raise Problem("bad_request")
         path, pcs_id = path_of(request.path)
         if path not in CALLS:
             raise Problem("not_found")
