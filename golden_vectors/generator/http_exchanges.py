@@ -370,6 +370,13 @@ def add_bounds(made: VectorFile, records: Records) -> None:
         body = signed(records())
         case.decides(body, 200)
         case.refuses(case.submission(body), "rate_limited")
+    lane = {"unidentified_rate_per_s": "0.001", "unidentified_burst": "1"}
+    with talk(made, "callers nobody knows over their rate", "Bounds", RING, **lane) as case:
+        body, other = signed(records()), signed(records())
+        case.decides(body, 200)
+        case.refuses(case.submission(other), "rate_limited")
+        case.refuses(case.submission(signed(records("globex"))), "rate_limited")
+        case.decides(other, 200, headers={"Authorization": bearer("submit-acme")})
     for comment, settings in (
         ("records a day", {"tenant_records_per_day": "1"}),
         ("rate", {"tenant_rate_per_s": "0.001", "tenant_burst": "1"}),

@@ -65,6 +65,7 @@ class Server:
         self.turn = 0
         self.resolved = 0
         self.asked = 0
+        self.strangers = 0
 
     def answer(self, data: bytes) -> Values:
         self.turn += 1
@@ -132,6 +133,10 @@ class Server:
         self.check_rate()
         check_media(request, "application/json", ["", "identity"])
         caller = self.caller(request, "submit", needed=False)
+        if caller is None:
+            self.strangers += 1
+            if self.strangers > int(self.settings.get("unidentified_burst", "10000")):
+                raise Problem("rate_limited")
         return self.decide(body_of(request, BYTES_MAX), request, caller)
 
     def batch(self, request: Request) -> Answer:

@@ -21,8 +21,9 @@ COMMAND: Final = Path(sys.executable).with_name("schemathesis")
 SEED: Final = 20_261_121
 NIGHTLY_EXAMPLES: Final = 2_000
 NIGHTLY_SECONDS: Final = 1_200
-# No generated request may meet a bound of its address.
-FLAGS: Final = ("--address-rate-per-s", "1000000", "--address-burst", "1000000")
+# No generated request may meet a rate; 0 is no limit.
+RATES: Final = ("address-rate-per-s", "unidentified-rate-per-s", "unidentified-bytes-per-s")
+FLAGS: Final = tuple(word for name in RATES for word in (f"--{name}", "0"))
 TOKEN: Final = "token-of-acme-for-everything"  # noqa: S105 - of a server that lives for one test
 SECONDS_MAX: Final = 180
 
