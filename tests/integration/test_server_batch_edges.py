@@ -2,15 +2,17 @@
 
 import gzip
 import json
+import re
 import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import zstandard
 from tests.support.failing_disk import Effect
 from tests.support.faulty_server import Fault, FaultyServer, check_here
 from tests.support.server_process import Folder, Reply, ServerProcess, until
-from tests.support.signed import body, members
+from tests.support.signed import GLOBEX, body, members
 from tests.support.wire import Wire, request
 
 LINES = {"Content-Type": "application/x-ndjson"}
@@ -227,3 +229,32 @@ def test_a_server_that_starts_decides_the_rest_of_a_batch_by_itself(
         assert server.stop() == 0
     report = check_here(folder)
     assert (report.problems, report.records, report.undecided_inbox) == ([], 599, 0)
+
+
+def test_a_tenant_of_many_batches_makes_no_other_wait_for_all_of_them(folder: Folder) -> None:
+    forged = [body(epoch).replace(b'"n":64', b'"n":63') for epoch in range(1_000)]
+    long, short = (gzip.compress(b"\n".join(forged * times), 1) for times in (10, 1))
+    acme, globex = (
+        {"Authorization": f"Bearer {folder.token(tenant, 'submit')}"}
+        for tenant in ("acme", "globex")
+    )
+    with (
+        ServerProcess(folder, "--batches-at-once-max", "1") as server,
+        ThreadPoolExecutor(12) as pool,
+    ):
+        headers = {"Content-Encoding": "gzip", **acme}
+        sent = [pool.submit(server.batch, each, headers) for each in (long, *[short] * 11)]
+        # The first is at its turn, and the others have arrived.
+        until(lambda: inbox_frames(server) >= len(sent), "all of them")
+        honest = b"\n".join(body(n, kid=GLOBEX.kid, signer=GLOBEX) for n in (1, 2))
+        lines = server.batch(honest, globex).lines
+        answered = sum(each.done() for each in sent)
+        assert [line["status"] for line in lines] == [200, 200]
+        assert answered <= len(sent) // 2
+        assert {line["status"] for each in sent for line in each.result().lines} == {401}
+
+
+def inbox_frames(server: ServerProcess) -> float:
+    text = server.ask("GET", "/metrics").body.decode()
+    found = re.findall(r'^flk_batch_records_sum\{stream="inbox-0"\} (.*)$', text, re.MULTILINE)
+    return sum(map(float, found))

@@ -25,6 +25,7 @@ from fractal_lba.server.core.ndjson import (
     lines_of,
 )
 from fractal_lba.server.pipeline.intake import Intake, Settled
+from fractal_lba.server.pipeline.turns import Turns
 from fractal_lba.server.ports import Inbox, InboxFrame, Meter
 
 LINES_AT_ONCE_MAX = 256
@@ -55,15 +56,15 @@ class Batches:
         intake: The way of each record in it.
         meter: Counts.
         at_once_max: How many of identified callers are inflated and decided at once, and one of
-            the others beside them; the rest wait as they came.
+            the others beside them; the rest wait as they came, each for the turn of its sender.
     """
 
     def __init__(self, *, inbox: Inbox, intake: Intake, meter: Meter, at_once_max: int) -> None:
         self._inbox = inbox
         self._intake = intake
         self._meter = meter
-        self._turns = asyncio.Semaphore(at_once_max)
-        self._turns_unidentified = asyncio.Semaphore(1)
+        self._turns = Turns(at_once_max)
+        self._turns_unidentified = Turns(1)
 
     async def receive(
         self,
@@ -72,10 +73,12 @@ class Batches:
         on_line: OnLine,
         *,
         on_count: Callable[[int], None] | None = None,
+        whose: str,
     ) -> BatchSettled:
         """Log a batch that has just arrived, then settle it.
 
-        ``on_count`` is told how many lines it has, before they are looked at.
+        ``on_count`` is told how many lines it has, before they are looked at; batches of the same
+        ``whose`` take turns with those of others.
         """
 
         def ingested(count: int) -> None:
@@ -86,12 +89,14 @@ class Batches:
         frame = await self._intake.log(body, received)
         if isinstance(frame, Settled):
             return BatchSettled(refusal=frame.answer, is_over=False)
-        return await self._settle(frame, on_line, ingested=ingested, is_recovered=False)
+        return await self._settle(
+            frame, on_line, whose=whose, ingested=ingested, is_recovered=False
+        )
 
     async def settle(self, frame: InboxFrame, *, is_recovered: bool = True) -> BatchSettled:
         """Settle a logged batch again; nobody waits for its answers."""
         return await self._settle(
-            frame, lambda _: None, ingested=lambda _: None, is_recovered=is_recovered
+            frame, lambda _: None, whose="", ingested=lambda _: None, is_recovered=is_recovered
         )
 
     async def _settle(
@@ -99,11 +104,12 @@ class Batches:
         frame: InboxFrame,
         on_line: OnLine,
         *,
+        whose: str,
         ingested: Callable[[int], None],
         is_recovered: bool,
     ) -> BatchSettled:
         is_identified = frame.received.identified_tenant is not None
-        async with self._turns if is_identified else self._turns_unidentified:
+        async with (self._turns if is_identified else self._turns_unidentified).of(whose):
             try:
                 data, count = await self._intake.run(lambda: _decoded(frame), frame)
             except Refusal as refusal:
