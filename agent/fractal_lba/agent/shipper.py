@@ -31,6 +31,8 @@ from fractal_lba.protocol import (
     sent_bytes,
 )
 
+_TOO_MANY_REQUESTS = 429
+
 
 @dataclass(slots=True, kw_only=True)
 class _Window:
@@ -195,7 +197,7 @@ class Shipper:
             self.tally.retried(
                 f"answer {_in_words(refusal)} to a batch of {len(windows)}", len(windows)
             )
-        else:
+        elif refusal.status != _TOO_MANY_REQUESTS:  # which asks for later, not for less
             self._load.unanswered(len(windows))
         return refusal
 

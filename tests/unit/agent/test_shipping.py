@@ -207,6 +207,16 @@ def test_a_refusal_for_the_moment_is_waited_for_with_jitter(tmp_path: Path) -> N
     assert len(waits) > 1
 
 
+@pytest.mark.parametrize(("status", "then"), [(429, 16), (503, 8), (408, 8), (502, 8), (302, 8)])
+def test_a_refusal_for_the_moment_leads_to_less_but_where_it_asks_for_later(
+    tmp_path: Path, status: int, then: int
+) -> None:
+    server = Scripted(refusing(status))
+    tally, _ = shipped(waiting(tmp_path, SIZE), server)
+    assert [count for _, count in server.calls][:2] == [SIZE, then]
+    assert (tally.accepted, tally.dead_letters) == (SIZE, 0)
+
+
 @pytest.mark.parametrize("code", [None, "too_large"])
 def test_a_batch_that_is_too_large_goes_out_in_halves_and_kills_nothing(
     tmp_path: Path, code: str | None
