@@ -155,7 +155,11 @@ def test_the_keyring_is_followed_as_it_changes(folder: Folder) -> None:
         # A broken file changes nothing, and is told in the log and in a metric.
         path = folder.path / "keyring.json"
         sound = path.read_bytes()
-        path.write_bytes(b'{"keys": [{"kid": "secret-word"')
+        # Put there at once: a file seen half written would be refused by itself, and told too.
+        broken = path.with_suffix(".broken")
+        broken.write_bytes(b'{"keys": [{"kid": "secret-word"')
+        broken.chmod(0o600)
+        broken.replace(path)
         until(lambda: b"flk_keyring_errors_total 1.0" in server.ask("GET", "/metrics").body)
         assert server.submit(body(2, signer=newcomer)).status == 200
         (line,) = [line for line in server.log_lines() if line["level"] == "error"]

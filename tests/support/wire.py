@@ -20,12 +20,16 @@ class Wire:
     ) -> None:
         self._socket = socket.socket()
         self._socket.settimeout(TIMEOUT_S)
-        if receive_bytes is not None:
-            # Before it is connected: a window that was announced is never taken back.
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
-        if source:
-            self._socket.bind((source, 0))
-        self._socket.connect(address)
+        try:
+            if receive_bytes is not None:
+                # Before it is connected: a window that was announced is never taken back.
+                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+            if source:
+                self._socket.bind((source, 0))
+            self._socket.connect(address)
+        except OSError:
+            self._socket.close()
+            raise
         self._answers = self._socket.makefile("rb")
 
     def __enter__(self) -> Self:
