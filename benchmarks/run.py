@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from benchmarks import append, submit, verify
+from benchmarks import append, siege, submit, verify
 from benchmarks.figures import table
 from benchmarks.machine import header
 
@@ -50,6 +50,7 @@ def main() -> int:
             ("verify", verify.measure),
             ("append", lambda: append.measure(folder)),
             ("submit", lambda: submit.measure(folder)),
+            ("siege", lambda: siege.measure(folder)),
         ):
             print(f"measuring {module} …", file=sys.stderr, flush=True)
             figures += measure()

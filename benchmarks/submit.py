@@ -103,13 +103,20 @@ def load(pid: int, port: int, bodies: Path, token: str) -> Run:
     )
 
 
-def prepare(folder: Path) -> list[Path]:
-    """Return one file of distinct signed bodies for each round, the first one to warm up with."""
+def prepare_server(folder: Path) -> None:
+    """Make the folder of a server, where there is none yet; its token may also submit."""
+    if (folder / "server").exists():
+        return
     command = [str(Path(sys.executable).parent / "fractal-server"), "init", str(folder / "server")]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     # The load is a known caller's: the lane of the others is not what is measured.
     ring = folder / "server" / "keyring.json"
     ring.write_text(ring.read_text(encoding="utf-8").replace('"read"', '"read","submit"'))
+
+
+def prepare(folder: Path) -> list[Path]:
+    """Return one file of distinct signed bodies for each round, the first one to warm up with."""
+    prepare_server(folder)
     keyring = load_keyring(folder / "server" / "agent-keyring.json")
     (key,) = keyring.keys.values()
     bodies = signed_bodies(key, RECORDS * (ROUNDS + 1))

@@ -149,7 +149,8 @@ def _assert_true(reason: str, data: bytes, depth_max: int) -> None:
         case "number_too_long":
             assert LONG_NUMBER.search(data)
         case "number_overflow":
-            assert "inf" in repr(json.loads(data))
+            # Every member: a later one of the same name would hide it.
+            assert "inf" in repr(json.loads(data, object_pairs_hook=list))
         case "lone_surrogate":
             assert SURROGATE.search(data)
         case "duplicate_member":

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from benchmarks import append, submit, verify
+from benchmarks import append, siege, submit, verify
 from benchmarks.figures import SAMPLES_MIN
 from benchmarks.machine import header
 from benchmarks.run import quote
@@ -28,6 +28,14 @@ def test_submitting_gives_its_figures(tmp_path: Path, monkeypatch: pytest.Monkey
     figures = submit.measure(tmp_path)
     assert {len(figure.samples) for figure in figures} == {submit.ROUNDS}
     assert submit.ROUNDS >= SAMPLES_MIN
+
+
+def test_a_siege_gives_its_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"CROWD": 40, "BOMBS": 2, "BOMB_BYTES": 20 * siege.MIB, "BODIES": 2}.items():
+        monkeypatch.setattr(siege, name, value)
+    figures = siege.measure(tmp_path)
+    assert [figure.at_most for figure in figures] == [192, 256, 256]
+    assert all(0 <= sample < 96 for figure in figures for sample in figure.samples)
 
 
 def test_a_load_of_refusals_or_repeats_is_no_figure(

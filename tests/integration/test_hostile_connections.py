@@ -157,11 +157,22 @@ def test_whoever_trickles_meets_a_deadline_however_it_goes_on(folder: Folder) ->
         assert peak.growth < 400 * 48 * 1024
 
 
-def handshaking(authority: Authority, server: ServerProcess) -> bool:
-    try:
-        return server.ask("GET", "/health", tls=authority.client()).status == 200
-    except (ssl.SSLError, OSError):
-        return False
+def test_an_answer_that_is_not_taken_in_time_is_cut(folder: Folder) -> None:
+    blank = request(
+        "POST", "/v1/pcs/batch", b"\n" * 4_000, {"Content-Type": "application/x-ndjson"}
+    )
+    with (
+        besieged(folder, "--answer-timeout-s=0.5") as server,
+        Wire(server.address, receive_bytes=4_096) as wire,
+    ):
+        wire.send(blank)  # its answer is a megabyte
+
+        def is_counted() -> bool:
+            metrics = server.ask("GET", "/metrics").body
+            return b'flk_connections_cut_total{why="unread"} 1.0' in metrics
+
+        until(is_counted, "the answer is cut")
+        assert wire.is_cut()
 
 
 def test_handshakes_that_are_never_finished_make_room(folder: Folder) -> None:

@@ -100,6 +100,16 @@ def test_what_can_be_read_in_two_ways_ends_its_connection(
         assert wire.is_ended()
 
 
+@pytest.mark.parametrize("name", ["HTTP/0.9", "HTTP/2.0", "chunks in HTTP/1.0"])
+def test_another_version_is_refused_with_nothing_behind_it(
+    server: ServerProcess, name: str
+) -> None:
+    with Wire(server.address) as wire:
+        wire.send(SMUGGLERS[name])
+        assert wire.reply().status == 400
+        assert wire.is_ended()
+
+
 @pytest.mark.parametrize(
     ("sent", "status"),
     [
