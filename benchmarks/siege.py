@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.figures import Figure
-from benchmarks.submit import prepare_server, real_command, serving
+from benchmarks.submit import prepare_server, real_command, serving, token_of
 
 from fractal_lba.server.config import Settings
 
@@ -22,8 +22,8 @@ MIB: Final = 1 << 20
 ROUNDS: Final = 5
 CROWD: Final = 10_000
 OF_AN_ADDRESS: Final = 1_000
-IDLE_BYTES: Final = 48 * 1024
-"""Of one idle connection, by ``specs/server.md``."""
+IDLE_BYTES: Final = 16 * 1024
+"""Of one idle connection, by ``runbooks/FlbaConnectionsCut.md``."""
 BATCH_BYTES: Final = 64 * MIB
 """Of one batch that is inflated and decided."""
 BOMBS: Final = 8
@@ -94,37 +94,53 @@ def idle(count: int) -> Callable[[int], None]:
     return siege
 
 
-def bombs(port: int) -> None:
+def head_of_batch(token: str, *headers: str) -> bytes:
+    """Return the head of a batch; of callers without a token fewer are let in."""
+    lines = (
+        "POST /v1/pcs/batch HTTP/1.1",
+        "Host: x",
+        "Content-Type: application/x-ndjson",
+        f"Authorization: Bearer {token}",
+        *headers,
+    )
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+def bombs(token: str) -> Callable[[int], None]:
     """Send batches at once that say a quarter of a gigabyte each, and read their answers."""
     bomb = gzip.compress(b"\0" * BOMB_BYTES, 1)
-    head = (
-        "POST /v1/pcs/batch HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\n"
-        f"Content-Encoding: gzip\r\nConnection: close\r\nContent-Length: {len(bomb)}\r\n\r\n"
+    head = head_of_batch(
+        token, "Content-Encoding: gzip", "Connection: close", f"Content-Length: {len(bomb)}"
     )
-    with ExitStack() as stack:
-        thrown = [stack.enter_context(connect(port, number)) for number in range(BOMBS)]
-        for connection in thrown:
-            connection.sendall(head.encode() + bomb)
-        for connection in thrown:
-            expect(connection, b"413")
+
+    def siege(port: int) -> None:
+        with ExitStack() as stack:
+            thrown = [stack.enter_context(connect(port, number)) for number in range(BOMBS)]
+            for connection in thrown:
+                connection.sendall(head + bomb)
+            for connection in thrown:
+                expect(connection, b"413")
+
+    return siege
 
 
-def endless(port: int) -> None:
+def endless(token: str) -> Callable[[int], None]:
     """Send batches at once that do not end, as far as the server takes them."""
-    head = (
-        b"POST /v1/pcs/batch HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\n"
-        b"Transfer-Encoding: chunked\r\n\r\n"
-    )
+    head = head_of_batch(token, "Transfer-Encoding: chunked")
     chunk = b"40000\r\n" + b" " * 0x40000 + b"\r\n"
-    with ExitStack() as stack:
-        sending = [
-            stack.enter_context(connect(port, number * OF_AN_ADDRESS // 4))
-            for number in range(BODIES)
-        ]
-        for connection in sending:
-            connection.sendall(head)
-        while sending:
-            sending = [connection for connection in sending if goes_on(connection, chunk)]
+
+    def siege(port: int) -> None:
+        with ExitStack() as stack:
+            sending = [
+                stack.enter_context(connect(port, number * OF_AN_ADDRESS // 4))
+                for number in range(BODIES)
+            ]
+            for connection in sending:
+                connection.sendall(head)
+            while sending:
+                sending = [connection for connection in sending if goes_on(connection, chunk)]
+
+    return siege
 
 
 def goes_on(connection: socket.socket, data: bytes) -> bool:
@@ -162,6 +178,7 @@ def room_for(count: int) -> Iterator[int]:
 def measure(folder: Path) -> list[Figure]:
     """Return the figures of this module."""
     prepare_server(folder)
+    token = token_of(folder)
     settings = Settings()
     figures = []
     with room_for(CROWD) as count:
@@ -173,12 +190,12 @@ def measure(folder: Path) -> list[Figure]:
             ),
             (
                 f"{BOMBS} gzip bombs of {BOMB_BYTES // MIB} MiB at once",
-                bombs,
+                bombs(token),
                 settings.batches_at_once_max * BATCH_BYTES,
             ),
             (
                 f"{BODIES} endless batches at once",
-                endless,
+                endless(token),
                 2 * settings.bytes_in_flight_max,
             ),
         ):

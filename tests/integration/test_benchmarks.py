@@ -34,7 +34,7 @@ def test_a_siege_gives_its_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     for name, value in {"CROWD": 40, "BOMBS": 2, "BOMB_BYTES": 20 * siege.MIB, "BODIES": 2}.items():
         monkeypatch.setattr(siege, name, value)
     figures = siege.measure(tmp_path)
-    assert [figure.at_most for figure in figures] == [192, 256, 256]
+    assert [figure.at_most for figure in figures] == [64, 256, 256]
     assert all(0 <= sample < 96 for figure in figures for sample in figure.samples)
 
 

@@ -1,6 +1,8 @@
 """What a batch of refusals keeps while it waits: why, and nothing of what was parsed."""
 
 import asyncio
+import traceback
+from pathlib import Path
 from typing import Any, cast
 
 from tests.support.signed import ACME
@@ -10,6 +12,7 @@ from fractal_lba.protocol.keyring import Keyring
 from fractal_lba.server.core.inbox_frame import Received
 from fractal_lba.server.core.tenant_policy import Policies
 from fractal_lba.server.pipeline.intake import Intake
+from fractal_lba.server.pipeline.pace import Pace
 from fractal_lba.server.ports import InboxFrame
 from fractal_lba.wal.group_commit import Bounds
 
@@ -35,6 +38,7 @@ async def refusals() -> list[object]:
         clock=lambda: 0,
         meter=unused,
         bounds=ROOM,
+        pace=Pace(1),
     )
     frame = InboxFrame(seq=1, received_ns=0, body=b"", received=Received())
     try:
@@ -46,7 +50,8 @@ async def refusals() -> list[object]:
 def test_a_refusal_that_waits_holds_no_frame_of_its_parser() -> None:
     for refusal in asyncio.run(refusals()):
         assert isinstance(refusal, Refusal)
-        assert refusal.__traceback__ is None
+        frames = traceback.extract_tb(refusal.__traceback__)
+        assert [frame for frame in frames if "protocol" in Path(frame.filename).parts] == []
         assert refusal.__cause__ is None
         assert refusal.__context__ is None
         assert refusal.reason
