@@ -161,7 +161,7 @@ def test_whoever_trickles_meets_a_deadline_however_it_goes_on(folder: Folder) ->
 
         until(all_are_cut, "every trickle has met its deadline")
         honest.served()
-        assert peak.growth < 400 * 16 * 1024
+        assert peak.growth < 400 * 64 * 1024
 
 
 def test_an_answer_that_is_not_taken_in_time_is_cut(folder: Folder) -> None:
