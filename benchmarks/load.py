@@ -24,7 +24,10 @@ class Connection(asyncio.Protocol):
     """One connection: sends the next body when the answer to the last one is complete."""
 
     def __init__(
-        self, requests: Iterator[bytes], statuses: Counter[int], taken: list[float]
+        self,
+        requests: Iterator[tuple[float, bytes]],
+        statuses: Counter[int],
+        taken: list[float],
     ) -> None:
         self._requests = requests
         self._statuses = statuses
@@ -41,16 +44,22 @@ class Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
 
     def send_next(self) -> None:
-        """Send the next body, or end when there is none."""
+        """Send the next body when it is due, or end when there is none."""
         transport = self._transport
         assert transport is not None  # noqa: S101 - connected before it is asked to send
-        request = next(self._requests, None)
-        if request is None:
+        due_and_request = next(self._requests, None)
+        if due_and_request is None:
             transport.close()
             self.done.set_result(None)
             return
-        self._sent_at = time.perf_counter()
-        transport.write(request)
+        due, request = due_and_request
+        # A request that waited for a connection has waited: its time runs from when it was due.
+        now = time.perf_counter()
+        self._sent_at = due or now
+        if due > now:
+            asyncio.get_running_loop().call_later(due - now, transport.write, request)
+        else:
+            transport.write(request)
 
     @override
     def data_received(self, data: bytes) -> None:
@@ -84,10 +93,17 @@ def request_of(body: bytes, port: int, token: str) -> bytes:
     return head.encode() + body
 
 
-async def load(port: int, connections: int, bodies: list[bytes], token: str) -> dict[str, object]:
-    """Send every body once and return what was measured."""
+async def load(
+    port: int, connections: int, bodies: list[bytes], token: str, per_second: float
+) -> dict[str, object]:
+    """Send every body once, as fast as answers come or at a rate; return what was measured."""
     loop = asyncio.get_running_loop()
-    requests = iter([request_of(body, port, token) for body in bodies])
+    made = [request_of(body, port, token) for body in bodies]
+    begins = time.perf_counter() + 0.1
+    requests = (
+        (begins + index / per_second if per_second else 0.0, each)
+        for index, each in enumerate(made)
+    )
     statuses: Counter[int] = Counter()
     taken: list[float] = []
     opened = []
@@ -119,10 +135,15 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--connections", type=int, required=True)
     parser.add_argument("--token", default="", help="who sends; by default nobody in particular")
+    parser.add_argument(
+        "--per-second", type=float, default=0, help="how many are due each second; 0: at once"
+    )
     parser.add_argument("bodies", type=Path)
     arguments = parser.parse_args()
     bodies = arguments.bodies.read_bytes().splitlines()
-    result = uvloop.run(load(arguments.port, arguments.connections, bodies, arguments.token))
+    result = uvloop.run(
+        load(arguments.port, arguments.connections, bodies, arguments.token, arguments.per_second)
+    )
     json.dump(result, sys.stdout)
 
 

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from benchmarks import append, siege, submit, verify
+from benchmarks import append, flood, siege, submit, verify
 from benchmarks.figures import table
 from benchmarks.machine import header
 
@@ -51,6 +51,7 @@ def main() -> int:
             ("append", lambda: append.measure(folder)),
             ("submit", lambda: submit.measure(folder)),
             ("siege", lambda: siege.measure(folder)),
+            ("flood", lambda: flood.measure(folder)),
         ):
             print(f"measuring {module} …", file=sys.stderr, flush=True)
             figures += measure()

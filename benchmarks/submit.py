@@ -80,7 +80,7 @@ def load(pid: int, port: int, bodies: Path, token: str) -> Run:
     """
     server = psutil.Process(pid)
     before = server.cpu_times()
-    command = [sys.executable, "-m", "benchmarks.load", "--port", str(port), "--token", token]
+    command = [sys.executable, "-m", "benchmarks.load", "--port", str(port), f"--token={token}"]
     done = subprocess.run(
         [*command, "--connections", str(CONNECTIONS), str(bodies)],
         check=True,

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from benchmarks import append, siege, submit, verify
+from benchmarks import append, flood, siege, submit, verify
 from benchmarks.figures import SAMPLES_MIN
 from benchmarks.machine import header
 from benchmarks.run import quote
@@ -36,6 +36,17 @@ def test_a_siege_gives_its_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     figures = siege.measure(tmp_path)
     assert [figure.at_most for figure in figures] == [64, 256, 256]
     assert all(0 <= sample < 96 for figure in figures for sample in figure.samples)
+
+
+def test_flooding_gives_its_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flood, "QUIET_RECORDS", 16)
+    monkeypatch.setattr(flood, "QUIET_PER_S", 200)
+    monkeypatch.setattr(flood, "FLOOD_RECORDS", 50)
+    monkeypatch.setattr(flood, "FLOOD_CONNECTIONS", 8)
+    figures = flood.measure(tmp_path)
+    assert [figure.at_most for figure in figures] == [2.0, None, None] * 2
+    assert {len(figure.samples) for figure in figures} == {flood.ROUNDS}
+    assert flood.ROUNDS >= SAMPLES_MIN
 
 
 def test_a_load_of_refusals_or_repeats_is_no_figure(

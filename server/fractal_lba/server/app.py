@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import sys
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -33,10 +34,12 @@ from fractal_lba.server.http.open_files import allow_open_files
 from fractal_lba.server.http.openapi import Description
 from fractal_lba.server.http.operations import Operations
 from fractal_lba.server.http.read import Read
+from fractal_lba.server.http.refusals import Refusals
 from fractal_lba.server.http.resolve import Resolve
 from fractal_lba.server.http.serve import bind, serve
 from fractal_lba.server.http.settled_log import SettledLog
 from fractal_lba.server.http.submit import Submit
+from fractal_lba.server.http.turns import Turns
 from fractal_lba.server.pipeline.batch import LINES_AT_ONCE_MAX, Batches
 from fractal_lba.server.pipeline.decide import Decider
 from fractal_lba.server.pipeline.intake import Intake
@@ -57,6 +60,10 @@ from fractal_lba.wal import Damage, Disk, RealDisk, Stream, lock_folder
 from fractal_lba.wal.group_commit import Bounds
 
 _VERIFIED_AT_ONCE_MAX = 32
+
+_SWITCH_INTERVAL_S = 0.0005
+"""How long a thread that computes may keep the others from running. A record passes several: with
+Python's 5 ms it waits for as long at each of them beside one dear body."""
 
 _log = logging.getLogger(__name__)
 
@@ -113,6 +120,7 @@ class Server:
         """
         settings = self._settings
         allow_open_files(settings.connections_max)
+        sys.setswitchinterval(_SWITCH_INTERVAL_S)
         credentials = _metrics_credentials(settings, self._base)
         data = resolve(self._base, settings, "data")
         shards = data_folder.check(data, settings.shards)
@@ -319,6 +327,8 @@ class Server:
                 unidentified_max=settings.unidentified_bytes_in_flight_max,
             ),
             lane=_lane(settings),
+            turns=Turns(settings.served_at_once_shared_max, monotonic=time.monotonic_ns),
+            refusals=Refusals(settings.refusals_per_s, monotonic=time.monotonic_ns),
             meter=self._metrics,
         )
 

@@ -230,6 +230,26 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             ),
         ),
     ] = 4
+    served_at_once_shared_max: Annotated[
+        int,
+        msgspec.Meta(
+            ge=2,
+            description=(
+                "Records decided at once while several tenants send, or unidentified callers beside"
+                " them, in equal shares; one that sends alone has no such bound."
+            ),
+        ),
+    ] = 16
+    refusals_per_s: Annotated[
+        float,
+        msgspec.Meta(
+            ge=0,
+            description=(
+                "Refusals a second before a body is read, of one tenant or of all unidentified"
+                " callers; those above it are answered later. 0 is no limit."
+            ),
+        ),
+    ] = 200.0
     unidentified_in_flight_max: Annotated[
         int,
         msgspec.Meta(
@@ -279,7 +299,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             le=1,
             description="Of one core, what reading and verifying their bodies may take.",
         ),
-    ] = 0.25
+    ] = 0.1
     left_open_max: Annotated[
         int,
         msgspec.Meta(

@@ -14,6 +14,9 @@ from fractal_lba.server.http.bytes_in_flight import BytesInFlight
 from fractal_lba.server.http.identity import Caller
 from fractal_lba.server.http.lanes import UNIDENTIFIED, Charged, Unidentified
 from fractal_lba.server.http.limits import Addresses, ByteCount, address_of
+from fractal_lba.server.http.refusals import Refusals
+from fractal_lba.server.http.respond import response
+from fractal_lba.server.http.turns import Turns
 from fractal_lba.server.pipeline.intake import RETRY_AFTER_S
 from fractal_lba.server.ports import Inbox, Meter, Shard
 
@@ -86,8 +89,22 @@ class Admission:
     bytes_in_flight: BytesInFlight
     lane: Unidentified
     meter: Meter
+    turns: Turns
+    refusals: Refusals
     is_draining: bool = False
     in_flight: InFlight = field(default_factory=InFlight)
+
+    def drain(self) -> None:
+        """Take nothing more."""
+        self.is_draining = True
+        self.refusals.end()
+
+    async def refused(self, answer: Answer, caller: Caller | None) -> web.Response:
+        """Return the response of a body that is not read, at the pace of refusals."""
+        answered = response(answer)
+        if not self.is_draining and not await self.refusals.pace(owner_of(caller)):
+            answered.force_close()
+        return answered
 
     def refuse_early(self, request: web.Request) -> Answer | None:
         """Return the problem of a request that nobody looks at: in a drain, over its rate."""
@@ -148,7 +165,7 @@ class Admission:
     ) -> Iterator[ByteCount]:
         """Count one body as under way for as long as the block runs; give it its share of bytes."""
         address = address_of(request.transport)
-        owner = UNIDENTIFIED if caller is None else caller.tenant
+        owner = owner_of(caller)
         with (
             self.in_flight.one_more(address, owner),
             self.bytes_in_flight.share_of(address, owner) as share,
@@ -158,3 +175,8 @@ class Admission:
             else:
                 with self.lane.one_more(is_batch=is_batch):
                     yield Charged(share, self.lane)
+
+
+def owner_of(caller: Caller | None) -> str:
+    """Return whose a caller's bodies are: a tenant's, or the unidentified callers'."""
+    return UNIDENTIFIED if caller is None else caller.tenant

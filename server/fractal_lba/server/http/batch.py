@@ -43,9 +43,16 @@ class Batch:
 
     async def batch(self, request: web.Request) -> web.Response:
         """Take a batch."""
-        caller = self._admit(request)
+        refusal = self.admission.refuse_early(request) or _unsupported_media(request)
+        if refusal is not None:
+            return await self.admission.refused(refusal, None)
+        caller = identify(request, self.keyring())
         if isinstance(caller, Answer):
-            return response(caller)
+            return await self.admission.refused(caller, None)
+        refusal = None if caller is None else allow(caller, Scope.SUBMIT)
+        refusal = refusal or self.admission.refuse_full(request, caller, is_batch=True)
+        if refusal is not None:
+            return await self.admission.refused(refusal, caller)
         with self.admission.one_more(request, caller, is_batch=True) as share:
             body = await read_body(
                 request,
@@ -78,17 +85,6 @@ class Batch:
             return response(settled.refusal)
         self.settled_log.note_batch(answers.outcomes, seconds, caller)
         return web.Response(body=bytes(answers.lines), content_type=MEDIA_TYPE)
-
-    def _admit(self, request: web.Request) -> Caller | Answer | None:
-        refusal = self.admission.refuse_early(request) or _unsupported_media(request)
-        if refusal is not None:
-            return refusal
-        caller = identify(request, self.keyring())
-        if isinstance(caller, Answer):
-            return caller
-        if caller is not None and (refusal := allow(caller, Scope.SUBMIT)) is not None:
-            return refusal
-        return self.admission.refuse_full(request, caller, is_batch=True) or caller
 
 
 @dataclass(slots=True)

@@ -126,7 +126,7 @@ async def serve(  # noqa: PLR0913 - the socket, what answers on it, and how it e
         announce(url)
         await stop.wait()
         _log.info("draining", extra={"count": admission.in_flight.count})
-        admission.is_draining = True
+        admission.drain()
         if isinstance(server, asyncio.Task):
             server.cancel()
         else:

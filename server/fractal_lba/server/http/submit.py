@@ -10,7 +10,7 @@ from fractal_lba.protocol.document import RECORD_BYTES_MAX
 from fractal_lba.protocol.keyring import TENANT, Keyring, Scope
 from fractal_lba.server.core.answer import Answer, ServerCode, problem
 from fractal_lba.server.core.inbox_frame import Received
-from fractal_lba.server.http.admit import Admission
+from fractal_lba.server.http.admit import Admission, owner_of
 from fractal_lba.server.http.identity import allow, identify
 from fractal_lba.server.http.limits import read_body
 from fractal_lba.server.http.respond import response
@@ -40,14 +40,14 @@ class Submit:
         """Take one record."""
         refusal = self.admission.refuse_early(request) or _unsupported_media(request)
         if refusal is not None:
-            return response(refusal)
+            return await self.admission.refused(refusal, None)
         caller = identify(request, self.keyring())
         if isinstance(caller, Answer):
-            return response(caller)
-        if caller is not None and (refusal := allow(caller, Scope.SUBMIT)) is not None:
-            return response(refusal)
-        if (refusal := self.admission.refuse_full(request, caller)) is not None:
-            return response(refusal)
+            return await self.admission.refused(caller, None)
+        refusal = None if caller is None else allow(caller, Scope.SUBMIT)
+        refusal = refusal or self.admission.refuse_full(request, caller)
+        if refusal is not None:
+            return await self.admission.refused(refusal, caller)
         with self.admission.one_more(request, caller) as share:
             body = await read_body(
                 request,
@@ -58,13 +58,14 @@ class Submit:
             if isinstance(body, Answer):
                 return closing(response(body))
             started = time.perf_counter()
-            settled = await self.intake.receive(
-                body,
-                Received(
-                    identified_tenant=caller.tenant if caller else None,
-                    tenant_header=tenant_header(request),
-                ),
-            )
+            async with self.admission.turns.one_of(owner_of(caller)):
+                settled = await self.intake.receive(
+                    body,
+                    Received(
+                        identified_tenant=caller.tenant if caller else None,
+                        tenant_header=tenant_header(request),
+                    ),
+                )
             seconds = time.perf_counter() - started
         self.meter.submit_took(seconds)
         self.settled_log.note(settled, seconds, caller)
