@@ -1,5 +1,6 @@
 """Ten thousand connections, and others that only want to be open: shed, and callers are served."""
 
+import itertools
 import json
 import socket
 import ssl
@@ -154,12 +155,16 @@ def test_whoever_trickles_meets_a_deadline_however_it_goes_on(folder: Folder) ->
         for (begin, _), (_, wire) in zip(trickles(folder) * 100, wires, strict=True):
             wire.send(begin)
 
+        drops = itertools.count()
+
         def all_are_cut() -> bool:
+            next(drops)
             # Bytes that keep coming do not move the deadline.
             wires[:] = [(drop, wire) for drop, wire in wires if wire.try_to_send(drop)]
             return not wires
 
         until(all_are_cut, "every trickle has met its deadline")
+        assert next(drops) < 8_000  # by its time: over 8,190 a header is refused for its size
         honest.served()
         assert peak.growth < 400 * 64 * 1024
 
