@@ -6,6 +6,7 @@ import struct
 from collections.abc import Mapping
 from typing import Self
 
+from tests.support.described import assert_described
 from tests.support.server_process import Reply
 
 TIMEOUT_S = 30.0
@@ -86,7 +87,9 @@ class Wire:
         headers: Mapping[str, str | bytes] | None = None,
     ) -> Reply:
         self.send(request(method, path, body, headers))
-        return self.reply()
+        reply = self.reply()
+        assert_described(method, path, reply.status, reply.headers, reply.body)
+        return reply
 
     def submit(self, body: bytes, headers: Mapping[str, str | bytes] | None = None) -> Reply:
         return self.ask("POST", "/v1/pcs/submit", body, {**JSON, **(headers or {})})
