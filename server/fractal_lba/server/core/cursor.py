@@ -52,6 +52,8 @@ class Cursors:
             data = urlsafe_b64decode(text)
         except ValueError as error:
             raise refusal from error
+        if urlsafe_b64encode(data).decode() != text:
+            raise refusal  # the decoder also takes + and /, and passes over what it does not know
         place, seal = data[: _PLACE.size], data[_PLACE.size :]
         if not hmac.compare_digest(seal, self._seal(place, tenant, query)):
             raise refusal
