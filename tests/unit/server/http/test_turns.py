@@ -111,13 +111,23 @@ async def test_a_turn_that_nobody_is_there_for_goes_on_to_the_next() -> None:
     await served.end()
 
 
-async def test_refusals_above_their_rate_wait_each_longer_than_the_one_before() -> None:
-    now = [0]
-    pace = Refusals(2, monotonic=lambda: now[0])
+async def test_refusals_above_their_rate_wait_each_longer_than_the_one_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    waits: list[float | None] = []
+    timeout = asyncio.timeout
+
+    def noted(delay: float | None) -> asyncio.Timeout:
+        waits.append(delay)
+        return timeout(delay)
+
+    monkeypatch.setattr(asyncio, "timeout", noted)
+    pace = Refusals(2, monotonic=lambda: 0)
     assert [await pace.pace("a") for _ in range(2)] == [True, True]
     waiting = [asyncio.create_task(pace.pace("a")) for _ in range(3)]
     await asyncio.sleep(0)
     assert not any(each.done() for each in waiting)
+    assert waits == [0.5, 1.0, 1.5]
     assert await pace.pace("b")  # another's are another's
     pace.end()
     assert await asyncio.gather(*waiting) == [True] * 3
