@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import zstandard
-from tests.support.server_process import Folder, Reply, ServerProcess, until
+from tests.support.server_process import WIDE_LANE, Folder, Reply, ServerProcess, until
 from tests.support.signed import ACME_NEXT, GLOBEX, Signer, body, members
 from tests.support.wire import Wire, request
 
@@ -20,7 +20,7 @@ MIB = 1 << 20
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    with ServerProcess(Folder(tmp_path_factory.mktemp("batch") / "folder")) as server:
+    with ServerProcess(Folder(tmp_path_factory.mktemp("batch") / "folder"), *WIDE_LANE) as server:
         yield server
         assert server.stop() == 0
         assert [line for line in server.log_lines() if line["level"] == "error"] == []
@@ -338,7 +338,7 @@ def test_a_batch_that_does_not_come_is_given_up(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     folder = Folder(tmp_path_factory.mktemp("slow") / "folder")
-    with ServerProcess(folder, "--batch-timeout-s", "0.3") as server:
+    with ServerProcess(folder, *WIDE_LANE, "--batch-timeout-s", "0.3") as server:
         with Wire(server.address) as wire:
             wire.send(request("POST", "/v1/pcs/batch", b"{", {**LINES, "Content-Length": "9"}))
             answer = wire.reply()
@@ -360,7 +360,7 @@ def test_more_bytes_in_flight_than_fit_are_refused_while_records_go_on(
 ) -> None:
     folder = Folder(tmp_path_factory.mktemp("bytes") / "folder")
     flags = (f"--{setting}", str(16 * MIB))
-    with ServerProcess(folder, *flags) as server:
+    with ServerProcess(folder, *WIDE_LANE, *flags) as server:
         caller = known(server)
         length = {"Content-Length": str(16 * MIB)}
         head = request("POST", "/v1/pcs/batch", b"", {**LINES, **length, **caller})

@@ -11,7 +11,7 @@ import pytest
 import zstandard
 from tests.support.failing_disk import Effect
 from tests.support.faulty_server import Fault, FaultyServer, check_here
-from tests.support.server_process import Folder, Reply, ServerProcess, until
+from tests.support.server_process import WIDE_LANE, Folder, Reply, ServerProcess, until
 from tests.support.signed import GLOBEX, body, members
 from tests.support.wire import Wire, request
 
@@ -22,7 +22,7 @@ LINE_MAX = 65_536
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    with ServerProcess(Folder(tmp_path_factory.mktemp("edges") / "folder")) as server:
+    with ServerProcess(Folder(tmp_path_factory.mktemp("edges") / "folder"), *WIDE_LANE) as server:
         yield server
         assert server.stop() == 0
         assert [line for line in server.log_lines() if line["level"] == "error"] == []
@@ -177,7 +177,7 @@ def test_a_stop_in_the_middle_of_batches_answers_every_line_of_them(folder: Fold
     sent = gzip.compress(b"\n".join(body(epoch) for epoch in epochs), 1)
     head = request("POST", "/v1/pcs/batch", sent, {**LINES, "Content-Encoding": "gzip"})
     with (
-        ServerProcess(folder, "--batch-timeout-s", "60", "--grace-s", "60") as server,
+        ServerProcess(folder, *WIDE_LANE, "--batch-timeout-s", "60", "--grace-s", "60") as server,
         Wire(server.address) as arriving,
         Wire(server.address) as deciding,
         Wire(server.address) as idle,
@@ -213,12 +213,12 @@ def test_a_server_that_starts_decides_the_rest_of_a_batch_by_itself(
     epochs = range(1, 601)
     lines = [body(epoch) for epoch in epochs]
     lines[300] = b"{"
-    with FaultyServer(folder) as server:
+    with FaultyServer(folder, unidentified_cpu_share="1") as server:
         server.tell(Fault(at=frozenset({sync}), error=None, only="datasync", effect=effect))
         with pytest.raises(ConnectionError), Wire(server.address) as wire:
             wire.ask("POST", "/v1/pcs/batch", b"\n".join(lines), LINES)
         server.wait()
-    with FaultyServer(folder) as server:
+    with FaultyServer(folder, unidentified_cpu_share="1") as server:
         received = set()
         for epoch in (1, 256, 257, 300, 302, 513, 600):
             found = server.get(members(epoch)["pcs_id"])
@@ -239,7 +239,7 @@ def test_a_tenant_of_many_batches_makes_no_other_wait_for_all_of_them(folder: Fo
         for tenant in ("acme", "globex")
     )
     with (
-        ServerProcess(folder, "--batches-at-once-max", "1") as server,
+        ServerProcess(folder, *WIDE_LANE, "--batches-at-once-max", "1") as server,
         ThreadPoolExecutor(12) as pool,
     ):
         headers = {"Content-Encoding": "gzip", **acme}

@@ -12,7 +12,7 @@ import pytest
 import zstandard
 from tests.support.failing_disk import Effect
 from tests.support.faulty_server import Fault, FaultyServer, check_here
-from tests.support.server_process import Folder, ServerProcess, until, until_ready
+from tests.support.server_process import WIDE_LANE, Folder, ServerProcess, until, until_ready
 from tests.support.signed import body
 
 from fractal_lba.server.core import inbox_frame, names
@@ -55,7 +55,7 @@ def assert_each_once(folder: Folder, count: int = COUNT) -> None:
 def test_a_kill_at_any_sync_of_a_batch_leaves_each_line_decided_once(
     folder: Folder, sync: int, effect: Effect
 ) -> None:
-    with FaultyServer(folder) as server:
+    with FaultyServer(folder, unidentified_cpu_share="1") as server:
         server.tell(Fault(at=frozenset({sync}), error=None, only="datasync", effect=effect))
         with pytest.raises((http.client.HTTPException, ConnectionError)):
             server.batch(SENT, ZSTD)
@@ -64,7 +64,7 @@ def test_a_kill_at_any_sync_of_a_batch_leaves_each_line_decided_once(
     ((frame, received),) = bodies(folder)
     assert frame.payload == SENT
     assert (received.route, received.content_encoding) == ("batch", "zstd")
-    with FaultyServer(folder) as server:
+    with FaultyServer(folder, unidentified_cpu_share="1") as server:
         answers = server.batch(SENT, ZSTD).lines
         assert {(line["status"], line["replayed"]) for line in answers} == {(200, True)}
         # The time of the first receipt, whichever process decided it.
@@ -77,7 +77,7 @@ def test_lines_whose_sync_fails_are_answered_503_and_the_others_stay_decided(
     folder: Folder,
 ) -> None:
     mixed = rounds = 0
-    with FaultyServer(folder) as server:
+    with FaultyServer(folder, unidentified_cpu_share="1") as server:
         # A durable mark may be synced in between: which sync is the second of the ledger varies.
         for sync in range(1, SYNCS + 2):
             rounds += 1
@@ -112,7 +112,7 @@ def test_lines_whose_sync_fails_are_answered_503_and_the_others_stay_decided(
 
 def test_a_batch_refused_as_a_whole_is_evidence_as_it_came_and_is_finished(folder: Folder) -> None:
     broken = gzip.compress(body(1))[:-4]
-    with FaultyServer(folder) as server:
+    with FaultyServer(folder, unidentified_cpu_share="1") as server:
         assert server.batch(broken, {"Content-Encoding": "gzip"}).status == 400
         assert server.stop() == 0
     ((frame, _),) = bodies(folder)
@@ -123,7 +123,7 @@ def test_a_batch_refused_as_a_whole_is_evidence_as_it_came_and_is_finished(folde
 def test_forged_lines_leave_no_trace_and_occupy_no_id(folder: Folder) -> None:
     honest = [body(epoch) for epoch in EPOCHS]
     forged = [line.replace(b'"n":64', b'"n":63') for line in honest]
-    with FaultyServer(folder) as server, ThreadPoolExecutor(4) as pool:
+    with FaultyServer(folder, unidentified_cpu_share="1") as server, ThreadPoolExecutor(4) as pool:
         attack = pool.map(server.batch, [b"\n".join(forged)] * 3)
         answers = server.batch(b"\n".join(honest)).lines
         assert {(line["status"], line.get("replayed")) for line in answers} == {(200, None)}
@@ -134,7 +134,7 @@ def test_forged_lines_leave_no_trace_and_occupy_no_id(folder: Folder) -> None:
 
 
 def test_the_same_batch_and_its_records_at_once_are_decided_once(folder: Folder) -> None:
-    with FaultyServer(folder) as server, ThreadPoolExecutor(8) as pool:
+    with FaultyServer(folder, unidentified_cpu_share="1") as server, ThreadPoolExecutor(8) as pool:
         batches = [pool.submit(server.batch, SENT, ZSTD) for _ in range(3)]
         records = [
             pool.submit(server.submit, body(epoch)) for epoch in range(COUNT, COUNT - 40, -1)
@@ -159,7 +159,7 @@ def test_kills_between_batches_under_load_lose_no_line_that_was_acknowledged(
     acknowledged: dict[int, dict[str, object]] = {}
     size, epoch = 100, 1
     for kill in range(4):
-        with ServerProcess(folder) as server, ThreadPoolExecutor(3) as pool:
+        with ServerProcess(folder, *WIDE_LANE) as server, ThreadPoolExecutor(3) as pool:
 
             def send(first: int, server: ServerProcess = server) -> None:
                 sent = b"\n".join(body(first + n) for n in range(size))
@@ -175,7 +175,7 @@ def test_kills_between_batches_under_load_lose_no_line_that_was_acknowledged(
                 epoch += size
             until(lambda enough=enough: len(acknowledged) >= enough, f"kill {kill}")  # type: ignore[misc]
             server.kill()
-    with ServerProcess(folder) as server:
+    with ServerProcess(folder, *WIDE_LANE) as server:
         sent = [body(each) for each in acknowledged]
         for start in range(0, len(sent), 1_000):
             answers = server.batch(b"\n".join(sent[start : start + 1_000])).lines

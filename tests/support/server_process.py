@@ -25,6 +25,10 @@ from fractal_lba.server.app import initialise
 
 SERVER = Path(sys.executable).with_name("fractal-server")
 START_TIMEOUT_S = 60.0
+WIDE_LANE = tuple(
+    f"--unidentified-{name}" for name in ("rate-per-s=0", "bytes-per-s=0", "cpu-share=1")
+)
+"""Flags for tests that send more than strangers may, where how much that is is not the question."""
 
 
 @dataclass(frozen=True)
