@@ -1,11 +1,14 @@
 """The client against a real server on loopback."""
 
 import asyncio
+import errno
 import gzip
 import logging
 import socket
 import tracemalloc
+from typing import NoReturn
 
+import aiohttp
 import pytest
 from aiohttp import web
 from tests.support.scripted_server import (
@@ -134,6 +137,29 @@ async def test_a_port_nobody_listens_on_is_no_answer() -> None:
         async with Client(f"http://127.0.0.1:{taken.getsockname()[1]}") as client:
             with pytest.raises(UnavailableError):
                 await client.submit(BODY)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        aiohttp.ServerDisconnectedError(),
+        aiohttp.ClientConnectionResetError("closing"),
+        aiohttp.ClientOSError(errno.ECONNRESET, "reset"),
+        aiohttp.ClientOSError(errno.EPIPE, "broken"),
+    ],
+    ids=str,
+)
+@pytest.mark.asyncio
+async def test_however_a_server_hangs_up_over_tls_a_certificate_may_be_why(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def hang_up(*_: object, **__: object) -> NoReturn:
+        raise error
+
+    monkeypatch.setattr(aiohttp.ClientSession, "request", hang_up)
+    async with Client("https://127.0.0.1:9") as client:
+        with pytest.raises(UnavailableError, match="asks for a client certificate"):
+            await client.submit(b"{}")
 
 
 @pytest.mark.asyncio

@@ -6,6 +6,7 @@ which nobody asked for, is not undone, and no error holds a body or the token.
 """
 
 import asyncio
+import errno
 import gzip
 import ssl
 import time
@@ -189,10 +190,7 @@ class Client:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             # The class says enough; aiohttp's own texts may quote what the other side sent.
             what = "no answer in time" if isinstance(error, TimeoutError) else type(error).__name__
-            is_hung_up = url.scheme == "https" and isinstance(
-                error,
-                (aiohttp.ServerDisconnectedError, ConnectionResetError, BrokenPipeError),
-            )
+            is_hung_up = url.scheme == "https" and _is_hung_up(error)
             what = trouble_of(error, is_hung_up=is_hung_up) or what
             raise UnavailableError(f"{method} {url}: expected an answer, got {what}") from error
 
@@ -208,6 +206,13 @@ class Client:
             ),
             code=problem_code(body) if response.status >= PROBLEM_STATUS_MIN else None,
         )
+
+
+def _is_hung_up(error: Exception) -> bool:
+    if isinstance(error, aiohttp.ServerDisconnectedError | ConnectionResetError | BrokenPipeError):
+        return True
+    # aiohttp wraps what the socket says into a class of its own, which keeps only the number.
+    return isinstance(error, OSError) and error.errno in {errno.ECONNRESET, errno.EPIPE}
 
 
 async def _read_bounded(response: aiohttp.ClientResponse, bytes_max: int) -> bytes:
