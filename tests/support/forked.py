@@ -12,6 +12,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import IO, Final
@@ -76,8 +77,10 @@ class Forked:
 
     def send_signal(self, number: signal.Signals) -> None:
         """Signal it, unless it has ended."""
+        # Whoever forked it learns of its end first, and its id is gone from then on.
         if self.poll() is None:
-            os.kill(self.pid, number)
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
 
     def terminate(self) -> None:
         """Send SIGTERM."""
