@@ -9,13 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import cycle
 
 import pytest
-from tests.support.server_process import Folder, Reply, ServerProcess
+from tests.support.server_process import Folder, Reply, ServerProcess, until
 from tests.support.signed import ACME, GLOBEX, Signer, body
 from tests.support.wire import JSON, Wire, head_of_submission, request
 
 MIB = 1 << 20
 FORGER = Signer(ACME.tenant, ACME.kid, b"f" * 32)
 NOTHING_EARNED = ("--unidentified-rate-per-s", "0.001", "--unidentified-bytes-per-s", "1")
+NDJSON = {"Content-Type": "application/x-ndjson"}
 CONTINUE = b"HTTP/1.1 100 Continue\r\n"
 
 
@@ -183,6 +184,18 @@ class TestABatchIsNoWayAround:
                 assert server.batch(body(1)).json["code"] == "rate_limited"
                 assert server.submit(body(1)).status == 200
                 assert server.batch(body(1), known(folder)).lines[0]["status"] == 200
+
+
+def test_a_strangers_batch_does_not_keep_another_stranger_waiting_for_all_of_it(
+    folder: Folder,
+) -> None:
+    # 250 lines that take the lane's thread some 40 s at its share of a core.
+    dear = b'{"a":[' + b",".join([b"1.5e3"] * 10_800) + b"]}\n"
+    with ServerProcess(folder) as server, Wire(server.address, source="127.0.0.2") as wire:
+        wire.send(request("POST", "/v1/pcs/batch", dear * 250, NDJSON))
+        until(lambda: counted(server, "flk_ingest_total") == 250, "its lines are counted")
+        assert server.submit(body(1)).status == 200
+        assert not wire.has_answer()
 
 
 def test_a_lane_that_is_full_of_slow_bodies_leaves_room_for_who_is_known(folder: Folder) -> None:

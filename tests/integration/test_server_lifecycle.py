@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 from tests.support.server_process import Folder, Reply, ServerProcess
 from tests.support.signed import ACME, ACME_NEXT, GLOBEX, Signer, body, members
-from tests.support.wire import Wire, submission
+from tests.support.wire import Wire, request, submission
 
 WAIT_S = 20.0
+NDJSON = {"Content-Type": "application/x-ndjson"}
 QUICK_POLL = ("--keyring-poll-s", "0.02")
 
 
@@ -141,6 +142,19 @@ def test_a_body_that_never_ends_does_not_keep_a_stop_from_ending(folder: Folder)
         assert server.stop() == 0, server.log.read_text()
     code, report = folder.fsck()
     assert code == 0, report
+
+
+def test_a_stop_has_one_grace_whatever_a_stranger_sent(folder: Folder) -> None:
+    # 250 records that take their lane's thread some 40 s at its share of a core.
+    dear = b'{"a":[' + b",".join([b"1.5e3"] * 10_800) + b"]}\n"
+    with ServerProcess(folder, "--grace-s", "1") as server, Wire(server.address) as wire:
+        wire.send(request("POST", "/v1/pcs/batch", dear * 250, NDJSON))
+        until(lambda: b'stream="inbox-0"} 1' in server.ask("GET", "/metrics").body)
+        started = time.monotonic()
+        assert server.stop() == 0, server.log.read_text()
+        assert time.monotonic() - started < 15
+    code, report = folder.fsck()
+    assert (code, report["undecided_inbox"]) == (0, 1)
 
 
 def test_the_keyring_is_followed_as_it_changes(folder: Folder) -> None:

@@ -255,3 +255,19 @@ async def test_what_was_committed_makes_room_in_the_queue_again() -> None:
     for item in range(20):
         assert await commits.submit(item, size=BOUNDS.queue_bytes_max // 2) == item
     await commits.close()
+
+
+async def test_work_for_its_submitter_alone_is_not_done_once_nobody_waits() -> None:
+    disk = Disk()
+    commits = GroupCommit("disk", disk.commit, bounds=BOUNDS, is_for_its_submitter=True)
+    first = asyncio.create_task(commits.submit(1))
+    await disk.has_started()
+    others = [asyncio.create_task(commits.submit(item)) for item in (2, 3, 4)]
+    await asyncio.sleep(0)
+    for gone in (others[0], others[2]):
+        gone.cancel()
+    for _ in range(2):
+        disk.may_go.release()
+    await asyncio.gather(first, *others, return_exceptions=True)
+    await commits.close()
+    assert disk.batches == [[1], [3]]

@@ -55,6 +55,8 @@ class GroupCommit(Generic[ItemT, ResultT]):
             thread. A result that is an exception is raised to that item's submitter alone; an
             exception raised by ``work`` itself goes to every submitter of the batch.
         bounds: Of the batch and of the queue.
+        is_for_its_submitter: The work changes nothing: what nobody waits for any longer is not
+            done. Otherwise what was taken is committed, come what may.
         idle: Runs on the same thread when no batch followed within ``idle_after_s`` of the last
             one, and at close. Its failure reaches ``idle_failed``.
         idle_failed: Takes what ``idle`` raised; runs on the event loop.
@@ -67,6 +69,7 @@ class GroupCommit(Generic[ItemT, ResultT]):
         work: Callable[[Sequence[ItemT]], Sequence[ResultT | Exception]],
         *,
         bounds: Bounds,
+        is_for_its_submitter: bool = False,
         idle: Callable[[], None] | None = None,
         idle_failed: Callable[[Exception], None] | None = None,
         idle_after_s: float = IDLE_AFTER_S,
@@ -74,6 +77,7 @@ class GroupCommit(Generic[ItemT, ResultT]):
         self._name = name
         self._work = work
         self._bounds = bounds
+        self._is_for_its_submitter = is_for_its_submitter
         self._idle = idle
         self._idle_failed = idle_failed
         self._idle_after_s = idle_after_s
@@ -91,7 +95,7 @@ class GroupCommit(Generic[ItemT, ResultT]):
         Items of one ``turn`` are taken in their order, and of several turns one of each in turn.
 
         A submitter that is cancelled while it waits takes nothing back: the item is still
-            committed.
+            committed, unless the work is for its submitter alone.
 
         Raises:
             UnavailableError: The queue is full or the committer is closing; the item was not taken.
@@ -145,7 +149,7 @@ class GroupCommit(Generic[ItemT, ResultT]):
         is_idle_due = True
         while True:
             if self._queue:
-                await self._commit(self._take())
+                await self._commit(self._wanted(self._take()))
                 is_idle_due = True
                 continue
             if self._is_closing:
@@ -179,7 +183,14 @@ class GroupCommit(Generic[ItemT, ResultT]):
         self._queue_bytes -= size
         return batch
 
+    def _wanted(self, batch: list[_Waiting[ItemT, ResultT]]) -> list[_Waiting[ItemT, ResultT]]:
+        if not self._is_for_its_submitter:
+            return batch
+        return [waiting for waiting in batch if not waiting.answer.cancelled()]
+
     async def _commit(self, batch: list[_Waiting[ItemT, ResultT]]) -> None:
+        if not batch:
+            return
         loop = asyncio.get_running_loop()
         try:
             results: Sequence[ResultT | Exception] = await loop.run_in_executor(

@@ -21,6 +21,10 @@ from fractal_lba.server.ports import Meter
 
 _BACKLOG = 1_024
 
+_CLEANUP_S = 1.0
+"""For what is under way beside bodies when they are over: pages, exports, answers. aiohttp waits so
+long until it cancels a handler, and again for its end."""
+
 _SYSTEM_BUFFER_BYTES = 131_072
 """Asked for each direction of a connection (Linux gives twice as much). Left to itself the system
 would hold up to 4 MiB of what a client does not read and 6 MiB of what is not read from it; this is
@@ -83,7 +87,7 @@ async def serve(  # noqa: PLR0913 - the socket, what answers on it, and how it e
     application = web.Application(middlewares=[problems])
     application.on_response_prepare.append(name_stream)
     application.add_routes(routes)
-    runner = web.AppRunner(application, shutdown_timeout=settings.grace_s)
+    runner = web.AppRunner(application, shutdown_timeout=_CLEANUP_S)
     await runner.setup()
     connections = Connections(
         total_max=settings.connections_max,
@@ -134,6 +138,7 @@ async def serve(  # noqa: PLR0913 - the socket, what answers on it, and how it e
         with suppress(TimeoutError):
             async with asyncio.timeout(settings.grace_s):
                 await admission.in_flight.empty()
+        # What had the whole grace is ended now; aiohttp would give it as much again, twice.
         await runner.cleanup()
         _log.info("drained", extra={"count": admission.in_flight.count})
 

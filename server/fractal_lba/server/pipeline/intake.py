@@ -79,13 +79,14 @@ class Intake:
         self._meter = meter
         # A thread for each lane: what nobody knows is verified beside the others, not before.
         self._verify: GroupCommit[tuple[bytes, Received], Authenticated] = GroupCommit(
-            "verify", self._authenticate_all, bounds=bounds
+            "verify", self._authenticate_all, bounds=bounds, is_for_its_submitter=True
         )
         self._pace = pace
         self._verify_unidentified: GroupCommit[tuple[bytes, Received], Authenticated] = GroupCommit(
             "verify-unidentified",
             lambda bodies: self._pace.run(lambda: self._authenticate_all(bodies)),
             bounds=bounds,
+            is_for_its_submitter=True,
         )
 
     async def receive(self, body: bytes, received: Received) -> Settled:
@@ -169,7 +170,10 @@ class Intake:
     async def _authenticated(self, body: bytes, frame: InboxFrame) -> Authenticated:
         tenant = frame.received.identified_tenant
         lane = self._verify_unidentified if tenant is None else self._verify
-        return await lane.submit((body, frame.received), size=len(body), turn=tenant or "")
+        # Of senders nobody knows each body has its own turn: the lines of a batch must not keep
+        # a single record waiting for all of them.
+        turn = str(frame.seq) if tenant is None else tenant
+        return await lane.submit((body, frame.received), size=len(body), turn=turn)
 
     async def _conclude(
         self, verified: Authenticated | Exception, frame: InboxFrame, *, is_recovered: bool

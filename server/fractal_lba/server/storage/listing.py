@@ -6,7 +6,7 @@ from fractal_lba.server.storage.index import LmdbIndex
 from fractal_lba.server.storage.index_lists import first_spot, is_beyond
 
 LOOKED_AT_MAX = 5_000
-"""Records a page looks at before it ends short: about 50 ms of it, however few a query asks for."""
+"""Records a page looks at before it ends short, however few a query asks for."""
 _CHUNK = 256
 """Read in one transaction; what is read beyond a page's end is read again by the next."""
 

@@ -30,9 +30,6 @@ from fractal_lba.server.storage.replay import ShardFiles, put_entry, replay
 from fractal_lba.wal import Frame, NewFrame, Position
 from fractal_lba.wal.group_commit import Bounds, GroupCommit
 
-LISTINGS_AT_ONCE_MAX = 2
-"""Pages read from the index at one time; they share the interpreter with everything else."""
-
 _log = logging.getLogger(__name__)
 
 
@@ -66,7 +63,6 @@ class ShardStore:
         self._fence = Fence(self._stream.name, meter=meter)
         self._reopened = 0
         self._is_behind = False
-        self._listing = asyncio.Semaphore(LISTINGS_AT_ONCE_MAX)
         self._commits: GroupCommit[_Append, Known] = GroupCommit(
             self._stream.name,
             self._commit,
@@ -133,10 +129,9 @@ class ShardStore:
         """
         reopened = self._reopened
         try:
-            async with self._listing:
-                page = await asyncio.to_thread(
-                    list_page, self._index, tenant, query, after, records_max
-                )
+            page = await asyncio.to_thread(
+                list_page, self._index, tenant, query, after, records_max
+            )
         except DurabilityError as error:
             if self._index.is_damaged:
                 self._fence.put_up(error)
