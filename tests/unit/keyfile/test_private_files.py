@@ -195,3 +195,52 @@ def test_a_read_that_fails_refuses_the_ring(
 
     monkeypatch.setattr(os, "fdopen", Broken)
     assert why(path) == "expected a file to read, got Input/output error"
+
+
+def test_a_replaced_file_keeps_its_owner_and_group(tmp_path: Path) -> None:
+    path = private(tmp_path / "keyring.json", b"old")
+    # Whoever is not root may give a file to one of its own groups alone.
+    is_root = os.geteuid() == 0
+    owner = (12_345, 12_346) if is_root else (os.geteuid(), os.getgroups()[-1])
+    os.chown(path, *owner)
+    write_private(path, b"new")
+    status = path.stat()
+    assert (status.st_uid, status.st_gid) == owner
+    assert stat.S_IMODE(status.st_mode) == 0o600
+    assert path.read_bytes() == b"new"
+
+
+def test_a_file_whose_owner_cannot_be_kept_is_not_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = private(tmp_path / "keyring.json", b"old")
+
+    def of_somebody_else(_: Path) -> os.stat_result:
+        return os.stat_result((0o100600, 1, 1, 1, 12_345, 12_346, 3, 0, 0, 0))
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "fchown", refuse)
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "stat", of_somebody_else)
+        with pytest.raises(PermissionError, match="uid 12345, gid 12346") as caught:
+            write_private(path, b"new")
+    assert "run it as that user or as root" in str(caught.value)
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_ring_of_another_user_is_refused_with_both_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = private(tmp_path / "keyring.json", b'{"keys":[]}')
+
+    def refuse(*_: object) -> int:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(os, "open", refuse)
+    monkeypatch.setattr(os, "geteuid", lambda: 54_321)
+    message = why(path)
+    assert message.startswith("expected a file to read, got Permission denied: runs as uid 54321, ")
+    assert message.endswith(f"uid {path.stat().st_uid})")

@@ -1,3 +1,4 @@
+import errno
 import os
 from pathlib import Path
 
@@ -6,6 +7,7 @@ from tests.support.failing_disk import FailingDisk
 
 from fractal_lba.protocol.errors import DurabilityError, LockedError
 from fractal_lba.wal import RealDisk, lock_folder
+from fractal_lba.wal.disk import Lock
 
 
 def test_a_lock_is_given_back_once(tmp_path: Path) -> None:
@@ -51,3 +53,21 @@ def test_a_release_that_fails_frees_the_folder_all_the_same(tmp_path: Path) -> N
     with pytest.raises(DurabilityError, match=f"^lock of {tmp_path.name}: "):
         lock.release()
     lock_folder(RealDisk(), tmp_path).release()
+
+
+def test_a_folder_of_another_user_is_named_with_its_owner_and_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> Lock:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(RealDisk, "lock", refuse)
+    monkeypatch.setattr(os, "geteuid", lambda: 54_321)
+    with pytest.raises(DurabilityError) as failed:
+        lock_folder(RealDisk(), tmp_path)
+    message = str(failed.value)
+    assert message.startswith(
+        f"data folder {tmp_path}: expected a lock, got Permission denied: runs as uid 54321, "
+    )
+    assert f"uid {tmp_path.stat().st_uid})" in message
+    assert message.endswith("; run it as that user, or give the folder and all in it to this one")

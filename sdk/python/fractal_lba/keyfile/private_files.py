@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
+from fractal_lba.command.denied import denied, user
 from fractal_lba.protocol.errors import KeyringError
 from fractal_lba.protocol.keyring import Keyring, parse_keyring
 
@@ -47,14 +48,21 @@ def load_keyring(path: Path) -> Keyring:
 def write_private(path: Path, data: bytes) -> None:
     """Write a file that only its owner can read, replacing what stood there.
 
-    After a crash the old file or the new one stands under the name, never a part of one.
+    Owner and group stay those of the file that is replaced: a server whose ring root extends can
+    still read it. After a crash the old file or the new one stands under the name, never a part.
 
     Raises:
         OSError: The old file, or none, still stands; no temporary file is left.
     """
+    try:
+        old = path.stat()
+    except FileNotFoundError:
+        old = None
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
+            if old is not None:
+                _keep_owner(handle, old)
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -69,6 +77,20 @@ def write_private(path: Path, data: bytes) -> None:
         os.close(folder)
 
 
+def _keep_owner(handle: int, old: os.stat_result) -> None:
+    new = os.fstat(handle)
+    if (new.st_uid, new.st_gid) == (old.st_uid, old.st_gid):
+        return
+    try:
+        os.fchown(handle, old.st_uid, old.st_gid)
+    except OSError as error:
+        raise type(error)(
+            error.errno,
+            f"its owner ({user(old.st_uid)}, gid {old.st_gid}) cannot be kept by"
+            f" {user(os.geteuid())}: run it as that user or as root",
+        ) from error
+
+
 def _from_environment(name: str) -> bytes:
     value = os.environb.get(os.fsencode(name))
     if value is None:
@@ -81,13 +103,13 @@ def _read_private(path: Path) -> bytes:
         # Not blocking, so that a pipe under the name cannot hold up a reload for ever.
         handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except (OSError, ValueError) as error:
-        raise KeyringError(f"expected a file to read, got {_what(error)}") from error
+        raise KeyringError(f"expected a file to read, got {_what(error, path)}") from error
     try:
         _check_private(os.fstat(handle))
         with os.fdopen(handle, "rb", closefd=False) as file:
             data = file.read(FILE_BYTES_MAX + 1)
     except OSError as error:
-        raise KeyringError(f"expected a file to read, got {_what(error)}") from error
+        raise KeyringError(f"expected a file to read, got {_what(error, path)}") from error
     finally:
         os.close(handle)
     if len(data) > FILE_BYTES_MAX:
@@ -103,6 +125,6 @@ def _check_private(status: os.stat_result) -> None:
         raise KeyringError(f"expected mode 0600, got {mode:04o}: others can reach the file")
 
 
-def _what(error: OSError | ValueError) -> str:
+def _what(error: OSError | ValueError, path: Path) -> str:
     # Neither the path nor a ValueError's text: a secret written after file: would be in them.
-    return (error.strerror or "an error") if isinstance(error, OSError) else "an impossible name"
+    return denied(error, path) if isinstance(error, OSError) else "an impossible name"

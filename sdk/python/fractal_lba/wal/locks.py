@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import Final
 
+from fractal_lba.command.denied import denied
 from fractal_lba.protocol.errors import DurabilityError, LockedError
 from fractal_lba.wal.disk import Disk, Lock
 from fractal_lba.wal.folder import io_errors
@@ -59,7 +60,10 @@ def lock_folder(disk: Disk, folder: Path, what: str | None = None) -> FolderLock
             f"{named}: expected no other process, got {_holder(disk, path)}"
         ) from error
     except OSError as error:
-        raise DurabilityError(f"{named}: expected a lock, got {error.strerror}") from error
+        said = denied(error, path, folder)
+        if isinstance(error, PermissionError):
+            said += "; run it as that user, or give the folder and all in it to this one"
+        raise DurabilityError(f"{named}: expected a lock, got {said}") from error
 
 
 def _holder(disk: Disk, path: Path) -> str:

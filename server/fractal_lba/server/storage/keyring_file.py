@@ -9,6 +9,7 @@ from fractal_lba.keyfile import load_keyring
 from fractal_lba.protocol.errors import KeyringError
 from fractal_lba.protocol.keyring import Keyring
 from fractal_lba.server.ports import Meter
+from fractal_lba.server.storage.fingerprint import fingerprint
 
 _log = logging.getLogger(__name__)
 
@@ -27,7 +28,7 @@ class KeyringFile:
     def __init__(self, path: Path, *, meter: Meter) -> None:
         self._path = path
         self._meter = meter
-        self._seen = _fingerprint(path)
+        self._seen = fingerprint(path)
         self._ring = load_keyring(path)
 
     def current(self) -> Keyring:
@@ -36,7 +37,7 @@ class KeyringFile:
 
     def reload(self) -> bool:
         """Load the file again; tell whether it took over."""
-        self._seen = _fingerprint(self._path)
+        self._seen = fingerprint(self._path)
         try:
             self._ring = load_keyring(self._path)
         except KeyringError as error:
@@ -56,14 +57,6 @@ class KeyringFile:
             with suppress(TimeoutError):
                 async with asyncio.timeout(interval_s):
                     await asked.wait()
-            if asked.is_set() or await asyncio.to_thread(_fingerprint, self._path) != self._seen:
+            if asked.is_set() or await asyncio.to_thread(fingerprint, self._path) != self._seen:
                 asked.clear()
                 await asyncio.to_thread(self.reload)
-
-
-def _fingerprint(path: Path) -> tuple[int, int, int] | None:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_ino, status.st_mtime_ns, status.st_size

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from fractal_lba.protocol.errors import ContractError
 from fractal_lba.server.ports import Meter
+from fractal_lba.server.storage.fingerprint import fingerprint
 
 _log = logging.getLogger(__name__)
 
@@ -100,17 +101,9 @@ class TlsFiles:
                 asked.clear()
                 await asyncio.to_thread(self.reload)
 
-    def _fingerprint(self) -> tuple[tuple[int, int, int] | None, ...]:
+    def _fingerprint(self) -> tuple[tuple[int, int, int, int] | None, ...]:
         paths = (self._paths.certificate, self._paths.key, self._paths.client_ca)
-        return tuple(_file_fingerprint(path) for path in paths if path is not None)
-
-
-def _file_fingerprint(path: Path) -> tuple[int, int, int] | None:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_ino, status.st_mtime_ns, status.st_size
+        return tuple(fingerprint(path) for path in paths if path is not None)
 
 
 def _no_password() -> str:

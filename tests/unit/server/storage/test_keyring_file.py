@@ -101,3 +101,21 @@ def test_a_file_that_changed_during_the_first_load_is_loaded_again(
         watching.cancel()
 
     asyncio.run(run())
+
+
+def test_a_refused_ring_is_loaded_once_its_mode_is_right(folder: Folder) -> None:
+    path = folder.path / "keyring.json"
+
+    async def run() -> None:
+        ring = KeyringFile(path, meter=Metrics())
+        folder.write_keyring([GLOBEX])
+        path.chmod(0o640)
+        assert not ring.reload()
+        seen = path.stat().st_ctime_ns
+        while path.stat().st_ctime_ns == seen:  # the clock of files is coarse
+            path.chmod(0o600)
+        watching = asyncio.create_task(ring.watch(asyncio.Event(), interval_s=0.01))
+        await until_acme_is_gone(ring)
+        watching.cancel()
+
+    asyncio.run(run())
