@@ -141,6 +141,30 @@ def test_an_interrupt_during_the_imports_ends_with_one_line(
     assert done.stderr == f"{program}: interrupted\n"
 
 
+@pytest.mark.parametrize(
+    ("program", "module", "extra"),
+    [
+        ("fractal-lba", "click", "cli"),
+        ("fractal-agent", "click", "agent"),
+        ("fractal-agent", "rich", "agent"),
+        ("fractal-server", "click", "server"),
+        ("fractal-server", "lmdb", "server"),
+    ],
+)
+def test_a_program_without_its_extra_says_what_to_install(
+    tmp_path: Path, program: str, module: str, extra: str
+) -> None:
+    absent = f'raise ModuleNotFoundError("No module named {module!r}", name={module!r})\n'
+    (tmp_path / f"{module}.py").write_text(absent, encoding="utf-8")
+    inherited = os.environ.get("PYTHONPATH")
+    path = os.pathsep.join(filter(None, [str(tmp_path), inherited]))
+    done = run(program, "--help", PYTHONPATH=path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        f"{program}: {module} is not installed; run: pip install 'fractal-lba[{extra}]'\n"
+    )
+
+
 def test_an_interrupt_while_a_command_waits_ends_with_one_line(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)

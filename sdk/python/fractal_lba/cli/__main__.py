@@ -2,22 +2,15 @@
 
 import sys
 
+from fractal_lba.command.extras import Extra
 from fractal_lba.command.interrupts import Interruptible
 
 
 def main() -> None:
     """Run the command line and exit with its code."""
     with Interruptible("fractal-lba") as command:
-        try:
+        with Extra("fractal-lba", "cli"):
             from fractal_lba.cli.app import run  # noqa: PLC0415  # click may be missing
-        except ModuleNotFoundError as error:
-            if error.name != "click":
-                raise
-            print(
-                "fractal-lba: click is not installed; run: pip install 'fractal-lba[cli]'",
-                file=sys.stderr,
-            )
-            sys.exit(2)
         command.work()
         sys.exit(run(sys.argv[1:]))
 
