@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from tests.support.pki import Authority
 
 from fractal_lba.access import OPTIONS, access_of
 from fractal_lba.protocol import ContractError
@@ -53,3 +54,24 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_a_key_needs_its_certificate(tmp_path: Path) -> None:
     with pytest.raises(ContractError, match="client key: expected a certificate beside it"):
         access_of(key=tmp_path / "key")
+
+
+def test_a_certificate_without_its_key_says_how_to_name_the_key(tmp_path: Path) -> None:
+    pair = Authority(tmp_path / "pki").issue("acme")
+    with pytest.raises(ContractError) as caught:
+        access_of(cert=pair.certificate)
+    assert str(caught.value) == (
+        f"{pair.certificate}: expected a PEM certificate and its private key, got no private key:"
+        " name its file with --key"
+    )
+    both = tmp_path / "both.pem"
+    both.write_text(pair.certificate.read_text() + pair.key.read_text())
+    assert access_of(cert=both).has_certificate
+
+
+def test_a_key_of_another_certificate_is_named(tmp_path: Path) -> None:
+    authority = Authority(tmp_path / "pki")
+    acme, globex = authority.issue("acme"), authority.issue("globex")
+    with pytest.raises(ContractError) as caught:
+        access_of(cert=acme.certificate, key=globex.key)
+    assert str(caught.value).startswith(f"{acme.certificate} with the key {globex.key}: expected")

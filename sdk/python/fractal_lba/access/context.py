@@ -9,6 +9,9 @@ from fractal_lba.protocol import ContractError
 _FLIGHTS_MAX = 4
 """Rounds of a handshake between two ends; TLS has three at the most."""
 
+_PEM_BYTES_MAX = 1024 * 1024
+"""A certificate with a long chain has some 10 kB."""
+
 _VALIDITY = {9: "is not valid yet (or this machine's clock is wrong)", 10: "has expired: renew it"}
 """By OpenSSL's numbers."""
 
@@ -39,9 +42,7 @@ def client_context(
             # Never a question at the terminal.
             context.load_cert_chain(certificate, key, password=_no_password)
         except (OSError, ValueError) as error:
-            raise ContractError(
-                f"{certificate}: expected a PEM certificate and its key, got {_why(error)}"
-            ) from error
+            raise ContractError(_unusable(certificate, key, error)) from error
         _check_valid_now(certificate, key)
     return context
 
@@ -73,6 +74,23 @@ def _check_valid_now(certificate: Path, key: Path | None) -> None:
                             f" that {said}"
                         ) from error
                     return  # what else may be wrong with it is for the server to say
+
+
+def _unusable(certificate: Path, key: Path | None, error: OSError | ValueError) -> str:
+    named = f"{certificate}" if key is None else f"{certificate} with the key {key}"
+    expected = f"{named}: expected a PEM certificate and its private key, got"
+    if key is None and _is_certificate_alone(certificate):
+        return f"{expected} no private key: name its file with --key"
+    return f"{expected} {_why(error)}"
+
+
+def _is_certificate_alone(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            text = file.read(_PEM_BYTES_MAX)
+    except OSError:
+        return False
+    return b"-----BEGIN CERTIFICATE-----" in text and b"PRIVATE KEY-----" not in text
 
 
 def _no_password() -> str:
