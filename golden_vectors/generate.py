@@ -9,6 +9,7 @@ Deterministic: no clock, no randomness but that of written-down seeds.
 """
 
 import argparse
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -74,13 +75,22 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     texts = generated()
     differ = differing(options.folder, texts)
-    for name in differ:
-        print(f"{name}: {'differs' if options.check else 'written'}")
     if options.check:
-        return 1 if differ else 0
+        return _say(differ, texts)
     for name in differ:
+        print(f"{name}: written")
         if name in texts:
             (options.folder / name).write_bytes(texts[name].encode())
+    return 0
+
+
+def _say(differ: list[str], texts: dict[str, str]) -> int:
+    counts = {name: json.loads(text)["numberOfTests"] for name, text in texts.items()}
+    for name in sorted(counts.keys() | set(differ)):
+        print(f"{name}: {'differs' if name in differ else f'{counts[name]} cases'}")
+    if differ:
+        return 1
+    print(f"as the generator writes them: {sum(counts.values())} cases in {len(counts)} files")
     return 0
 
 

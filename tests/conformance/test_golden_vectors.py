@@ -203,3 +203,17 @@ def test_the_runner_fails_on_a_file_it_does_not_know(tmp_path: Path) -> None:
     other.write_text("{}", encoding="utf-8")
     assert runner.failures(other) == ["other.json: a file this runner does not know"]
     assert oracle.differences(other) == ["other.json: unknown file"]
+
+
+@pytest.mark.parametrize("command", ["generator", "oracle"])
+def test_a_command_that_finds_nothing_wrong_says_what_it_looked_at(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert (generate.main(["--check"]) if command == "generator" else oracle.main()) == 0
+    *lines, last = capsys.readouterr().out.splitlines()
+    counts = {
+        path.name: json.loads(path.read_text(encoding="utf-8"))["numberOfTests"]
+        for path in runner.files()
+    }
+    assert lines == [f"{name}: {count} cases" for name, count in counts.items()]
+    assert f"{sum(counts.values())} cases in {len(counts)} files" in last

@@ -2,7 +2,7 @@
 
 ::
 
-    python -m tests.oracle.vectors      prints what differs, and exits 1 if anything does
+    python -m tests.oracle.vectors      prints each file's cases or what differs; exit 1 if any does
 """
 
 import base64
@@ -352,9 +352,20 @@ def recomputed(name: str, case: Case) -> tuple[str, Values]:
 
 
 def main() -> int:
-    found = [line for path in sorted(FOLDER.glob("*.json")) for line in differences(path)]
-    print("\n".join(found) or "every value agrees")  # noqa: T201 - a command
-    return 1 if found else 0
+    paths = sorted(FOLDER.glob("*.json"))
+    counts = []
+    is_wrong = False
+    for path in paths:
+        found = differences(path)
+        if found:
+            is_wrong = True
+            print("\n".join(found))  # noqa: T201 - a command
+            continue
+        counts.append(json.loads(path.read_text(encoding="utf-8"))["numberOfTests"])
+        print(f"{path.name}: {counts[-1]} cases")  # noqa: T201
+    if not is_wrong:
+        print(f"every value agrees: {sum(counts)} cases in {len(paths)} files")  # noqa: T201
+    return 1 if is_wrong else 0
 
 
 if __name__ == "__main__":
