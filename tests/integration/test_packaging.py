@@ -27,6 +27,7 @@ PACKAGES = (
     "signals",
     "wal",
 )
+EXTRAS = {"fractal-lba": "cli", "fractal-agent": "agent", "fractal-server": "server"}
 SECONDS_MAX = 180
 TEXT = b"".join(b"line %d of a text that is not all the same\n" % n for n in range(200))[:4096]
 
@@ -86,6 +87,8 @@ class SdkAlone:
 
     distributions: set[str]
     protocol_file: Path
+    helps: dict[str, tuple[int, str, str]]
+    """Of each program: the exit code of ``--help``, and what it printed."""
     imports: dict[str, str]
 
 
@@ -118,10 +121,12 @@ def environments(
 
     installed.pip_install("--constraint", str(constraints), str(wheel))
     seen = json.loads(installed.run("python", "-c", IMPORT_EACH, *PACKAGES).stdout)
+    helps = {program: installed.run(program, "--help", check=False) for program in EXTRAS}
     sdk = SdkAlone(
         distributions=set(installed.distributions()) - before - {"fractal-lba"},
         protocol_file=Path(seen["file"]),
         imports=seen["imports"],
+        helps={name: (each.returncode, each.stdout, each.stderr) for name, each in helps.items()},
     )
     installed.pip_install("--constraint", str(constraints), f"{wheel}[agent,cli,server]")
     return sdk, installed
@@ -176,7 +181,16 @@ def test_the_extras_install_the_locked_versions(installed: Installed) -> None:
         assert versions[name] == locked[name]
 
 
-@pytest.mark.parametrize("program", ["fractal-lba", "fractal-agent", "fractal-server"])
+@pytest.mark.parametrize("program", EXTRAS)
+def test_a_program_of_the_sdk_alone_says_what_to_install(sdk_alone: SdkAlone, program: str) -> None:
+    code, out, err = sdk_alone.helps[program]
+    assert (code, out) == (2, "")
+    assert err.startswith(f"{program}: ")
+    assert err.endswith(f" is not installed; run: pip install 'fractal-lba[{EXTRAS[program]}]'\n")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("program", EXTRAS)
 def test_each_program_explains_itself_and_its_exit_codes(
     installed: Installed, program: str
 ) -> None:
