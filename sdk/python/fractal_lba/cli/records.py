@@ -238,7 +238,10 @@ def _line(name: str, refusal: Refusal) -> str:
     "canonical",
     short_help="Print the canonical bytes of the JSON on standard input.",
     epilog=epilog(
-        examples=['echo \'{"b": 1.0, "a": [1e3]}\' | fractal-lba canonical', '{"a":[1000],"b":1}'],
+        examples=[
+            'echo \'{"b": 1.0, "a": [1e3]}\' | fractal-lba canonical',
+            '  prints: {"a":[1000],"b":1}',
+        ],
         exit_codes={
             0: "printed",
             1: "the input is not such a value; nothing was printed",

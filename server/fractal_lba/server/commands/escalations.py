@@ -99,7 +99,7 @@ def show_escalation(config: Path, pcs_id: str, tenant: str | None, **flags: str 
         examples=[
             (
                 "fractal-server escalations resolve PCS_ID --note 'a loose cable'"
-                " --url http://127.0.0.1:8080 --token-file ./token"
+                " --url http://127.0.0.1:8080 --token-file ./operator-token"
             )
         ],
         exit_codes={
