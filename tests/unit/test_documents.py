@@ -22,8 +22,11 @@ def commands() -> list[str]:
     for document in DOCUMENTS:
         for block in SHELL_BLOCK.findall(document.read_text(encoding="utf-8")):
             for line in block.replace("\\\n", " ").splitlines():
-                if re.match(r"fractal-(agent|lba|server) ", line):
-                    found.add(" ".join(line.split()))
+                command = re.match(
+                    r"(?:runuser -u \S+ -- )?(fractal-(?:agent|lba|server) .*)", line
+                )
+                if command:
+                    found.add(" ".join(command[1].split()))
     return sorted(found)
 
 
