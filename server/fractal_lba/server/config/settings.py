@@ -239,7 +239,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
                 " them, in equal shares; one that sends alone has no such bound."
             ),
         ),
-    ] = 16
+    ] = 4
     refusals_per_s: Annotated[
         float,
         msgspec.Meta(
