@@ -38,8 +38,8 @@ from fractal_lba.server.http.refusals import Refusals
 from fractal_lba.server.http.resolve import Resolve
 from fractal_lba.server.http.serve import bind, serve
 from fractal_lba.server.http.settled_log import SettledLog
+from fractal_lba.server.http.shares import Shares
 from fractal_lba.server.http.submit import Submit
-from fractal_lba.server.http.turns import Turns
 from fractal_lba.server.pipeline.batch import LINES_AT_ONCE_MAX, Batches
 from fractal_lba.server.pipeline.decide import Decider
 from fractal_lba.server.pipeline.intake import Intake
@@ -327,7 +327,7 @@ class Server:
                 unidentified_max=settings.unidentified_bytes_in_flight_max,
             ),
             lane=_lane(settings),
-            turns=Turns(settings.served_at_once_shared_max, monotonic=time.monotonic_ns),
+            shares=Shares(settings.served_at_once_shared_max, monotonic=time.monotonic_ns),
             refusals=Refusals(settings.refusals_per_s, monotonic=time.monotonic_ns),
             meter=self._metrics,
         )

@@ -9,14 +9,15 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
+from fractal_lba.protocol.keyring import Keyring, Scope
 from fractal_lba.server.core.answer import Answer, ServerCode, problem
 from fractal_lba.server.http.bytes_in_flight import BytesInFlight
-from fractal_lba.server.http.identity import Caller
+from fractal_lba.server.http.identity import Caller, allow, identify
 from fractal_lba.server.http.lanes import UNIDENTIFIED, Charged, Unidentified
 from fractal_lba.server.http.limits import Addresses, ByteCount, address_of
 from fractal_lba.server.http.refusals import Refusals
 from fractal_lba.server.http.respond import response
-from fractal_lba.server.http.turns import Turns
+from fractal_lba.server.http.shares import Shares
 from fractal_lba.server.pipeline.intake import RETRY_AFTER_S
 from fractal_lba.server.ports import Inbox, Meter, Shard
 
@@ -89,7 +90,7 @@ class Admission:
     bytes_in_flight: BytesInFlight
     lane: Unidentified
     meter: Meter
-    turns: Turns
+    shares: Shares
     refusals: Refusals
     is_draining: bool = False
     in_flight: InFlight = field(default_factory=InFlight)
@@ -99,7 +100,35 @@ class Admission:
         self.is_draining = True
         self.refusals.end()
 
-    async def refused(self, answer: Answer, caller: Caller | None) -> web.Response:
+    async def let_in(
+        self,
+        request: web.Request,
+        keyring: Keyring,
+        *,
+        unsupported: Answer | None,
+        is_batch: bool = False,
+    ) -> Caller | web.Response | None:
+        """Return who sends a body, ``None`` for nobody known, or the response where it is not read.
+
+        Args:
+            request: Its body is not read here.
+            keyring: Who is known.
+            unsupported: The problem of the body's kind, where it is none that the call takes.
+            is_batch: Whether it holds many records.
+        """
+        refusal = self.refuse_early(request) or unsupported
+        if refusal is not None:
+            return await self._refused(refusal, None)
+        caller = identify(request, keyring)
+        if isinstance(caller, Answer):
+            return await self._refused(caller, None)
+        refusal = None if caller is None else allow(caller, Scope.SUBMIT)
+        refusal = refusal or self.refuse_full(request, caller, is_batch=is_batch)
+        if refusal is not None:
+            return await self._refused(refusal, caller)
+        return caller
+
+    async def _refused(self, answer: Answer, caller: Caller | None) -> web.Response:
         """Return the response of a body that is not read, at the pace of refusals."""
         answered = response(answer)
         if not self.is_draining and not await self.refusals.pace(owner_of(caller)):

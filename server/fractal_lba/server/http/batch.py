@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from fractal_lba.protocol.keyring import Keyring, Scope
+from fractal_lba.protocol.keyring import Keyring
 from fractal_lba.server.core.answer import Answer, ServerCode, problem
 from fractal_lba.server.core.inbox_frame import BATCH, Received
 from fractal_lba.server.core.inflate import GZIP, ZSTD
 from fractal_lba.server.core.ndjson import BATCH_BYTES_MAX, encode_line
 from fractal_lba.server.http.admit import Admission
-from fractal_lba.server.http.identity import Caller, allow, identify
+from fractal_lba.server.http.identity import Caller
 from fractal_lba.server.http.limits import address_of, read_body
 from fractal_lba.server.http.request_id import request_id_of
 from fractal_lba.server.http.respond import response
@@ -43,16 +43,11 @@ class Batch:
 
     async def batch(self, request: web.Request) -> web.Response:
         """Take a batch."""
-        refusal = self.admission.refuse_early(request) or _unsupported_media(request)
-        if refusal is not None:
-            return await self.admission.refused(refusal, None)
-        caller = identify(request, self.keyring())
-        if isinstance(caller, Answer):
-            return await self.admission.refused(caller, None)
-        refusal = None if caller is None else allow(caller, Scope.SUBMIT)
-        refusal = refusal or self.admission.refuse_full(request, caller, is_batch=True)
-        if refusal is not None:
-            return await self.admission.refused(refusal, caller)
+        caller = await self.admission.let_in(
+            request, self.keyring(), unsupported=_unsupported_media(request), is_batch=True
+        )
+        if isinstance(caller, web.Response):
+            return caller
         with self.admission.one_more(request, caller, is_batch=True) as share:
             body = await read_body(
                 request,

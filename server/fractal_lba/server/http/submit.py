@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from fractal_lba.protocol.document import RECORD_BYTES_MAX
-from fractal_lba.protocol.keyring import TENANT, Keyring, Scope
+from fractal_lba.protocol.keyring import TENANT, Keyring
 from fractal_lba.server.core.answer import Answer, ServerCode, problem
 from fractal_lba.server.core.inbox_frame import Received
 from fractal_lba.server.http.admit import Admission, owner_of
-from fractal_lba.server.http.identity import allow, identify
 from fractal_lba.server.http.limits import read_body
 from fractal_lba.server.http.respond import response
 from fractal_lba.server.http.settled_log import SettledLog
@@ -38,16 +37,11 @@ class Submit:
 
     async def submit(self, request: web.Request) -> web.Response:
         """Take one record."""
-        refusal = self.admission.refuse_early(request) or _unsupported_media(request)
-        if refusal is not None:
-            return await self.admission.refused(refusal, None)
-        caller = identify(request, self.keyring())
-        if isinstance(caller, Answer):
-            return await self.admission.refused(caller, None)
-        refusal = None if caller is None else allow(caller, Scope.SUBMIT)
-        refusal = refusal or self.admission.refuse_full(request, caller)
-        if refusal is not None:
-            return await self.admission.refused(refusal, caller)
+        caller = await self.admission.let_in(
+            request, self.keyring(), unsupported=_unsupported_media(request)
+        )
+        if isinstance(caller, web.Response):
+            return caller
         with self.admission.one_more(request, caller) as share:
             body = await read_body(
                 request,
@@ -58,7 +52,7 @@ class Submit:
             if isinstance(body, Answer):
                 return closing(response(body))
             started = time.perf_counter()
-            async with self.admission.turns.one_of(owner_of(caller)):
+            async with self.admission.shares.one_of(owner_of(caller)):
                 settled = await self.intake.receive(
                     body,
                     Received(

@@ -6,7 +6,7 @@ import pytest
 
 from fractal_lba.server.http import refusals
 from fractal_lba.server.http.refusals import Refusals
-from fractal_lba.server.http.turns import ACTIVE_NS, Turns
+from fractal_lba.server.http.shares import ACTIVE_NS, Shares
 
 pytestmark = pytest.mark.asyncio
 
@@ -14,8 +14,8 @@ pytestmark = pytest.mark.asyncio
 class Served:
     """Bodies that are served until they are let go."""
 
-    def __init__(self, turns: Turns) -> None:
-        self.turns = turns
+    def __init__(self, shares: Shares) -> None:
+        self.shares = shares
         self.now: list[str] = []
         self.tasks: list[asyncio.Task[None]] = []
         self.may_go: dict[str, asyncio.Semaphore] = {}
@@ -37,7 +37,7 @@ class Served:
         await asyncio.gather(*self.tasks, return_exceptions=True)
 
     async def _one(self, owner: str) -> None:
-        async with self.turns.one_of(owner):
+        async with self.shares.one_of(owner):
             self.now.append(owner)
             try:
                 await self.may_go[owner].acquire()
@@ -46,14 +46,14 @@ class Served:
 
 
 async def test_one_alone_has_no_bound() -> None:
-    served = Served(Turns(8, monotonic=lambda: 0))
+    served = Served(Shares(8, monotonic=lambda: 0))
     await served.come("a", 100)
     assert served.now.count("a") == 100
     await served.end()
 
 
 async def test_beside_others_each_has_an_equal_share_and_the_rest_waits() -> None:
-    served = Served(Turns(8, monotonic=lambda: 0))
+    served = Served(Shares(8, monotonic=lambda: 0))
     await served.come("b")
     await served.come("a", 20)
     assert (served.now.count("a"), served.now.count("b")) == (4, 1)
@@ -69,7 +69,7 @@ async def test_beside_others_each_has_an_equal_share_and_the_rest_waits() -> Non
 
 
 async def test_whoever_was_many_before_is_let_down_to_its_share() -> None:
-    served = Served(Turns(8, monotonic=lambda: 0))
+    served = Served(Shares(8, monotonic=lambda: 0))
     await served.come("a", 20)
     await served.come("a", 5)
     await served.come("b")
@@ -82,7 +82,7 @@ async def test_whoever_was_many_before_is_let_down_to_its_share() -> None:
 
 async def test_who_was_not_seen_for_a_while_is_not_counted() -> None:
     now = [0]
-    served = Served(Turns(8, monotonic=lambda: now[0]))
+    served = Served(Shares(8, monotonic=lambda: now[0]))
     await served.come("b")
     await served.go("b")
     await served.come("a", 20)
@@ -94,7 +94,7 @@ async def test_who_was_not_seen_for_a_while_is_not_counted() -> None:
 
 
 async def test_a_turn_that_nobody_is_there_for_goes_on_to_the_next() -> None:
-    served = Served(Turns(4, monotonic=lambda: 0))
+    served = Served(Shares(4, monotonic=lambda: 0))
     await served.come("b")
     await served.come("a", 6)
     waiting = served.tasks[3]

@@ -19,8 +19,8 @@ SHARE_MIN = 2
 """One body in its commit, and one that is read meanwhile."""
 
 
-class Turns:
-    """The turns of owners (see ``lanes``).
+class Shares:
+    """What each owner may have served at once (``pipeline.turns`` is the plain order of a queue).
 
     Args:
         shared_max: How many bodies are served at once where several owners send.
