@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.faulty_server import check_here
-from tests.support.load import Connection, Load, check, id_of
+from tests.support.load import Connection, Load, check, id_of, record_of
 from tests.support.server_process import Folder, NotStartedError, ServerProcess
 
 from fractal_lba.protocol.timestamps import format_timestamp
@@ -21,6 +21,8 @@ KILLS = 20
 ACKNOWLEDGED_MIN = 100
 CONNECTIONS = 8
 SEED = 20261101
+LATE = 1_000_000
+"""An epoch no load reaches."""
 SMALL = ("--segment-bytes-max", "400000", "--index-flush-records", "60")
 """Segments and index commits small enough for kills to meet rotations and commits."""
 
@@ -185,7 +187,12 @@ def test_a_frozen_server_that_is_killed_leaves_its_folder_to_the_next(folder: Fo
         run = load.start(server, connections=CONNECTIONS)
         run.wait_for(ACKNOWLEDGED_MIN, in_flight=2)
         server.process.send_signal(signal.SIGSTOP)
-        assert run.kill() > 0
+        # What is sent from here on is in flight, whatever was answered just before.
+        with closing(Connection(server)) as late:
+            late.send(record_of(LATE))
+            run.kill()
+            with pytest.raises(OSError):
+                late.answer()
     assert not load.wrong, load.wrong
     assert_each_once(folder, load)
 
