@@ -191,7 +191,7 @@ def test_a_frozen_server_that_is_killed_leaves_its_folder_to_the_next(folder: Fo
         with closing(Connection(server)) as late:
             late.send(record_of(LATE))
             run.kill()
-            with pytest.raises(OSError):
+            with pytest.raises(ConnectionError):
                 late.answer()
     assert not load.wrong, load.wrong
     assert_each_once(folder, load)
