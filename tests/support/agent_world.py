@@ -13,7 +13,8 @@ from tests.support.virtual_time import run_virtual
 
 from fractal_lba.agent.ports import Lane
 from fractal_lba.agent.record import Recipe
-from fractal_lba.agent.run import Plan, World, run_agent
+from fractal_lba.agent.run import Plan, run_agent
+from fractal_lba.agent.session import World
 from fractal_lba.agent.sources.choose import FileStream, LiveStream
 from fractal_lba.agent.sources.csv_rows import CsvRows
 from fractal_lba.agent.sources.live import LiveSource

@@ -22,7 +22,8 @@ from fractal_lba.agent.connection import connection_options
 from fractal_lba.agent.deadletters import FILE as DEAD_LETTERS
 from fractal_lba.agent.ports import SystemClock, ThreadLanes, now_ms
 from fractal_lba.agent.record import Recipe, rehearse
-from fractal_lba.agent.run import Plan, World, run_agent
+from fractal_lba.agent.run import Plan, run_agent
+from fractal_lba.agent.session import World
 from fractal_lba.agent.sources.choose import choose
 from fractal_lba.agent.status import read_status
 from fractal_lba.agent.stop import Stop

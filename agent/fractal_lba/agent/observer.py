@@ -1,6 +1,6 @@
 """Observing: sources in, durable windows out.
 
-For each window, in this order: cut, summarise and sign, append to the outbox. Files are observed
+Each window is cut here and kept by a ``Keeper``. Files are observed
 one after the other in the order they were given, so that sources of one stream always get the same
 epochs; the live source beside them.
 """
@@ -10,16 +10,14 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from fractal_lba.agent.frames import WindowMeta
-from fractal_lba.agent.outbox import Outbox
-from fractal_lba.agent.ports import Clock, Lane, Lanes, now_ms
-from fractal_lba.agent.record import Recipe, make_record
+from fractal_lba.agent.keeper import Keeper
+from fractal_lba.agent.ports import Clock, Lane, Lanes
 from fractal_lba.agent.sources import live
 from fractal_lba.agent.sources.choose import FileStream, LiveStream
 from fractal_lba.agent.stop import Stop, first_of
 from fractal_lba.agent.tally import Tally
 from fractal_lba.agent.window import UNITS_MAX, Window, next_cut
-from fractal_lba.protocol import ContractError, Profile, format_timestamp
+from fractal_lba.protocol import ContractError, Profile
 
 # Samples that wait while a window is summarised or the disk is slow; sampling pauses beyond it.
 SAMPLES_WAITING_MAX = UNITS_MAX
@@ -30,18 +28,11 @@ _Row = tuple[float, ...]
 class Observer:
     """Observes what a run was given."""
 
-    def __init__(  # noqa: PLR0913 - everything a run shares, each by name
-        self,
-        *,
-        outbox: Outbox,
-        recipe: Recipe,
-        tally: Tally,
-        stop: Stop,
-        clock: Clock,
-        lanes: Lanes,
+    def __init__(
+        self, *, keeper: Keeper, tally: Tally, stop: Stop, clock: Clock, lanes: Lanes
     ) -> None:
-        self._outbox = outbox
-        self._recipe = recipe
+        self._keeper = keeper
+        self._outbox = keeper.outbox
         self._tally = tally
         self._stop = stop
         self._clock = clock
@@ -92,8 +83,7 @@ class Observer:
                     if stream.source.left_over:
                         self._tally.left_over(stream.source.left_over)
                     return
-                epoch = self._outbox.contents.next_epoch(shard_id, is_live=False)
-                await self._keep(piece, source=key, shard_id=shard_id, epoch=epoch)
+                await self._keeper.keep(piece, source=key, shard_id=shard_id, is_live=False)
         finally:
             # In its lane, behind a cut that may still be under way.
             await self._lanes.run(Lane.FILES, windows.close)
@@ -126,8 +116,9 @@ class Observer:
             if taken:
                 piece = Window(data=np.array(held[:taken], dtype=np.float64), after=None)
                 del held[:taken]
-                epoch = self._outbox.contents.next_epoch(stream.shard_id, is_live=True)
-                await self._keep(piece, source=live.KEY, shard_id=stream.shard_id, epoch=epoch)
+                await self._keeper.keep(
+                    piece, source=live.KEY, shard_id=stream.shard_id, is_live=True
+                )
             elif is_end:
                 return
             else:
@@ -137,20 +128,3 @@ class Observer:
                     is_end = True
                 else:
                     held.append(row)
-
-    async def _keep(self, window: Window, *, source: str, shard_id: str, epoch: int) -> None:
-        """Make a window's record durable: the last step of observing and the first of sending."""
-        record = await self._lanes.run(
-            Lane.COMPUTE,
-            make_record,
-            window,
-            self._recipe,
-            epoch=epoch,
-            shard_id=shard_id,
-            created_at=format_timestamp(now_ms(self._clock)),
-        )
-        meta = WindowMeta(
-            source=source, shard_id=shard_id, next_epoch=epoch + 1, position=window.after
-        )
-        await self._outbox.append(meta, record)
-        self._tally.observed(record)

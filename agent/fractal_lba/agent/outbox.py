@@ -79,8 +79,8 @@ class Outbox:
         """Whether a failed write ended the writing; what is on disk can still be sent."""
         return self._stream.is_fenced
 
-    async def append(self, meta: WindowMeta, record: Record) -> None:
-        """Make a window durable and ready to be sent.
+    async def append(self, meta: WindowMeta, record: Record) -> int:
+        """Make a window durable and ready to be sent, and return its number.
 
         Raises:
             DurabilityError: It may or may not be on disk, and is not sent; the outbox is fenced.
@@ -90,6 +90,7 @@ class Outbox:
         self.contents.observe(placed.position, placed.seq, meta)
         self._unsent.append(placed.seq)
         self._signal()
+        return placed.seq
 
     def end(self) -> None:
         """Note that no more windows will come."""

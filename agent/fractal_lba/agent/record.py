@@ -20,7 +20,7 @@ from fractal_lba.protocol import (
     pcs_id,
     sign_record,
 )
-from fractal_lba.signals import summarise_bytes, summarise_points
+from fractal_lba.signals import Summary, summarise_bytes, summarise_points
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,25 +40,39 @@ class Recipe:
     meta: Mapping[str, str]
 
 
-def make_record(
-    window: Window, recipe: Recipe, *, epoch: int, shard_id: str, created_at: str
+def summarise(window: Window, recipe: Recipe) -> Summary:
+    """Summarise a window: the longer part of making its record.
+
+    Raises:
+        ContractError: The window cannot be summarised.
+    """
+    if isinstance(window.data, bytes):
+        return summarise_bytes(window.data, seed=recipe.seed, scales=recipe.scales)
+    return summarise_points(window.data, seed=recipe.seed, scales=recipe.scales)
+
+
+def sign(  # noqa: PLR0913 - each by name
+    summary: Summary,
+    recipe: Recipe,
+    *,
+    epoch: int,
+    shard_id: str,
+    created_at: str,
+    meta: Mapping[str, JsonValue],
 ) -> Record:
-    """Summarise a window and sign the record of it.
+    """Sign the record of a summary.
 
     Args:
-        window: 3 … 65,536 rows or bytes.
+        summary: Of the window.
         recipe: What the run's records share.
         epoch: The window's number in its stream.
         shard_id: The stream's name.
         created_at: ``YYYY-MM-DDTHH:MM:SS.mmmZ``.
+        meta: This record's own members of ``meta``, in place of the recipe's of the same names.
 
     Raises:
-        ContractError: The window or a member breaks a rule of the record; nothing was signed.
+        ContractError: A member breaks a rule of the record; nothing was signed.
     """
-    if isinstance(window.data, bytes):
-        summary = summarise_bytes(window.data, seed=recipe.seed, scales=recipe.scales)
-    else:
-        summary = summarise_points(window.data, seed=recipe.seed, scales=recipe.scales)
     members: dict[str, JsonValue] = {
         "schema": SCHEMA,
         "version": VERSION,
@@ -66,14 +80,23 @@ def make_record(
         "epoch": epoch,
         "shard_id": shard_id,
         "created_at": created_at,
-        # The command line observes whole windows or refuses them: nothing is substituted, and no
-        # second clock is there to measure a skew against.
+        # Whole windows are observed or refused: nothing is substituted, and no second clock is
+        # there to measure a skew against.
         "ft": {"degraded": False, "fallbacks": [], "clock_skew_ms": 0},
         **summary.members(),
     }
-    if recipe.meta:
-        members["meta"] = dict(recipe.meta)
+    told: dict[str, JsonValue] = {**recipe.meta, **meta}
+    if told:
+        members["meta"] = told
     return sign_record(members, recipe.key)
+
+
+def make_record(
+    window: Window, recipe: Recipe, *, epoch: int, shard_id: str, created_at: str
+) -> Record:
+    """Summarise a window and sign the record of it; see ``summarise`` and ``sign``."""
+    summary = summarise(window, recipe)
+    return sign(summary, recipe, epoch=epoch, shard_id=shard_id, created_at=created_at, meta={})
 
 
 def rehearse(recipe: Recipe, shard_id: str, profile: Profile) -> None:

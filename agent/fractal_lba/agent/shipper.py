@@ -10,12 +10,13 @@ a server says of a batch as a whole ends no window: it is sent again, in smaller
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from fractal_lba.agent.deadletters import DeadLetters, dead_letter
 from fractal_lba.agent.load import BYTES_MAX, Load
 from fractal_lba.agent.outbox import Outbox
+from fractal_lba.agent.outcome import Outcome, outcome_of
 from fractal_lba.agent.ports import Clock, Lane, Lanes, Server, now_ms
 from fractal_lba.agent.stop import Stop, first_of
 from fractal_lba.agent.tally import Tally
@@ -62,6 +63,7 @@ class Shipper:
 
     Attributes:
         in_flight: Requests on their way at once.
+        tell: Called with each final answer once it is noted; does not raise.
     """
 
     outbox: Outbox
@@ -74,6 +76,7 @@ class Shipper:
     stop: Stop
     clock: Clock
     lanes: Lanes
+    tell: Callable[[Outcome], None]
     _load: Load = field(init=False)
     _given_back: dict[int, _Window] = field(default_factory=dict)
 
@@ -237,6 +240,7 @@ class Shipper:
             )
         except DurabilityError as error:
             self._note_failure(error)  # the next run sends it again
+        self.tell(outcome_of(ended.window.record, answer, outbox_seq=ended.window.seq))
 
     def _note_retry(self, reason: Answer | UnavailableError, windows: int) -> None:
         why = f"answer {_in_words(reason)}" if isinstance(reason, Answer) else str(reason)

@@ -6,10 +6,11 @@ The counts are a partition, so that a reader can check them::
     acknowledged      = accepted + escalated
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum
 
+from fractal_lba.agent.measures import Kind, Sample
 from fractal_lba.agent.verdict import Fate
 from fractal_lba.protocol import Record, Regime
 
@@ -137,6 +138,38 @@ class Tally:
             "durability_failures": self.durability_failures,
             "exit_code": int(self.exit),
         }
+
+    def samples(self) -> Iterator[Sample]:
+        """Yield the counts for the metrics endpoint; see ``Measured``."""
+
+        def count(name: str, value: float, meaning: str, **labels: str) -> Sample:
+            return Sample(
+                name=f"flk_agent_{name}_total",
+                kind=Kind.COUNTER,
+                meaning=meaning,
+                value=value,
+                labels=labels,
+            )
+
+        yield count("windows_observed", self.windows, "Windows observed and made durable.")
+        answers = {
+            Fate.ACCEPTED: self.accepted,
+            Fate.ESCALATED: self.escalated,
+            Fate.DEAD: self.dead_letters,
+        }
+        for fate, value in answers.items():
+            yield count("windows_answered", value, "Final answers, by fate.", fate=fate.value)
+        yield count("repeats", self.repeats, "Final answers the server had given before.")
+        yield count("retries", self.retries, "Windows that had to be sent again, each time.")
+        yield count("requests", self.requests, "Requests to the server.")
+        yield count("source_failures", len(self.source_failures), "Sources that failed.")
+        yield count("durability_failures", len(self.durability_failures), "What could not be kept.")
+        yield Sample(
+            name="flk_agent_windows_pending",
+            kind=Kind.GAUGE,
+            meaning="Windows without a final answer.",
+            value=self.pending,
+        )
 
     @property
     def exit(self) -> Exit:

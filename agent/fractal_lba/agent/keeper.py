@@ -1,0 +1,110 @@
+"""Keeping: a window in, its signed record in the outbox, on disk.
+
+The one way a window takes, whoever observed it: summarise, give it its epoch, sign, append. The
+rule: an epoch is given once. Between reading a stream's next epoch and giving the one behind it to
+the next window nothing else runs, so that windows of one stream may be kept side by side and share
+one sync; a window that cannot be summarised or signed takes none.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from fractal_lba.agent.frames import WindowMeta
+from fractal_lba.agent.hooks import Event, Hooks, span
+from fractal_lba.agent.outbox import Outbox
+from fractal_lba.agent.ports import Clock, Lane, Lanes, now_ms
+from fractal_lba.agent.record import Recipe, sign, summarise
+from fractal_lba.agent.tally import Tally
+from fractal_lba.agent.window import Window
+from fractal_lba.protocol import JsonValue, format_timestamp
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """A window that is on disk.
+
+    Attributes:
+        pcs_id: Its record's id.
+        shard_id: Its stream.
+        epoch: Its number there, from 0.
+        outbox_seq: Its number in the outbox.
+        n: Its rows or bytes.
+    """
+
+    pcs_id: str
+    shard_id: str
+    epoch: int
+    outbox_seq: int
+    n: int
+
+
+class Keeper:
+    """Keeps the windows of one run; called from one event loop."""
+
+    def __init__(  # noqa: PLR0913 - everything a run shares, each by name
+        self,
+        *,
+        outbox: Outbox,
+        recipe: Recipe,
+        tally: Tally,
+        clock: Clock,
+        lanes: Lanes,
+        hooks: Hooks,
+    ) -> None:
+        self.outbox = outbox
+        self._recipe = recipe
+        self._tally = tally
+        self._clock = clock
+        self._lanes = lanes
+        self._hooks = hooks
+        self._given: dict[str, int] = {}
+
+    async def keep(
+        self,
+        window: Window,
+        *,
+        source: str,
+        shard_id: str,
+        is_live: bool,
+        meta: Mapping[str, JsonValue] | None = None,
+    ) -> Observed:
+        """Make a window's record durable: the last step of observing and the first of sending.
+
+        Args:
+            window: What was observed.
+            source: Its source's key in the outbox.
+            shard_id: Its stream.
+            is_live: Whether it can never be cut again (``Contents.next_epoch``).
+            meta: Members of this record's ``meta``, in place of the recipe's of the same names.
+
+        Raises:
+            ContractError: The window or the meta breaks a rule; nothing was kept, and no epoch was
+                taken.
+            DurabilityError: It may or may not be on disk; the outbox is fenced.
+        """
+        with span(self._hooks, Event.OBSERVE, {"shard_id": shard_id, "source": source}) as found:
+            summary = await self._lanes.run(Lane.COMPUTE, summarise, window, self._recipe)
+            epoch = max(
+                self.outbox.contents.next_epoch(shard_id, is_live=is_live),
+                self._given.get(shard_id, 0),
+            )
+            record = sign(
+                summary,
+                self._recipe,
+                epoch=epoch,
+                shard_id=shard_id,
+                created_at=format_timestamp(now_ms(self._clock)),
+                meta=meta or {},
+            )
+            self._given[shard_id] = epoch + 1
+            found |= {"pcs_id": record.pcs_id, "epoch": epoch, "n": record.n, "d": record.d}
+            told = WindowMeta(
+                source=source, shard_id=shard_id, next_epoch=epoch + 1, position=window.after
+            )
+            with span(self._hooks, Event.APPEND, {"pcs_id": record.pcs_id}) as appended:
+                seq = await self.outbox.append(told, record)
+                appended["outbox_seq"] = seq
+            self._tally.observed(record)
+        return Observed(
+            pcs_id=record.pcs_id, shard_id=shard_id, epoch=epoch, outbox_seq=seq, n=record.n
+        )

@@ -1,0 +1,176 @@
+"""Sessions: one outbox, open, kept and shipped, from recovery to closing.
+
+The part that every agent shares, whoever observes: the command's ``run`` and the ``Agent`` of the
+API both put their windows into the ``Keeper`` of a session. Effects in a written order; what they
+are done with is given as a ``World``, so that a simulator can give another one.
+"""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fractal_lba.agent.deadletters import DeadLetters
+from fractal_lba.agent.hooks import Hooks, Silent, TracedServer
+from fractal_lba.agent.keeper import Keeper
+from fractal_lba.agent.measures import Meter
+from fractal_lba.agent.outbox import Outbox
+from fractal_lba.agent.outcome import Outcome
+from fractal_lba.agent.ports import Clock, Lane, Lanes, Server
+from fractal_lba.agent.record import Recipe
+from fractal_lba.agent.shipper import Shipper
+from fractal_lba.agent.stop import Stop, first_of
+from fractal_lba.agent.tally import Tally
+from fractal_lba.client import RetryPolicy
+from fractal_lba.protocol import DurabilityError, FencedError
+from fractal_lba.wal import Disk
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shipping:
+    """How windows are signed, kept and shipped.
+
+    Attributes:
+        data: The agent's folder.
+        recipe: What the records share.
+        in_flight: Requests on their way at once.
+        grace_s: Sending ends so long after it was asked to.
+        policy: When an attempt is repeated.
+    """
+
+    data: Path
+    recipe: Recipe
+    in_flight: int
+    grace_s: float
+    policy: RetryPolicy
+
+
+def _tell_nobody(_outcome: Outcome) -> None:
+    pass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """What a session is done with, and who is told.
+
+    Attributes:
+        tell: Called with each final answer, once it is noted; does not raise.
+        hooks: Told when observing, appending and sending begin and end.
+        meter: Gets everything of the session that counts.
+    """
+
+    clock: Clock
+    lanes: Lanes
+    disk: Disk
+    server: Server
+    rng: random.Random
+    tell: Callable[[Outcome], None] = _tell_nobody
+    hooks: Hooks = field(default_factory=Silent)
+    meter: Meter = field(default_factory=Meter)
+
+
+@contextlib.asynccontextmanager
+async def session(
+    shipping: Shipping, world: World, stop: Stop, tally: Tally
+) -> AsyncIterator[Keeper]:
+    """Open a folder's outbox and ship what it holds while the context's body adds to it.
+
+    Behind the body it goes on sending until the outbox is empty or sending is stopped, and closes.
+
+    Args:
+        shipping: How.
+        world: What to do it with.
+        stop: Ends it early.
+        tally: Counts it, and holds what failed on the way.
+
+    Raises:
+        LockedError: Another agent uses the folder; nothing was done.
+        DurabilityError: The folder cannot be opened or read; nothing was observed or sent.
+        ContractError: A newer program wrote the folder; nothing was observed or sent.
+    """
+    outbox = await Outbox.open(world.disk, shipping.data, clock=world.clock, lanes=world.lanes)
+    tally.resumed = tally.pending = len(outbox.contents.pending)
+    tally.unreadable = outbox.contents.lost
+    for damage in outbox.contents.damage:
+        tally.say(f"outbox damaged: {damage}")
+    async with _closing(outbox.close, tally):
+        letters = await world.lanes.run(Lane.OUTBOX, DeadLetters.open, world.disk, shipping.data)
+        async with _closing(lambda: world.lanes.run(Lane.OUTBOX, letters.close), tally):
+            shipper = Shipper(
+                outbox=outbox,
+                letters=letters,
+                server=TracedServer(world.server, world.hooks),
+                policy=shipping.policy,
+                rng=world.rng,
+                in_flight=shipping.in_flight,
+                tally=tally,
+                stop=stop,
+                clock=world.clock,
+                lanes=world.lanes,
+                tell=world.tell,
+            )
+            keeper = Keeper(
+                outbox=outbox,
+                recipe=shipping.recipe,
+                tally=tally,
+                clock=world.clock,
+                lanes=world.lanes,
+                hooks=world.hooks,
+            )
+            world.meter.register(tally)
+            async with asyncio.TaskGroup() as group:
+                timers = [
+                    group.create_task(_end_sending(shipping.grace_s, world.clock, stop)),
+                    group.create_task(until_unwritable(outbox.tend(), stop, tally)),
+                ]
+                sending = group.create_task(shipper.run())
+                try:
+                    yield keeper
+                finally:
+                    outbox.end()
+                await sending
+                for timer in timers:
+                    timer.cancel()
+
+
+async def until_unwritable(work: Awaitable[None], stop: Stop, tally: Tally) -> None:
+    """Do some work; where the disk ends it, say so and stop observing.
+
+    Nothing more can be kept then, so nothing more is observed; what is on disk is still sent.
+    """
+    try:
+        await work
+    except* FencedError:
+        stop.give_up()  # whoever met the failure that led to it said why
+    except* DurabilityError as failures:
+        for failure in _leaves(failures):
+            tally.durability_failed(str(failure))
+        stop.give_up()
+
+
+@contextlib.asynccontextmanager
+async def _closing(close: Callable[[], Awaitable[None]], tally: Tally) -> AsyncIterator[None]:
+    """Close something at the end; that it failed does not hide why the end came."""
+    try:
+        yield
+    finally:
+        try:
+            await close()
+        except DurabilityError as error:
+            tally.durability_failed(str(error))
+
+
+async def _end_sending(grace_s: float, clock: Clock, stop: Stop) -> None:
+    await stop.grace.wait()
+    await first_of(stop.sending, clock.sleep(grace_s))
+    stop.sending.set()
+
+
+def _leaves(group: BaseExceptionGroup[DurabilityError]) -> list[DurabilityError]:
+    """Return the exceptions of a group of groups, in order."""
+    found: list[DurabilityError] = []
+    for each in group.exceptions:
+        found += _leaves(each) if isinstance(each, BaseExceptionGroup) else [each]
+    return found
