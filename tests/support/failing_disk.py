@@ -2,8 +2,9 @@
 
 It stands before another disk and keeps that one's semantics: what did not fail happened. A failure
 says nothing about what it left behind, so a failing call can have had no effect, half of it or all
-of it. Whatever fails, a file is closed and a lock is released when that is asked for, as the
-operating system does it.
+of it; half of a sync leaves each page of a ``MemoryDisk`` durable, dirty or dropped. Whatever
+fails, a file is closed and a lock is released when that is asked for, as the operating system does
+it.
 
 Syncs are recorded and not passed on unless asked for: what ends a process loses nothing that was
 written, so the tests that only do that need not wait for the device.
@@ -16,6 +17,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Final, TypeVar
+
+from tests.support.memory_disk import MemoryDisk, MemoryFile
 
 from fractal_lba.wal import Disk, File, Lock
 
@@ -130,9 +133,11 @@ class FailingDisk:
             raise Crash(f"call {len(self.calls)}: {call.name} {call.path}")
         raise OSError(self._error, os.strerror(self._error), call.path)
 
-    def sync(self, call: Call, act: Callable[[], None]) -> None:
-        """Count a sync, and make it if syncs are passed on."""
-        self.do(call, act if self._is_syncing else lambda: None)
+    def sync(
+        self, call: Call, act: Callable[[], None], part: Callable[[], None] | None = None
+    ) -> None:
+        """Count a sync, and make it if syncs are passed on; ``part`` leaves it in any state."""
+        self.do(call, act if self._is_syncing else lambda: None, part=part)
 
     def _hold(self, file: File, path: Path) -> "FailingFile":
         held = FailingFile(self, file, path.name)
@@ -175,7 +180,12 @@ class FailingDisk:
         self.do(Call("mkdir", path.name), lambda: self.inner.mkdir(path))
 
     def sync_dir(self, folder: Path) -> None:
-        self.sync(Call("sync_dir", folder.name), lambda: self.inner.sync_dir(folder))
+        inner = self.inner
+        self.sync(
+            Call("sync_dir", folder.name),
+            lambda: inner.sync_dir(folder),
+            part=(lambda: inner.sync_dir_badly(folder)) if isinstance(inner, MemoryDisk) else None,
+        )
 
     def lock(self, path: Path, note: bytes) -> Lock:
         lock = self.do(
@@ -221,7 +231,12 @@ class FailingFile:
         self._disk.do(Call("truncate", self._name), lambda: self._inner.truncate(size))
 
     def datasync(self) -> None:
-        self._disk.sync(Call("datasync", self._name), self._inner.datasync)
+        inner = self._inner
+        self._disk.sync(
+            Call("datasync", self._name),
+            inner.datasync,
+            part=inner.datasync_badly if isinstance(inner, MemoryFile) else None,
+        )
 
     def close(self) -> None:
         self._inner.close()

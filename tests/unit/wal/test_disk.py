@@ -1,22 +1,40 @@
-"""What both disks must do: the real one, and the failing one while it does not fail."""
+"""What every disk must do: the real one, the one in memory, and the failing one between faults."""
 
 import os
+import random
 import stat
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from tests.support.failing_disk import FailingDisk
+from tests.support.memory_disk import MemoryDisk
 
 from fractal_lba.wal import Disk, RealDisk
 from fractal_lba.wal.disk import RealFile
 
-pytestmark = pytest.mark.parametrize(
-    "make", [RealDisk, lambda: FailingDisk(RealDisk(), is_syncing=True)], ids=["real", "failing"]
-)
 Make = Callable[[], Disk]
+"""Gives another process's way to the same disk."""
+
+REAL = ["real", "failing"]
+IN_MEMORY = ["memory", "failing in memory"]
+on_the_real_one = pytest.mark.parametrize("make", REAL, indirect=True)
+on_every_one = pytest.mark.parametrize("make", [*REAL, *IN_MEMORY], indirect=True)
 
 
+@pytest.fixture
+def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
+    memory = MemoryDisk(tmp_path, random.Random(1))  # noqa: S311 - no secret
+    makes: dict[str, Make] = {
+        "real": RealDisk,
+        "failing": lambda: FailingDisk(RealDisk(), is_syncing=True),
+        "memory": lambda: memory,
+        "failing in memory": lambda: FailingDisk(memory, is_syncing=True),
+    }
+    return makes[request.param]
+
+
+@on_every_one
 def test_what_is_written_is_read_back(tmp_path: Path, make: Make) -> None:
     file = make().create(tmp_path / "f")
     file.write_at(0, b"one two")
@@ -35,6 +53,7 @@ def test_what_is_written_is_read_back(tmp_path: Path, make: Make) -> None:
     again.close()
 
 
+@on_the_real_one
 def test_a_new_file_is_its_owners_alone(tmp_path: Path, make: Make) -> None:
     disk = make()
     disk.create(tmp_path / "f").close()
@@ -43,6 +62,7 @@ def test_a_new_file_is_its_owners_alone(tmp_path: Path, make: Make) -> None:
     assert stat.S_IMODE((tmp_path / "d").stat().st_mode) == 0o700
 
 
+@on_every_one
 def test_a_name_is_taken_once(tmp_path: Path, make: Make) -> None:
     disk = make()
     disk.create(tmp_path / "f").close()
@@ -50,6 +70,7 @@ def test_a_name_is_taken_once(tmp_path: Path, make: Make) -> None:
         disk.create(tmp_path / "f")
 
 
+@on_every_one
 def test_a_file_opened_to_be_read_cannot_be_written(tmp_path: Path, make: Make) -> None:
     disk = make()
     disk.create(tmp_path / "f").close()
@@ -62,6 +83,7 @@ def test_a_file_opened_to_be_read_cannot_be_written(tmp_path: Path, make: Make) 
     file.close()
 
 
+@on_every_one
 def test_a_file_can_be_closed_twice(tmp_path: Path, make: Make) -> None:
     # Its number may be another file's by then.
     disk = make()
@@ -73,6 +95,7 @@ def test_a_file_can_be_closed_twice(tmp_path: Path, make: Make) -> None:
     other.close()
 
 
+@on_every_one
 def test_names_come_sorted_and_go(tmp_path: Path, make: Make) -> None:
     disk = make()
     for name in ("b", "a", "c"):
@@ -85,6 +108,7 @@ def test_names_come_sorted_and_go(tmp_path: Path, make: Make) -> None:
     assert disk.names(tmp_path) == ["d"]
 
 
+@on_every_one
 def test_a_folder_can_be_made_again(tmp_path: Path, make: Make) -> None:
     disk = make()
     assert not disk.is_folder(tmp_path / "d")
@@ -95,6 +119,7 @@ def test_a_folder_can_be_made_again(tmp_path: Path, make: Make) -> None:
         disk.mkdir(tmp_path / "x" / "y")
 
 
+@on_every_one
 def test_what_is_missing_is_an_error(tmp_path: Path, make: Make) -> None:
     disk = make()
     for act in (
@@ -109,18 +134,75 @@ def test_what_is_missing_is_an_error(tmp_path: Path, make: Make) -> None:
             act()
 
 
+@on_every_one
 def test_a_lock_is_held_by_one_and_says_by_whom(tmp_path: Path, make: Make) -> None:
     disk = make()
     lock = disk.lock(tmp_path / "lock", b"the first holder")
     with pytest.raises(BlockingIOError):
         make().lock(tmp_path / "lock", b"second")
-    assert (tmp_path / "lock").read_bytes() == b"the first holder"
+    assert content(disk, tmp_path / "lock") == b"the first holder"
     lock.release()
     lock = make().lock(tmp_path / "lock", b"second")
-    assert (tmp_path / "lock").read_bytes() == b"second"
+    assert content(disk, tmp_path / "lock") == b"second"
     lock.release()
 
 
+def content(disk: Disk, path: Path) -> bytes:
+    file = disk.open(path)
+    try:
+        return file.read_at(0, file.size())
+    finally:
+        file.close()
+
+
+@on_every_one
+def test_a_file_that_was_renamed_or_removed_goes_on_for_who_has_it_open(
+    tmp_path: Path, make: Make
+) -> None:
+    disk = make()
+    file = disk.create(tmp_path / "f.new")
+    file.write_at(0, b"one")
+    disk.rename(tmp_path / "f.new", tmp_path / "f")
+    file.write_at(3, b" two")
+    assert content(disk, tmp_path / "f") == b"one two"
+    disk.create(tmp_path / "g.new").close()
+    disk.rename(tmp_path / "g.new", tmp_path / "f")
+    file.write_at(7, b" three")
+    assert file.read_at(0, 100) == b"one two three"
+    assert content(disk, tmp_path / "f") == b""
+    disk.unlink(tmp_path / "f")
+    assert file.size() == 13
+    file.close()
+
+
+@on_every_one
+def test_a_longer_length_is_zeros(tmp_path: Path, make: Make) -> None:
+    file = make().create(tmp_path / "f")
+    file.write_at(0, b"one")
+    file.truncate(5)
+    assert file.read_at(0, 100) == b"one\0\0"
+    file.write_at(9, b"")
+    assert file.size() == 5
+    file.close()
+
+
+@on_every_one
+def test_a_folder_is_no_file_and_a_file_no_folder(tmp_path: Path, make: Make) -> None:
+    disk = make()
+    disk.mkdir(tmp_path / "d")
+    disk.create(tmp_path / "f").close()
+    assert not disk.is_folder(tmp_path / "f")
+    for act in (
+        lambda: disk.open(tmp_path / "d", is_writable=True),
+        lambda: disk.names(tmp_path / "f"),
+        lambda: disk.create(tmp_path / "f" / "g"),
+        lambda: disk.unlink(tmp_path / "d"),
+    ):
+        with pytest.raises((IsADirectoryError, NotADirectoryError)):
+            act()
+
+
+@on_every_one
 def test_stamps_differ(make: Make) -> None:
     (at, one), (later, other) = make().stamp(), make().stamp()
     assert len(one) == len(other) == 16
@@ -128,6 +210,7 @@ def test_stamps_differ(make: Make) -> None:
     assert 0 < at <= later
 
 
+@on_the_real_one
 def test_short_reads_and_writes_are_continued(
     tmp_path: Path, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -141,6 +224,7 @@ def test_short_reads_and_writes_are_continued(
     file.close()
 
 
+@on_the_real_one
 def test_syncs_reach_the_operating_system(
     tmp_path: Path, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -156,6 +240,7 @@ def test_syncs_reach_the_operating_system(
     file.close()
 
 
+@on_the_real_one
 def test_a_failed_lock_note_leaves_the_lock_free(
     tmp_path: Path, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -169,6 +254,7 @@ def test_a_failed_lock_note_leaves_the_lock_free(
     make().lock(tmp_path / "lock", b"note").release()
 
 
+@on_the_real_one
 def test_a_real_file_is_behind_both(tmp_path: Path, make: Make) -> None:
     file = make().create(tmp_path / "f")
     assert isinstance(getattr(file, "_inner", file), RealFile)

@@ -1,0 +1,26 @@
+"""Known bugs, planted: each breaks a named invariant over the seeds that the sound code passes."""
+
+from collections.abc import Callable
+from typing import Final
+
+import pytest
+from tests.support.planted_bugs import PLANTED, Planted
+from tests.support.power_runs import InvariantError, run_seed
+
+SEEDS_MAX: Final = 400
+
+
+@pytest.mark.parametrize("bug", PLANTED, ids=lambda bug: bug.name)
+def test_a_planted_bug_is_caught_by_the_invariant_it_breaks(
+    bug: Planted, tell: Callable[[str, str], None]
+) -> None:
+    for seed in range(SEEDS_MAX):
+        try:
+            with bug.planted():
+                run_seed(bug.kind, seed)
+        except InvariantError as error:
+            assert error.invariant == bug.invariant, error  # noqa: PT017 - whichever seed it is
+            run_seed(bug.kind, seed)  # without the bug the same seed holds
+            tell("power", f"planted, {bug.name}: caught by {bug.kind.name} seed {seed}: {error}")
+            return
+    pytest.fail(f"{SEEDS_MAX} seeds of {bug.kind.name} did not meet it")

@@ -1,0 +1,155 @@
+"""Known bugs, each planted in the code under test for as long as it is asked for.
+
+Each is what somebody could write and every test of a sound disk would let pass. The name of the
+invariant beside it is what a power cut breaks then.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from tests.support.power_runs import Invariant, Kind
+from tests.support.power_stream import STREAM
+
+from fractal_lba.wal import Disk, NewFrame, framing, recovery, segment, stream, walk
+from fractal_lba.wal.framing import FRAME_BYTES, FrameAt, SegmentKey, claimed_size
+from fractal_lba.wal.recovery import Recovered
+from fractal_lba.wal.segment import SegmentWriter
+
+Patch = Callable[[pytest.MonkeyPatch], None]
+
+
+class Without:
+    """Something whose one method does nothing; the rest is passed on."""
+
+    def __init__(self, inner: object, name: str) -> None:
+        self._inner = inner
+        self._name = name
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the other has
+        return (lambda *_: None) if name == self._name else getattr(self._inner, name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Planted:
+    """A bug, the scenario that has to meet it and the invariant it breaks there."""
+
+    name: str
+    kind: Kind
+    invariant: str
+    patch: Patch
+
+    @contextmanager
+    def planted(self) -> Iterator[None]:
+        """Have the bug in the code."""
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            self.patch(monkeypatch)
+            yield
+
+
+def _skip_a_sync(monkeypatch: pytest.MonkeyPatch) -> None:
+    sound = SegmentWriter.append
+
+    def append(self: SegmentWriter, frames: Sequence[NewFrame]) -> list[int]:
+        file = self._file
+        self._file = Without(file, "datasync")
+        try:
+            return sound(self, frames)
+        finally:
+            self._file = file
+
+    monkeypatch.setattr(SegmentWriter, "append", append)
+
+
+def _skip_a_folders_sync(monkeypatch: pytest.MonkeyPatch) -> None:
+    sound = segment.create_segment
+
+    def create_segment(disk: Disk, *rest: Any) -> SegmentWriter:  # noqa: ANN401 - passed on
+        return sound(Without(disk, "sync_dir"), *rest)
+
+    for module in (recovery, stream):
+        monkeypatch.setattr(module, "create_segment", create_segment)
+
+
+def _acknowledge_before_the_sync(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sync a batch when the next one comes: everything is synced, and too late."""
+    sound = SegmentWriter.append
+
+    def append(self: SegmentWriter, frames: Sequence[NewFrame]) -> list[int]:
+        file = self._file
+        file.datasync()
+        self._file = Without(file, "datasync")
+        try:
+            return sound(self, frames)
+        finally:
+            self._file = file
+
+    monkeypatch.setattr(SegmentWriter, "append", append)
+
+
+def _trust_a_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take a frame for whole because its length fits."""
+
+    def frame_at(data: bytes, offset: int, end: int, key: SegmentKey) -> FrameAt | None:
+        if end - offset < FRAME_BYTES:
+            return None
+        _, _, stored_seq, received_ns, meta_bytes = framing._FRAME.unpack_from(data, offset)
+        size = claimed_size(data, offset)
+        if offset + size > end or size < FRAME_BYTES + meta_bytes:
+            return None
+        return FrameAt(offset, offset + size, stored_seq ^ key.mask, received_ns, meta_bytes)
+
+    for module in (walk, stream):
+        monkeypatch.setattr(module, "frame_at", frame_at)
+
+
+def _give_a_number_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Go on with the last number where nothing was left to be copied."""
+    sound = recovery.recover
+
+    def recover(disk: Disk, folder: Path, name: str) -> Recovered:
+        recovered = sound(disk, folder, name)
+        active = recovered.active
+        if not recovered.recovery.copied and active.next_seq > 1:
+            active.next_seq -= 1
+            active.header = replace(active.header, first_seq=active.next_seq)
+        return recovered
+
+    monkeypatch.setattr(stream, "recover", recover)
+
+
+PLANTED: Final = [
+    Planted(
+        name="skip a sync",
+        kind=STREAM,
+        invariant=Invariant.NOTHING_LOST,
+        patch=_skip_a_sync,
+    ),
+    Planted(
+        name="skip a folder's sync",
+        kind=STREAM,
+        invariant=Invariant.NOTHING_LOST,
+        patch=_skip_a_folders_sync,
+    ),
+    Planted(
+        name="acknowledge before the sync",
+        kind=STREAM,
+        invariant=Invariant.NOTHING_LOST,
+        patch=_acknowledge_before_the_sync,
+    ),
+    Planted(
+        name="trust a length before its checksum",
+        kind=STREAM,
+        invariant=Invariant.NOTHING_ELSE,
+        patch=_trust_a_length,
+    ),
+    Planted(
+        name="give a number again",
+        kind=STREAM,
+        invariant=Invariant.NO_NUMBER_TWICE,
+        patch=_give_a_number_again,
+    ),
+]

@@ -1,0 +1,97 @@
+"""A stream of segments over a disk that loses power: appends, marks, errors, recoveries."""
+
+import random
+from typing import Final
+
+from tests.support.failing_disk import FailingDisk
+from tests.support.memory_disk import MemoryDisk
+from tests.support.power_runs import ROOT, Invariant, Kind, hold
+from tests.support.wal_streams import open_stream
+
+from fractal_lba.protocol.errors import DurabilityError
+from fractal_lba.wal import Damage, NewFrame, Stream
+
+FOLDER: Final = ROOT / "above" / "stream"
+_STEPS: Final = 8
+_REOPENINGS_MAX: Final = 3
+
+
+class StreamScenario:
+    """One writer, again and again.
+
+    Attributes:
+        acknowledged: seq → payload of what an append returned, or a recovery gave.
+        attempted: every payload that was ever written.
+    """
+
+    def __init__(self, _memory: MemoryDisk, chance: random.Random) -> None:
+        self.acknowledged: dict[int, bytes] = {}
+        self.attempted: set[bytes] = set()
+        self._chance = chance
+
+    def live(self, disk: FailingDisk) -> None:
+        stream = open_stream(FOLDER, disk)
+        self._take(stream)
+        for _ in range(_STEPS):
+            try:
+                self._step(stream)
+            except DurabilityError:
+                self._reopen(stream)
+        if self._chance.random() < 0.5:
+            stream.close()
+
+    def check(self, disk: FailingDisk) -> None:
+        stream = open_stream(FOLDER, disk)
+        self._take(stream)
+        self._append(stream)
+        stream.close()
+
+    def _step(self, stream: Stream) -> None:
+        if self._chance.random() < 0.25:
+            stream.mark()
+        else:
+            self._append(stream)
+
+    def _append(self, stream: Stream) -> None:
+        sizes = [self._chance.randint(20, 190) for _ in range(self._chance.randint(1, 3))]
+        payloads = [self._chance.randbytes(size) for size in sizes]
+        self.attempted |= set(payloads)
+        frames = [NewFrame(received_ns=1, meta=b"meta", payload=each) for each in payloads]
+        for placed, payload in zip(stream.append(frames), payloads, strict=True):
+            hold(placed.seq not in self.acknowledged, Invariant.NO_NUMBER_TWICE, placed)
+            self.acknowledged[placed.seq] = payload
+
+    def _reopen(self, stream: Stream) -> None:
+        for attempt in range(_REOPENINGS_MAX):
+            try:
+                stream.reopen()
+                break
+            except DurabilityError:
+                if attempt == _REOPENINGS_MAX - 1:
+                    raise
+        self._take(stream)
+
+    def _take(self, stream: Stream) -> None:
+        """Hold what a recovery gave to what is known; from here on it is acknowledged, too."""
+        found: dict[int, bytes] = {}
+        for item in stream.scan():
+            hold(not isinstance(item, Damage), Invariant.NOTHING_LOST, item)
+            if not isinstance(item, Damage):
+                hold(item[1].seq not in found, Invariant.NO_NUMBER_TWICE, item[1].seq)
+                found[item[1].seq] = item[1].payload
+        missing = {seq for seq, each in self.acknowledged.items() if found.get(seq) != each}
+        hold(not missing, Invariant.NOTHING_LOST, missing)
+        payloads = list(found.values())
+        hold(len(set(payloads)) == len(payloads), Invariant.NOTHING_TWICE, len(payloads))
+        hold(set(payloads) <= self.attempted, Invariant.NOTHING_ELSE, sorted(found))
+        hold(
+            sorted(found) == list(range(1, len(found) + 1)),
+            Invariant.NO_NUMBER_TWICE,
+            sorted(found),
+        )
+        hold(stream.recovery.damage == (), Invariant.NOBODY_NEEDED, stream.recovery)
+        hold(stream.next_seq == len(found) + 1, Invariant.NO_NUMBER_TWICE, stream.next_seq)
+        self.acknowledged = found
+
+
+STREAM: Final = Kind(name="stream", make=StreamScenario, calls=120, changes=40)
