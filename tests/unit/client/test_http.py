@@ -135,8 +135,16 @@ async def test_a_port_nobody_listens_on_is_no_answer() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound, not listening: nobody else can take it meanwhile
         async with Client(f"http://127.0.0.1:{taken.getsockname()[1]}") as client:
-            with pytest.raises(UnavailableError):
+            with pytest.raises(UnavailableError, match=r"got Connection refused$"):
                 await client.submit(BODY)
+
+
+@pytest.mark.asyncio
+async def test_a_name_that_does_not_resolve_is_said_in_words() -> None:
+    async with Client("http://nowhere.invalid:1") as client:
+        with pytest.raises(UnavailableError, match=r"got \w+ \w+") as caught:
+            await client.submit(BODY)
+    assert "Error" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
-"""What to do where TLS failed: a sentence instead of OpenSSL's word for it."""
+"""What went wrong between two ends, in words a person can act on."""
 
+import os
 import ssl
 from collections.abc import Iterator
 from typing import Final
@@ -74,6 +75,26 @@ def trouble_of(error: BaseException, *, is_hung_up: bool = False) -> str | None:
                     return sentence
             return f"TLS failed: {reason}"
     return _HUNG_UP if is_hung_up else None
+
+
+def words_of(error: BaseException, *, is_hung_up: bool, is_tls: bool) -> str:
+    """Return what came instead of an answer, to stand behind "got".
+
+    ``is_hung_up`` says that the other side closed the connection, ``is_tls`` that it had TLS. A
+    library's own text may quote what the other side sent, so only the operating system's words and
+    the names of classes are used.
+    """
+    if sentence := trouble_of(error, is_hung_up=is_hung_up and is_tls):
+        return sentence
+    if is_hung_up:
+        return "the end of the connection"
+    for each in _behind(error):
+        if isinstance(each, TimeoutError):
+            return "no answer in time"
+        if isinstance(each, OSError) and each.errno is not None and each.strerror:
+            # Below zero is name resolution, which has its own numbers.
+            return os.strerror(each.errno) if each.errno > 0 else str(each.strerror)
+    return type(error).__name__
 
 
 def _behind(error: BaseException) -> Iterator[BaseException]:

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from fractal_lba.access import OPTIONS, Access, client_context, trouble_of
+from fractal_lba.access import OPTIONS, Access, client_context, trouble_of, words_of
 from fractal_lba.cli.checks import Finding, Status, graded
 
 # Date has whole seconds; a well-kept clock is far within two. A minute off, keys begin and end at
@@ -158,23 +158,20 @@ def _reasons(body: bytes) -> str:
 
 
 def _advice(url: str, error: Exception) -> str:
-    if _trouble(url, error) is not None:
+    if trouble_of(error, is_hung_up=_is_tls(url) and _is_hung_up(error)) is not None:
         return "what was found says what to do; openssl s_client -connect HOST:PORT shows more"
-    if url.startswith("http:") and isinstance(error, (ConnectionError, http.client.HTTPException)):
+    if not _is_tls(url) and isinstance(error, (ConnectionError, http.client.HTTPException)):
         return "is the server running, the address right, the port open, and is it not https://?"
     return "is the server running, the address right, the port open?"
 
 
-def _trouble(url: str, error: Exception) -> str | None:
-    is_hung_up = url.startswith("https:") and isinstance(
-        error, (ConnectionResetError, BrokenPipeError)
-    )
-    return trouble_of(error, is_hung_up=is_hung_up)
-
-
 def _reason(url: str, error: Exception) -> str:
-    if sentence := _trouble(url, error):
-        return sentence
-    if isinstance(error, OSError):
-        return error.strerror or str(error)
-    return type(error).__name__
+    return words_of(error, is_hung_up=_is_hung_up(error), is_tls=_is_tls(url))
+
+
+def _is_hung_up(error: Exception) -> bool:
+    return isinstance(error, (ConnectionResetError, BrokenPipeError))
+
+
+def _is_tls(url: str) -> bool:
+    return url.startswith("https:")

@@ -17,7 +17,7 @@ from typing import Self
 import aiohttp
 from yarl import URL
 
-from fractal_lba.access import trouble_of
+from fractal_lba.access import words_of
 from fractal_lba.client.answer import (
     PROBLEM_STATUS_MIN,
     Answer,
@@ -188,10 +188,7 @@ class Client:
                 data = await _read_bounded(response, bytes_max)
                 return self._answer(response, data)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            # The class says enough; aiohttp's own texts may quote what the other side sent.
-            what = "no answer in time" if isinstance(error, TimeoutError) else type(error).__name__
-            is_hung_up = url.scheme == "https" and _is_hung_up(error)
-            what = trouble_of(error, is_hung_up=is_hung_up) or what
+            what = words_of(error, is_hung_up=_is_hung_up(error), is_tls=url.scheme == "https")
             raise UnavailableError(f"{method} {url}: expected an answer, got {what}") from error
 
     def _answer(self, response: aiohttp.ClientResponse, body: bytes) -> Answer:

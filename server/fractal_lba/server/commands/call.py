@@ -6,7 +6,7 @@ import urllib.parse
 from dataclasses import dataclass
 from typing import Any
 
-from fractal_lba.access import Access, client_context, trouble_of
+from fractal_lba.access import Access, client_context, words_of
 from fractal_lba.protocol.errors import ContractError, UnavailableError
 
 _TIMEOUT_S = 30.0
@@ -52,10 +52,8 @@ def post(url: str, path: str, document: object, *, access: Access) -> Called:
         answer = connection.getresponse()
         said = json.loads(answer.read(_ANSWER_BYTES_MAX))
     except (OSError, http.client.HTTPException, ValueError) as error:
-        is_hung_up = parts.scheme == "https" and isinstance(
-            error, (ConnectionResetError, BrokenPipeError)
-        )
-        what = trouble_of(error, is_hung_up=is_hung_up) or type(error).__name__
+        is_hung_up = isinstance(error, (ConnectionResetError, BrokenPipeError))
+        what = words_of(error, is_hung_up=is_hung_up, is_tls=parts.scheme == "https")
         raise UnavailableError(f"{url}: expected an answer of the server, got {what}") from error
     finally:
         connection.close()
