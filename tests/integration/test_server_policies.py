@@ -127,4 +127,9 @@ def test_usage_is_read_beside_a_running_server(folder: Folder) -> None:
         assert (row["records_per_day"], row["bytes_per_day"]) == (0, 100_000)
         assert usage(folder, "--day", str(row["day"])) == usage(folder)
         assert usage(folder, "--day", "1999-01-01") == []
+        nobody = run_command(
+            "fractal-server", "tenants", "usage", "--config", folder.config, "--tenant", "acmee"
+        )
+        assert (nobody.returncode, nobody.stdout) == (0, b"")
+        assert nobody.stderr == (b"nothing was counted; tenants with records here: acme, globex\n")
         assert server.process.poll() is None

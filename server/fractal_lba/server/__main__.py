@@ -240,9 +240,11 @@ def usage(
     except (FractalError, OSError) as error:
         unusable(error)
     asked = policies(settings)
-    for each in found:
-        if tenant not in {None, each.tenant} or wanted not in {None, each.day}:
-            continue
+    shown = [each for each in found if tenant in {None, each.tenant} and wanted in {None, each.day}]
+    if not shown:
+        known = ", ".join(sorted({each.tenant for each in found})) or "none"
+        click.echo(f"nothing was counted; tenants with records here: {known}", err=True)
+    for each in shown:
         policy = asked.of(each.tenant)
         row = {
             "tenant": each.tenant,
