@@ -18,8 +18,10 @@ from rich.console import Console
 
 from fractal_lba.access import access_of
 from fractal_lba.agent import report
+from fractal_lba.agent.bounds import OutboxBounds
 from fractal_lba.agent.connection import connection_options
 from fractal_lba.agent.deadletters import FILE as DEAD_LETTERS
+from fractal_lba.agent.outbox_options import outbox_options
 from fractal_lba.agent.ports import SystemClock, ThreadLanes, now_ms
 from fractal_lba.agent.record import Recipe, rehearse
 from fractal_lba.agent.run import Plan, run_agent
@@ -134,6 +136,7 @@ def cli() -> None:
     metavar="N",
     help="Requests on their way at once, each of up to 256 windows that wait.",
 )
+@outbox_options
 @click.option(
     "--grace",
     "grace_s",
@@ -164,6 +167,7 @@ def run(  # noqa: PLR0913, PLR0917 - one argument for each option
     interval_s: float,
     duration_s: float | None,
     in_flight: int,
+    outbox: OutboxBounds,
     grace_s: float,
     is_json: bool,  # noqa: FBT001 - click passes by name
 ) -> None:
@@ -210,6 +214,7 @@ def run(  # noqa: PLR0913, PLR0917 - one argument for each option
         in_flight=in_flight,
         grace_s=grace_s,
         policy=RetryPolicy(),
+        outbox=outbox,
     )
     console = Console(stderr=True)
     tally = Tally(say=lambda text: _complain(text, console))

@@ -1,9 +1,9 @@
 """Keeping: a window in, its signed record in the outbox, on disk.
 
 The one way a window takes, whoever observed it: summarise, give it its epoch, sign, append. The
-rule: an epoch is given once. Between reading a stream's next epoch and giving the one behind it to
-the next window nothing else runs, so that windows of one stream may be kept side by side and share
-one sync; a window that cannot be summarised or signed takes none.
+rule: an epoch is given once. Between reading a stream's next epoch and the outbox taking the window
+nothing else runs, so that windows of one stream may be kept side by side and share one sync; a
+window that cannot be summarised or signed, or finds no room, takes none.
 """
 
 from collections.abc import Mapping
@@ -57,7 +57,6 @@ class Keeper:
         self._clock = clock
         self._lanes = lanes
         self._hooks = hooks
-        self._given: dict[str, int] = {}
 
     async def keep(
         self,
@@ -80,14 +79,13 @@ class Keeper:
         Raises:
             ContractError: The window or the meta breaks a rule; nothing was kept, and no epoch was
                 taken.
+            OutboxFullError: The outbox is full and refuses; nothing was kept.
             DurabilityError: It may or may not be on disk; the outbox is fenced.
         """
         with span(self._hooks, Event.OBSERVE, {"shard_id": shard_id, "source": source}) as found:
             summary = await self._lanes.run(Lane.COMPUTE, summarise, window, self._recipe)
-            epoch = max(
-                self.outbox.contents.next_epoch(shard_id, is_live=is_live),
-                self._given.get(shard_id, 0),
-            )
+            await self.outbox.room()
+            epoch = self.outbox.contents.next_epoch(shard_id, is_live=is_live)
             record = sign(
                 summary,
                 self._recipe,
@@ -96,7 +94,6 @@ class Keeper:
                 created_at=format_timestamp(now_ms(self._clock)),
                 meta=meta or {},
             )
-            self._given[shard_id] = epoch + 1
             found |= {"pcs_id": record.pcs_id, "epoch": epoch, "n": record.n, "d": record.d}
             told = WindowMeta(
                 source=source, shard_id=shard_id, next_epoch=epoch + 1, position=window.after

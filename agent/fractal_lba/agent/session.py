@@ -11,7 +11,9 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
+from fractal_lba.agent.bounds import OutboxBounds, OutboxFullError
 from fractal_lba.agent.deadletters import DeadLetters
 from fractal_lba.agent.hooks import Hooks, Silent, TracedServer
 from fractal_lba.agent.keeper import Keeper
@@ -24,8 +26,10 @@ from fractal_lba.agent.shipper import Shipper
 from fractal_lba.agent.stop import Stop, first_of
 from fractal_lba.agent.tally import Tally
 from fractal_lba.client import RetryPolicy
-from fractal_lba.protocol import DurabilityError, FencedError
+from fractal_lba.protocol import DurabilityError, FencedError, FractalError
 from fractal_lba.wal import Disk
+
+_ErrorT = TypeVar("_ErrorT", bound=FractalError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +42,7 @@ class Shipping:
         in_flight: Requests on their way at once.
         grace_s: Sending ends so long after it was asked to.
         policy: When an attempt is repeated.
+        outbox: How much may wait for an answer.
     """
 
     data: Path
@@ -45,6 +50,7 @@ class Shipping:
     in_flight: int
     grace_s: float
     policy: RetryPolicy
+    outbox: OutboxBounds = field(default_factory=OutboxBounds)
 
 
 def _tell_nobody(_outcome: Outcome) -> None:
@@ -90,7 +96,13 @@ async def session(
         DurabilityError: The folder cannot be opened or read; nothing was observed or sent.
         ContractError: A newer program wrote the folder; nothing was observed or sent.
     """
-    outbox = await Outbox.open(world.disk, shipping.data, clock=world.clock, lanes=world.lanes)
+    outbox = await Outbox.open(
+        world.disk,
+        shipping.data,
+        clock=world.clock,
+        lanes=world.lanes,
+        bounds=shipping.outbox,
+    )
     tally.resumed = tally.pending = len(outbox.contents.pending)
     tally.unreadable = outbox.contents.lost
     for damage in outbox.contents.damage:
@@ -120,6 +132,7 @@ async def session(
                 hooks=world.hooks,
             )
             world.meter.register(tally)
+            world.meter.register(outbox)
             async with asyncio.TaskGroup() as group:
                 timers = [
                     group.create_task(_end_sending(shipping.grace_s, world.clock, stop)),
@@ -136,12 +149,16 @@ async def session(
 
 
 async def until_unwritable(work: Awaitable[None], stop: Stop, tally: Tally) -> None:
-    """Do some work; where the disk ends it, say so and stop observing.
+    """Do some work; where the disk or a full outbox ends it, say so and stop observing.
 
     Nothing more can be kept then, so nothing more is observed; what is on disk is still sent.
     """
     try:
         await work
+    except* OutboxFullError as refusals:
+        for refusal in _leaves(refusals):
+            tally.durability_failed(str(refusal))
+        stop.observe_no_more()
     except* FencedError:
         stop.give_up()  # whoever met the failure that led to it said why
     except* DurabilityError as failures:
@@ -168,9 +185,9 @@ async def _end_sending(grace_s: float, clock: Clock, stop: Stop) -> None:
     stop.sending.set()
 
 
-def _leaves(group: BaseExceptionGroup[DurabilityError]) -> list[DurabilityError]:
+def _leaves(group: BaseExceptionGroup[_ErrorT]) -> list[_ErrorT]:
     """Return the exceptions of a group of groups, in order."""
-    found: list[DurabilityError] = []
+    found: list[_ErrorT] = []
     for each in group.exceptions:
         found += _leaves(each) if isinstance(each, BaseExceptionGroup) else [each]
     return found

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import msgspec
 
+from fractal_lba.agent.contents import Contents
 from fractal_lba.agent.deadletters import read_dead_letters
-from fractal_lba.agent.frames import AckMeta, Contents
+from fractal_lba.agent.frames import AckMeta, WindowMeta
 from fractal_lba.agent.outbox import FOLDER, STREAM
 from fractal_lba.agent.verdict import Fate, fate_of
 from fractal_lba.protocol import ContractError, CorruptionError, DurabilityError
@@ -175,7 +176,7 @@ def _read(
             if window is not None:
                 window.state = _STATES[fate_of(meta.status)]
                 window.status, window.replayed = meta.status, meta.replayed
-        else:
+        elif isinstance(meta, WindowMeta):
             ids[frame.seq] = WindowState(
                 pcs_id=_id_of(frame), shard_id=meta.shard_id, epoch=meta.next_epoch - 1
             )

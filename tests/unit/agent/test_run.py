@@ -22,7 +22,7 @@ from tests.support.virtual_time import run_virtual
 from typing_extensions import override
 
 from fractal_lba.agent import load as load_module
-from fractal_lba.agent import outbox as outbox_module
+from fractal_lba.agent.bounds import OutboxBounds
 from fractal_lba.agent.deadletters import read_dead_letters
 from fractal_lba.agent.ports import Lane
 from fractal_lba.agent.run import Plan, run_agent
@@ -159,10 +159,7 @@ class TestShipping:
         )
         assert 4000 <= tally.slowest_answer_ms <= 4100
 
-    def test_bodies_wait_on_disk_and_not_in_memory(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(outbox_module, "PENDING_MAX", 4)
+    def test_bodies_wait_on_disk_and_not_in_memory(self, tmp_path: Path) -> None:
         server = MemoryServer()
         most = 0
 
@@ -173,7 +170,8 @@ class TestShipping:
         server.before = watch
         server.latency_s = 5.0
         stream = csv_stream(tmp_path / "x.csv", 60)
-        tally = run_virtual(run(plan(tmp_path / "d", stream), world(server)))
+        few = plan(tmp_path / "d", stream, outbox=OutboxBounds(records_max=4))
+        tally = run_virtual(run(few, world(server)))
         assert tally.accepted == 20
         assert most <= 4  # observing waited for the server
 

@@ -24,6 +24,7 @@ from typing_extensions import override
 
 from fractal_lba.agent import load as load_module
 from fractal_lba.agent import outbox as outbox_module
+from fractal_lba.agent.bounds import OutboxBounds, WhenFull
 from fractal_lba.agent.outbox import Outbox
 from fractal_lba.agent.ports import Lane
 from fractal_lba.agent.run import run_agent
@@ -110,6 +111,29 @@ def test_what_is_on_disk_is_marked_in_a_quiet_moment(tmp_path: Path) -> None:
     segment.write_bytes(data)
     # Damage to a marked batch is told from a torn tail.
     assert ids(tmp_path / "copy").is_damaged
+
+
+def test_an_outbox_that_refuses_ends_observing_and_nothing_is_left_out(tmp_path: Path) -> None:
+    server = MemoryServer()
+    server.latency_s = 5.0
+    said: list[str] = []
+    refusing = OutboxBounds(records_max=2, when_full=WhenFull.REFUSE)
+
+    async def main() -> Tally:
+        tally = Tally(say=said.append)
+        stream = csv_stream(tmp_path / "x.csv", 30)
+        await run_agent(
+            plan(tmp_path / "d", stream, outbox=refusing), world(server), Stop(), tally
+        )
+        return tally
+
+    tally = run_virtual(main())
+    assert (tally.exit, tally.windows, tally.accepted) == (Exit.UNWRITABLE, 2, 2)
+    assert len(said) == 1
+    assert "outbox: expected fewer than 2 windows" in said[0]
+    again = plan(tmp_path / "d", csv_stream(tmp_path / "x.csv", 30))
+    assert run_virtual(run(again, world(server))).exit is Exit.DONE
+    assert sorted(server.windows()) == [("s", epoch) for epoch in range(10)]
 
 
 class Full(RealDisk):

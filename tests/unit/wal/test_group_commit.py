@@ -1,6 +1,7 @@
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import pytest
 
@@ -9,6 +10,7 @@ from fractal_lba.wal.group_commit import Bounds, GroupCommit
 
 pytestmark = pytest.mark.asyncio
 
+T = TypeVar("T")
 BOUNDS = Bounds(items_max=4, bytes_max=100, queue_items_max=8, queue_bytes_max=1_000)
 
 
@@ -271,3 +273,55 @@ async def test_work_for_its_submitter_alone_is_not_done_once_nobody_waits() -> N
     await asyncio.gather(first, *others, return_exceptions=True)
     await commits.close()
     assert disk.batches == [[1], [3]]
+
+
+async def test_work_is_done_where_it_is_asked_to_be() -> None:
+    done: list[str] = []
+
+    async def run(work: Callable[[], T]) -> T:
+        done.append(threading.current_thread().name)
+        return work()
+
+    commits: GroupCommit[int, int] = GroupCommit(
+        "disk", lambda batch: batch, bounds=BOUNDS, run=run
+    )
+    before = threading.active_count()
+    assert await commits.submit(7) == 7
+    assert await commits.call(lambda: 8) == 8
+    assert done == [threading.current_thread().name] * 2
+    assert threading.active_count() == before
+    await commits.close()
+
+
+async def test_a_batch_is_noted_before_its_submitters_go_on_and_though_they_are_gone() -> None:
+    disk = Disk()
+    noted: list[tuple[int, int | Exception]] = []
+
+    def note(items: Sequence[int], results: Sequence[int | Exception]) -> None:
+        noted.extend(zip(items, results, strict=True))
+
+    commits = GroupCommit("disk", disk.commit, bounds=BOUNDS, done=note)
+    first = asyncio.create_task(commits.submit(1))
+    gone = asyncio.create_task(commits.submit(2))
+    await disk.has_started()
+    gone.cancel()
+    disk.may_go.release()
+    disk.may_go.release()
+    assert await first == 10
+    assert (1, 10) in noted
+    await commits.close()
+    assert noted == [(1, 10), (2, 20)]
+
+
+async def test_nobody_waits_for_a_commit_that_ended_the_committer() -> None:
+    class Gone(BaseException):
+        pass
+
+    def work(_batch: Sequence[int]) -> list[int | Exception]:
+        raise Gone
+
+    commits: GroupCommit[int, int] = GroupCommit("disk", work, bounds=BOUNDS)
+    with pytest.raises(UnavailableError, match="disk: expected a commit, got Gone"):
+        await commits.submit(1)
+    with pytest.raises(Gone):
+        await commits.close()

@@ -1,18 +1,19 @@
 """Group commit: what arrives while a commit is under way forms the next batch.
 
 One named thread does the blocking work, so that writes of one stream stay in order and never run on
-the event loop. Batches grow under load and stay at one item when idle. The queue is bounded in
-items and bytes: over the bound a submitter is refused at once, before memory grows. Submitters that
-name whose turn it is share a batch in turns, so that one with much waiting delays no other.
+the event loop; whoever has such a thread lends it. Batches grow under load and stay at one item
+when idle. The queue is bounded in items and bytes: over the bound a submitter is refused at once,
+before memory grows. Submitters that name whose turn it is share a batch in turns, so that one with
+much waiting delays no other.
 """
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from fractal_lba.protocol.errors import UnavailableError
 
@@ -39,6 +40,26 @@ class Bounds:
     queue_bytes_max: int
 
 
+class Runner(Protocol):
+    """Where blocking work is done, one piece after the other, in the order it was given."""
+
+    def __call__(self, work: Callable[[], OtherT], /) -> Awaitable[OtherT]:
+        """Do the work off the event loop and return what it returns."""
+
+
+class _OwnThread:
+    """A runner on a thread of its own."""
+
+    def __init__(self, name: str) -> None:
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
+
+    async def __call__(self, work: Callable[[], OtherT], /) -> OtherT:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+
+    def end(self) -> None:
+        self._pool.shutdown(wait=True)
+
+
 @dataclass(slots=True)
 class _Waiting(Generic[ItemT, ResultT]):
     item: ItemT
@@ -51,10 +72,13 @@ class GroupCommit(Generic[ItemT, ResultT]):
 
     Args:
         name: Of the thread, and in error messages.
-        work: Takes a batch, returns one result for each item in the same order; runs on the named
+        work: Takes a batch, returns one result for each item in the same order; runs on the
             thread. A result that is an exception is raised to that item's submitter alone; an
             exception raised by ``work`` itself goes to every submitter of the batch.
         bounds: Of the batch and of the queue.
+        run: Does the work; by default a thread of its own with that name.
+        done: Takes a batch and its results on the event loop, before any submitter does, and
+            whether anyone still waits or not.
         is_for_its_submitter: The work changes nothing: what nobody waits for any longer is not
             done. Otherwise what was taken is committed, come what may.
         idle: Runs on the same thread when no batch followed within ``idle_after_s`` of the last
@@ -69,6 +93,8 @@ class GroupCommit(Generic[ItemT, ResultT]):
         work: Callable[[Sequence[ItemT]], Sequence[ResultT | Exception]],
         *,
         bounds: Bounds,
+        run: Runner | None = None,
+        done: Callable[[Sequence[ItemT], Sequence[ResultT | Exception]], None] | None = None,
         is_for_its_submitter: bool = False,
         idle: Callable[[], None] | None = None,
         idle_failed: Callable[[Exception], None] | None = None,
@@ -77,6 +103,7 @@ class GroupCommit(Generic[ItemT, ResultT]):
         self._name = name
         self._work = work
         self._bounds = bounds
+        self._done = done
         self._is_for_its_submitter = is_for_its_submitter
         self._idle = idle
         self._idle_failed = idle_failed
@@ -84,15 +111,20 @@ class GroupCommit(Generic[ItemT, ResultT]):
         self._queue: OrderedDict[str, deque[_Waiting[ItemT, ResultT]]] = OrderedDict()
         self._queue_items = 0
         self._queue_bytes = 0
+        self._under_way: list[_Waiting[ItemT, ResultT]] = []
         self._wake = asyncio.Event()
         self._is_closing = False
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
+        self._thread: _OwnThread | None = None
+        if run is None:
+            run = self._thread = _OwnThread(name)
+        self._do: Runner = run
         self._task = asyncio.get_running_loop().create_task(self._run(), name=name)
 
     async def submit(self, item: ItemT, *, size: int = 0, turn: str = "") -> ResultT:
         """Return the item's result once its batch is done.
 
-        Items of one ``turn`` are taken in their order, and of several turns one of each in turn.
+        The item is queued before anything is awaited. Items of one ``turn`` are taken in their
+        order, and of several turns one of each in turn.
 
         A submitter that is cancelled while it waits takes nothing back: the item is still
             committed, unless the work is for its submitter alone.
@@ -120,14 +152,17 @@ class GroupCommit(Generic[ItemT, ResultT]):
 
     async def call(self, work: Callable[[], OtherT]) -> OtherT:
         """Run one piece of work on the committer's thread, between two batches."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        return await self._do(work)
 
     async def close(self) -> None:
         """Commit what was taken, run the idle work a last time, end the thread. Idempotent."""
         self._is_closing = True
         self._wake.set()
-        await asyncio.shield(self._task)
-        self._thread.shutdown(wait=True)
+        try:
+            await asyncio.shield(self._task)
+        finally:
+            if self._thread is not None:
+                self._thread.end()
 
     async def _run(self) -> None:
         try:
@@ -138,7 +173,7 @@ class GroupCommit(Generic[ItemT, ResultT]):
             failure = UnavailableError(
                 f"{self._name}: expected a commit, got {type(error).__name__}"
             )
-            for waiting in chain.from_iterable(self._queue.values()):
+            for waiting in chain(self._under_way, *self._queue.values()):
                 if not waiting.answer.done():
                     waiting.answer.set_exception(failure)
             self._queue.clear()
@@ -191,13 +226,15 @@ class GroupCommit(Generic[ItemT, ResultT]):
     async def _commit(self, batch: list[_Waiting[ItemT, ResultT]]) -> None:
         if not batch:
             return
-        loop = asyncio.get_running_loop()
+        self._under_way = batch
+        items = [waiting.item for waiting in batch]
         try:
-            results: Sequence[ResultT | Exception] = await loop.run_in_executor(
-                self._thread, self._work, [waiting.item for waiting in batch]
-            )
+            results: Sequence[ResultT | Exception] = await self._do(lambda: self._work(items))
         except Exception as error:  # noqa: BLE001 - not swallowed: every submitter of the batch gets it
             results = [error] * len(batch)
+        self._under_way = []
+        if self._done is not None:
+            self._done(items, results)
         for waiting, result in zip(batch, results, strict=True):
             if waiting.answer.cancelled():
                 continue
@@ -210,7 +247,7 @@ class GroupCommit(Generic[ItemT, ResultT]):
         if self._idle is None:
             return
         try:
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._idle)
+            await self._do(self._idle)
         except Exception as error:
             if self._idle_failed is None:
                 raise

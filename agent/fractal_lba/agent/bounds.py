@@ -1,0 +1,51 @@
+"""Bounds of the outbox: how much may wait for an answer, and what happens beyond.
+
+Nothing is ever dropped to make room: whoever observes waits, or is told.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from fractal_lba.protocol import UnavailableError
+
+# A weekend of one window a second, and the disk of a small machine; a place for each takes about
+# 150 bytes of memory.
+RECORDS_MAX = 1_000_000
+BYTES_MAX = 1 << 30
+
+# Some records of the largest size.
+OUTBOX_BYTES_MIN = 1 << 20
+
+# What one sync covers, and what may wait for it: a batch is written in milliseconds, and a few of
+# them fit into memory.
+BATCH_RECORDS_MAX = 4096
+BATCH_BYTES_MAX = 1 << 20
+QUEUE_RECORDS_MAX = 4 * BATCH_RECORDS_MAX
+QUEUE_BYTES_MAX = 16 * BATCH_BYTES_MAX
+
+
+class WhenFull(StrEnum):
+    """What observing does when the outbox has no room."""
+
+    BLOCK = "block"  # it waits until windows are answered
+    REFUSE = "refuse"  # it gets an error, and nothing was taken
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboxBounds:
+    """How much an outbox holds.
+
+    Attributes:
+        records_max: Windows without a final answer.
+        bytes_max: Bytes of their frames. Another window is taken as long as fewer wait, so that the
+            last one may pass it.
+        when_full: What happens beyond.
+    """
+
+    records_max: int = RECORDS_MAX
+    bytes_max: int = BYTES_MAX
+    when_full: WhenFull = WhenFull.BLOCK
+
+
+class OutboxFullError(UnavailableError):
+    """The outbox has no room for another window: it was not taken, and can be given again later."""

@@ -1,0 +1,163 @@
+"""Contents: what the frames of an outbox add up to.
+
+Pure. Read from a stream, and kept up to date by the outbox that writes it: the positions and epochs
+of a window that was submitted count at once, since what is submitted later stands behind it; that
+it is pending counts once it is on disk.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import assert_never
+
+from fractal_lba.agent.frames import AckMeta, Meta, SkippedMeta, WindowMeta, read_meta
+from fractal_lba.agent.pending import Pending, Place
+from fractal_lba.agent.verdict import Fate, fate_of
+from fractal_lba.agent.window import SourcePosition
+from fractal_lba.wal import Damage, Frame, Position
+from fractal_lba.wal.framing import FRAME_BYTES, SEQ_MAX
+
+_NS_PER_MS = 1_000_000
+
+
+@dataclass(slots=True, kw_only=True)
+class Contents:
+    """What an outbox holds, frame by frame.
+
+    Attributes:
+        pending: The windows without a final answer.
+        fates: How many windows ended how.
+        repeats: How many final answers were repeats.
+        windows: Windows submitted.
+        lost: Frames that cannot be read any more.
+        damage: Where, for people.
+    """
+
+    pending: Pending = field(default_factory=Pending)
+    fates: dict[Fate, int] = field(default_factory=lambda: dict.fromkeys(Fate, 0))
+    repeats: int = 0
+    windows: int = 0
+    lost: int = 0
+    damage: list[str] = field(default_factory=list)
+    _next_epochs: dict[str, int] = field(default_factory=dict)
+    _positions: dict[tuple[str, str], SourcePosition | None] = field(default_factory=dict)
+    _lost_since: dict[str, int] = field(default_factory=dict)
+    _next_seq: int | None = None
+    _passed_to: int = 0
+
+    @classmethod
+    def read(
+        cls, stream: Iterable[tuple[Position, Frame] | Damage], *, next_seq: int | None = None
+    ) -> "Contents":
+        """Add up a stream.
+
+        Args:
+            stream: As ``Stream.scan`` and ``scan_folder`` give it.
+            next_seq: The number the stream's next frame will get, where it is known.
+
+        Raises:
+            ContractError: A newer program wrote it.
+            CorruptionError: It is not the stream of an outbox.
+        """
+        contents = cls()
+        for item in stream:
+            if isinstance(item, Damage):
+                contents.note(item)
+            else:
+                contents.add(item[0], item[1])
+        if next_seq is not None:
+            contents.skip_to(next_seq)
+        return contents
+
+    @property
+    def next_seq(self) -> int:
+        """The number the next frame gets at least."""
+        return self._next_seq or 1
+
+    def note(self, damage: Damage) -> None:
+        """Note a damaged part; the frames it held show as a gap in the sequence numbers."""
+        if self._next_seq is None:
+            self._next_seq = damage.first_seq
+        # Numbers that were passed over are missing from nothing.
+        is_passed = damage.length == 0 and (damage.last_seq or SEQ_MAX) <= self._passed_to
+        # What was never durable is no loss: recovery puts it aside, and its window is cut again.
+        if damage.is_loss and not is_passed:
+            self.damage.append(f"{damage.segment} at byte {damage.offset}: {damage.what}")
+
+    def add(self, at: Position, frame: Frame) -> Meta:
+        """Add one frame and return its meta block."""
+        self.skip_to(frame.seq)
+        self._next_seq = frame.seq + 1
+        meta = read_meta(frame)
+        match meta:
+            case WindowMeta():
+                self.submit(meta)
+                self.keep(frame.seq, place_of(at, frame))
+            case AckMeta():
+                self.acknowledge(meta)
+            case SkippedMeta():
+                self.pass_over(meta.to)
+            case _:
+                assert_never(meta)
+        return meta
+
+    def submit(self, meta: WindowMeta) -> None:
+        """Note that a window was given to the log: its stream goes on behind it."""
+        self.windows += 1
+        self._next_epochs[meta.shard_id] = max(
+            meta.next_epoch, self._next_epochs.get(meta.shard_id, 0)
+        )
+        self._positions[meta.source, meta.shard_id] = meta.position
+        self._lost_since[meta.shard_id] = 0
+
+    def keep(self, seq: int, place: Place) -> None:
+        """Note that a window is on disk."""
+        self.pending.keep(seq, place)
+
+    def acknowledge(self, meta: AckMeta) -> None:
+        """Add an acknowledgement; one for a window already ended counts once."""
+        if not self.pending.end(meta.seq):
+            return
+        self.fates[fate_of(meta.status)] += 1
+        self.repeats += meta.replayed
+
+    def pass_over(self, to: int) -> None:
+        """Note that no frame from here on has a number up to this one, and that none is missing."""
+        self._passed_to = to
+        self._next_seq = max(self.next_seq, to + 1)
+
+    def skip_to(self, seq: int) -> None:
+        """Note the frames between the last one and this as unreadable."""
+        gap = 0 if self._next_seq is None else seq - self._next_seq
+        self._next_seq = max(seq, self.next_seq)
+        if gap <= 0:
+            return
+        self.lost += gap
+        for shard_id in self._lost_since:
+            self._lost_since[shard_id] += gap
+
+    def position(self, source: str, shard_id: str) -> SourcePosition | None:
+        """Return where a source goes on; None for its beginning."""
+        return self._positions.get((source, shard_id))
+
+    def next_epoch(self, shard_id: str, *, is_live: bool) -> int:
+        """Return the epoch of a stream's next window.
+
+        A file cut again from its last known position gives the same windows the same epochs. A live
+        source never gives the same window again, so its epochs pass over every frame that cannot be
+        read any more: each of them may have used one.
+        """
+        known = self._next_epochs.get(shard_id, 0)
+        return known + self._lost_since.get(shard_id, self.lost) if is_live else known
+
+    def streams(self) -> list[tuple[str, str, int, SourcePosition | None]]:
+        """Return source, stream, next epoch of the stream and position, for people."""
+        return [
+            (source, shard_id, self._next_epochs[shard_id], position)
+            for (source, shard_id), position in self._positions.items()
+        ]
+
+
+def place_of(at: Position, frame: Frame) -> Place:
+    """Return the place of a window's frame."""
+    size = FRAME_BYTES + len(frame.meta) + len(frame.payload)
+    return Place(at, size, frame.received_ns // _NS_PER_MS)

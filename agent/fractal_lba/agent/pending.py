@@ -1,0 +1,102 @@
+"""Pending windows: where the frame of each unanswered window stands, in few bytes of memory.
+
+The outbox may hold a million of them, and bodies are on disk: what is kept here for each is one
+entry of a dictionary and one integer, about 150 bytes with its number and its place in the queue
+(``tests/unit/agent/test_pending.py`` measures it).
+
+The integer's bits, from the lowest::
+
+    | received, ms since 1970: 44 | bytes of the frame: 24 | offset: 30 | segment: the rest |
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from fractal_lba.wal import Position
+
+_MS_BITS = 44
+_SIZE_BITS = 24
+_OFFSET_BITS = 30  # a segment has at most 1 GiB
+_MS_MAX = (1 << _MS_BITS) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a pending window stands.
+
+    Attributes:
+        position: Of its frame.
+        size: Bytes of its frame.
+        received_ms: When it was observed, ms since 1970.
+    """
+
+    position: Position
+    size: int
+    received_ms: int
+
+
+class Pending:
+    """The places of the windows without a final answer, by their numbers, oldest first.
+
+    Attributes:
+        size: Bytes of all their frames.
+    """
+
+    __slots__ = ("_places", "size")
+
+    def __init__(self) -> None:
+        self._places: dict[int, int] = {}
+        self.size = 0
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self._places)
+
+    def __iter__(self) -> Iterator[int]:
+        """Return their numbers, oldest first."""
+        return iter(self._places)
+
+    def __contains__(self, seq: object) -> bool:
+        """Return whether a number is pending."""
+        return seq in self._places
+
+    def __getitem__(self, seq: int) -> Place:
+        """Return the place of a pending window; ``KeyError`` when it is not pending."""
+        return _unpacked(self._places[seq])
+
+    def keep(self, seq: int, place: Place) -> None:
+        """Add a window, or note that it stands elsewhere now."""
+        before = self._places.get(seq)
+        if before is not None:
+            self.size -= _unpacked(before).size
+        self._places[seq] = _packed(place)
+        self.size += place.size
+
+    def end(self, seq: int) -> bool:
+        """Remove a window; False when it is not pending."""
+        packed = self._places.pop(seq, None)
+        if packed is None:
+            return False
+        self.size -= _unpacked(packed).size
+        return True
+
+    def oldest(self) -> Place | None:
+        """Return the place of the window that has waited longest."""
+        for packed in self._places.values():
+            return _unpacked(packed)
+        return None
+
+
+def _packed(place: Place) -> int:
+    packed = place.position.segment << _OFFSET_BITS | place.position.offset
+    packed = packed << _SIZE_BITS | place.size
+    return packed << _MS_BITS | min(place.received_ms, _MS_MAX)
+
+
+def _unpacked(packed: int) -> Place:
+    received_ms = packed & _MS_MAX
+    packed >>= _MS_BITS
+    size = packed & (1 << _SIZE_BITS) - 1
+    packed >>= _SIZE_BITS
+    position = Position(packed >> _OFFSET_BITS, packed & (1 << _OFFSET_BITS) - 1)
+    return Place(position, size, received_ms)

@@ -1,0 +1,73 @@
+"""Outboxes opened by themselves: windows that all differ, and what a folder holds afterwards."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import cache
+from pathlib import Path
+
+from tests.support.agent_world import RECIPE, DirectLanes, VirtualClock
+
+from fractal_lba.agent.bounds import OutboxBounds
+from fractal_lba.agent.contents import Contents
+from fractal_lba.agent.frames import WindowMeta
+from fractal_lba.agent.outbox import FOLDER, STREAM, Outbox
+from fractal_lba.agent.ports import Lanes
+from fractal_lba.agent.record import sign, summarise
+from fractal_lba.agent.window import SourcePosition, Window
+from fractal_lba.protocol import Record
+from fractal_lba.signals import Summary
+from fractal_lba.wal import Disk, RealDisk, scan_folder
+
+
+@cache
+def _summary() -> Summary:
+    return summarise(Window(data=bytes(range(9)), after=None), RECIPE)
+
+
+def record(epoch: int, shard_id: str = "s") -> Record:
+    """Return the signed record of an epoch; no two have the same id."""
+    return sign(
+        _summary(),
+        RECIPE,
+        epoch=epoch,
+        shard_id=shard_id,
+        created_at="2026-11-21T06:00:00.000Z",
+        meta={},
+    )
+
+
+@asynccontextmanager
+async def opened(
+    data: Path,
+    *,
+    disk: Disk | None = None,
+    lanes: Lanes | None = None,
+    bounds: OutboxBounds | None = None,
+) -> AsyncIterator[Outbox]:
+    """Open the outbox of a data folder on virtual time, and close it."""
+    outbox = await Outbox.open(
+        disk or RealDisk(), data, clock=VirtualClock(), lanes=lanes or DirectLanes(), bounds=bounds
+    )
+    try:
+        yield outbox
+    finally:
+        await outbox.close()
+
+
+async def observe(outbox: Outbox, shard_id: str = "s") -> int:
+    """Append the next window of a stream as a keeper does, and return its number."""
+    await outbox.room()
+    epoch = outbox.contents.next_epoch(shard_id, is_live=False)
+    position = SourcePosition(offset=10 * epoch + 10, units=epoch + 1, mark="m")
+    meta = WindowMeta(source="x", shard_id=shard_id, next_epoch=epoch + 1, position=position)
+    return await outbox.append(meta, record(epoch, shard_id))
+
+
+async def accept(outbox: Outbox, seq: int) -> None:
+    """Note that a window was accepted."""
+    await outbox.acknowledge(seq, status=200, replayed=False)
+
+
+def contents_of(data: Path) -> Contents:
+    """Return what a data folder holds, read beside whoever has it."""
+    return Contents.read(scan_folder(RealDisk(), data / FOLDER, STREAM))

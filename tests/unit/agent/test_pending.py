@@ -1,0 +1,63 @@
+"""Places of pending windows: what comes back, and what they cost."""
+
+import random
+import tracemalloc
+from collections import deque
+
+import pytest
+
+from fractal_lba.agent.pending import Pending, Place
+from fractal_lba.wal import Position
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        Place(Position(1, 216), 1, 0),
+        Place(Position(9_999_999_999, (1 << 30) - 1), (1 << 24) - 1, (1 << 44) - 1),
+    ],
+)
+def test_a_place_comes_back_as_it_was(place: Place) -> None:
+    pending = Pending()
+    pending.keep(7, place)
+    assert pending[7] == place
+    assert pending.oldest() == place
+
+
+def test_a_clock_beyond_all_years_is_kept_as_the_last_one() -> None:
+    pending = Pending()
+    pending.keep(7, Place(Position(3, 216), 5, 1 << 60))
+    assert pending[7] == Place(Position(3, 216), 5, (1 << 44) - 1)
+
+
+def test_places_are_those_of_a_plain_dictionary() -> None:
+    rng = random.Random(1)  # noqa: S311 - a seed, so that a failure can be replayed
+    pending, model = Pending(), dict[int, Place]()
+    for step in range(300):
+        seq = rng.choice([step, *list(model)[:3]])
+        if rng.random() < 0.6:
+            model[seq] = Place(Position(rng.randint(1, 9), 216 + step), rng.randint(1, 999), step)
+            pending.keep(seq, model[seq])
+        else:
+            assert pending.end(seq) == (model.pop(seq, None) is not None)
+        assert {seq: pending[seq] for seq in pending} == model
+        assert pending.size == sum(place.size for place in model.values())
+        assert pending.oldest() == next(iter(model.values()), None)
+        assert len(pending) == len(model)
+        assert (seq in pending) == (seq in model)
+
+
+def test_a_pending_window_takes_about_150_bytes() -> None:
+    count = 20_000
+    tracemalloc.start()
+    try:
+        pending = Pending()
+        for seq in range(1_000_000, 1_000_000 + count):
+            pending.keep(seq, Place(Position(12, 300 + seq), 1_200, 1_767_225_600_000 + seq))
+        unsent = deque(pending)
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(unsent) == count
+    assert 80 * count < taken < 200 * count
+    print(f"{taken / count:.0f} bytes for each pending window")  # noqa: T201 - the documents quote it
