@@ -7,8 +7,8 @@ RUN_CODES = {
     1: "a defect of this program",
     2: "a setting, a source or the data folder cannot be used (also: locked by another agent)",
     3: "stopped with windows pending: they are kept, and sent by the next run",
-    4: "the outbox or the dead letters cannot be written, or are damaged, or the outbox was full and\n"
-    "       refused (--outbox-full); nothing that is not on disk was sent",
+    4: "the outbox or the dead letters cannot be written, or are damaged, or the outbox was full\n"
+    "       and refused (--outbox-full); nothing that is not on disk was sent",
     5: "every window was answered, and some were not accepted: see DIR/dead-letters.ndjson",
     130: "interrupted before anything was begun; later SIGINT ends a run like SIGTERM",
 }

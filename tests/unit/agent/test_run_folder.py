@@ -122,9 +122,7 @@ def test_an_outbox_that_refuses_ends_observing_and_nothing_is_left_out(tmp_path:
     async def main() -> Tally:
         tally = Tally(say=said.append)
         stream = csv_stream(tmp_path / "x.csv", 30)
-        await run_agent(
-            plan(tmp_path / "d", stream, outbox=refusing), world(server), Stop(), tally
-        )
+        await run_agent(plan(tmp_path / "d", stream, outbox=refusing), world(server), Stop(), tally)
         return tally
 
     tally = run_virtual(main())
