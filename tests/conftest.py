@@ -21,9 +21,11 @@ from hypothesis import settings
 TESTS: Final = Path(__file__).parent
 ROOT: Final = TESTS.parent
 ALLOWED_SKIPS: Final = TESTS / "allowed_skips.txt"
-UNTRACED: Final = (TESTS / "integration", TESTS / "fuzz")
+UNTRACED: Final = tuple(TESTS / name for name in ("integration", "fuzz", "conformance", "oracle"))
 UNTRACED_FAULTS: Final = {
     "test_outbox_disk.py",
+    "test_planted_bugs.py",
+    "test_power_cuts.py",
     "test_wal_bit_flips.py",
     "test_wal_disk_failures.py",
 }
