@@ -2,6 +2,44 @@
 
 A window of a source becomes a signed record; the record is on disk before anything is sent; it is
 sent until its answer is final. Decisions are pure (``window``, ``record``, ``verdict``,
-``frames``), effects happen in a written order (``observer``, ``shipper``) through ports, and
-``run`` puts them together.
+``frames``), effects happen in a written order (``keeper``, ``shipper``) through ports, and
+``session`` puts them together, for the command (``run``) and for programs.
+
+Public surface, for programs: ``Agent`` (asyncio) and ``SyncAgent`` (threads), what they return
+(``Observed``, ``Pending``) and tell (``Outcome`` with its ``Fate``; ``Hooks`` of an ``Event``).
 """
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fractal_lba.agent.api import Agent, Pending
+    from fractal_lba.agent.blocking import SyncAgent
+    from fractal_lba.agent.hooks import Event, Hooks
+    from fractal_lba.agent.keeper import Observed
+    from fractal_lba.agent.outcome import Outcome
+    from fractal_lba.agent.verdict import Fate
+
+__all__ = ["Agent", "Event", "Fate", "Hooks", "Observed", "Outcome", "Pending", "SyncAgent"]
+
+_HOMES = {
+    "Agent": "api",
+    "Event": "hooks",
+    "Fate": "verdict",
+    "Hooks": "hooks",
+    "Observed": "keeper",
+    "Outcome": "outcome",
+    "Pending": "api",
+    "SyncAgent": "blocking",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import what is asked for.
+
+    Not before: the command says in words which extra is missing, and must be loaded without it.
+    """
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module  # noqa: PLC0415 - a rare path, and no name of this module
+
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

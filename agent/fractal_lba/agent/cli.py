@@ -7,7 +7,6 @@ a report and an exit code.
 import asyncio
 import contextlib
 import json
-import random
 import signal
 import sys
 from collections.abc import Iterator
@@ -21,11 +20,14 @@ from fractal_lba.agent import report
 from fractal_lba.agent.bounds import OutboxBounds
 from fractal_lba.agent.connection import connection_options
 from fractal_lba.agent.deadletters import FILE as DEAD_LETTERS
+from fractal_lba.agent.endpoint import parse_address, serving
+from fractal_lba.agent.hooks import Silent
+from fractal_lba.agent.machine import signing_key, this_machine
+from fractal_lba.agent.measures import Meter
 from fractal_lba.agent.outbox_options import outbox_options
-from fractal_lba.agent.ports import SystemClock, ThreadLanes, now_ms
+from fractal_lba.agent.ports import SystemClock, now_ms
 from fractal_lba.agent.record import Recipe, rehearse
 from fractal_lba.agent.run import Plan, run_agent
-from fractal_lba.agent.session import World
 from fractal_lba.agent.sources.choose import choose
 from fractal_lba.agent.status import read_status
 from fractal_lba.agent.stop import Stop
@@ -38,8 +40,6 @@ from fractal_lba.protocol import (
     ContractError,
     DurabilityError,
     FractalError,
-    Key,
-    Keyring,
     LockedError,
     Profile,
 )
@@ -146,6 +146,11 @@ def cli() -> None:
     metavar="SECONDS",
     help="After SIGINT or SIGTERM sending goes on for so long; a second signal ends it.",
 )
+@click.option(
+    "--metrics",
+    metavar="HOST:PORT",
+    help="Answer GET /metrics there, for Prometheus, without asking who asks; port 0: any.",
+)
 @click.option("--json", "is_json", is_flag=True, help="Print the report as one JSON object.")
 def run(  # noqa: PLR0913, PLR0917 - one argument for each option
     sources: tuple[str, ...],
@@ -169,6 +174,7 @@ def run(  # noqa: PLR0913, PLR0917 - one argument for each option
     in_flight: int,
     outbox: OutboxBounds,
     grace_s: float,
+    metrics: str | None,
     is_json: bool,  # noqa: FBT001 - click passes by name
 ) -> None:
     """Observe each SOURCE, and ship its windows until every one is answered.
@@ -179,7 +185,6 @@ def run(  # noqa: PLR0913, PLR0917 - one argument for each option
     SIGINT or SIGTERM stops observing, goes on sending for the grace period, and ends; what was not
     answered is kept and sent by the next run with the same --data.
     """
-    clock = SystemClock()
     with _ending(Exit.UNUSABLE, ContractError):
         files, live = choose(
             sources,
@@ -188,7 +193,7 @@ def run(  # noqa: PLR0913, PLR0917 - one argument for each option
             shard_id=shard_id,
         )
         recipe = Recipe(
-            key=_signing_key(load_keyring(keyring), kid, now_ms=now_ms(clock)),
+            key=signing_key(load_keyring(keyring), kid, now_ms=now_ms(SystemClock())),
             seed=seed,
             scales=_scales(scales),
             meta=dict(map(_meta, metas)),
@@ -201,6 +206,7 @@ def run(  # noqa: PLR0913, PLR0917 - one argument for each option
             rehearse(recipe, stream.shard_id, stream.source.profile)
         if live is not None:
             rehearse(recipe, live.shard_id, Profile.POINTS)
+        address = None if metrics is None else parse_address(metrics)
         access = access_of(token_file=token_file, ca=ca, cert=cert, key=key)
         client = Client(url, token=access.token, tls=access.tls, connections_max=in_flight)
     plan = Plan(
@@ -225,7 +231,7 @@ def run(  # noqa: PLR0913, PLR0917 - one argument for each option
         # The loop would leave Python's own handler of SIGINT behind.
         before = signal.getsignal(signal.SIGINT)
         try:
-            asyncio.run(_run(plan, client, clock, tally, console))
+            asyncio.run(_run(plan, client, address, tally, console))
         finally:
             signal.signal(signal.SIGINT, before)
     for line in report.endings(tally, data / DEAD_LETTERS):
@@ -265,31 +271,24 @@ def status(data: Path, is_json: bool, has_ids: bool) -> None:  # noqa: FBT001 - 
 
 
 async def _run(
-    plan: Plan, client: Client, clock: SystemClock, tally: Tally, console: Console
+    plan: Plan, client: Client, metrics: tuple[str, int] | None, tally: Tally, console: Console
 ) -> None:
     stop = Stop()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.interrupt)
-    lanes = ThreadLanes()
-    try:
-        async with client:
-            world = World(
-                clock=clock,
-                lanes=lanes,
-                disk=RealDisk(),
-                server=client,
-                rng=random.Random(),  # noqa: S311 - jitter, not a secret
-            )
-            with contextlib.ExitStack() as stack:
-                if console.is_terminal:
-                    stack.enter_context(report.drawn_progress(tally, console))
-                else:
-                    lines = asyncio.create_task(report.plain_progress(tally, _say))
-                    stack.callback(lines.cancel)
-                await run_agent(plan, world, stop, tally)
-    finally:
-        lanes.close()
+    meter = Meter()
+    async with contextlib.AsyncExitStack() as stack:
+        if metrics is not None:
+            where = await stack.enter_async_context(serving(meter, metrics))
+            _say(f"fractal-agent: metrics on {where}")
+        world = await stack.enter_async_context(this_machine(client, meter=meter, hooks=Silent()))
+        if console.is_terminal:
+            stack.enter_context(report.drawn_progress(tally, console))
+        else:
+            lines = asyncio.create_task(report.plain_progress(tally, _say))
+            stack.callback(lines.cancel)
+        await run_agent(plan, world, stop, tally)
 
 
 def _complain(text: str, console: Console) -> None:
@@ -301,26 +300,6 @@ def _complain(text: str, console: Console) -> None:
 
 def _say(text: str) -> None:
     click.echo(text, err=True)
-
-
-def _signing_key(keyring: Keyring, kid: str | None, *, now_ms: int) -> Key:
-    """Return the key to sign with.
-
-    Raises:
-        ContractError: There is none, or no telling which.
-    """
-    able = [key for key in keyring.keys.values() if key.secret is not None and not key.legacy]
-    if kid is not None:
-        able = [key for key in able if key.kid == kid]
-    if len(able) != 1:
-        wanted = "one key that can sign" if kid is None else f"a key {kid!r} that can sign"
-        named = ", ".join(key.kid for key in able)
-        raise ContractError(
-            f"keyring: expected {wanted}, got {f'{named}: choose with --kid' if able else 'none'}"
-        )
-    if not able[0].is_valid_at(now_ms):
-        raise ContractError(f"keyring: expected a key that is valid now, got {able[0].kid!r}")
-    return able[0]
 
 
 def _scales(text: str) -> tuple[int, ...]:

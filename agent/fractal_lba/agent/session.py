@@ -53,8 +53,8 @@ class Shipping:
     outbox: OutboxBounds = field(default_factory=OutboxBounds)
 
 
-def _tell_nobody(_outcome: Outcome) -> None:
-    pass
+def tell_nobody(_outcome: Outcome) -> None:
+    """Take an outcome that nobody asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +72,7 @@ class World:
     disk: Disk
     server: Server
     rng: random.Random
-    tell: Callable[[Outcome], None] = _tell_nobody
+    tell: Callable[[Outcome], None] = tell_nobody
     hooks: Hooks = field(default_factory=Silent)
     meter: Meter = field(default_factory=Meter)
 

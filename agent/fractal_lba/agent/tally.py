@@ -12,7 +12,7 @@ from enum import IntEnum
 
 from fractal_lba.agent.measures import Kind, Sample
 from fractal_lba.agent.verdict import Fate
-from fractal_lba.protocol import Record, Regime
+from fractal_lba.protocol import DurabilityError, FencedError, Record, Regime
 
 
 class Exit(IntEnum):
@@ -116,6 +116,14 @@ class Tally:
         """Note that something could not be written or read back."""
         self.durability_failures.append(why)
         self.say(why)
+
+    def could_not_keep(self, error: DurabilityError) -> None:
+        """Note a window that could not be kept.
+
+        Where the outbox is fenced, whoever met the failure that led to it said why.
+        """
+        if not isinstance(error, FencedError):
+            self.durability_failed(str(error))
 
     def members(self) -> dict[str, object]:
         """Return the report as one object, for ``--json``."""

@@ -1,0 +1,153 @@
+"""What an agent inside a program is told, and what follows from it."""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Required, TypedDict
+
+from fractal_lba.access import access_of
+from fractal_lba.agent.endpoint import parse_address
+from fractal_lba.agent.hooks import Hooks, Silent
+from fractal_lba.agent.machine import signing_key
+from fractal_lba.agent.outcome import Outcome
+from fractal_lba.agent.ports import SystemClock, now_ms
+from fractal_lba.agent.record import Recipe, rehearse
+from fractal_lba.agent.session import Shipping
+from fractal_lba.agent.verdict import Fate
+from fractal_lba.client import Client, RetryPolicy
+from fractal_lba.keyfile import load_keyring
+from fractal_lba.protocol import ContractError, Profile
+from fractal_lba.signals import DEFAULT_SCALES, DEFAULT_SEED
+
+_LOG = logging.getLogger("fractal_lba.agent")
+
+Callback = Callable[[Outcome], None]
+
+IN_FLIGHT_DEFAULT = 16
+GRACE_DEFAULT_S = 10.0
+
+
+class AgentOptions(TypedDict, total=False):
+    """The options of ``Agent`` and ``SyncAgent``; what is not Required has a default.
+
+    Attributes:
+        data: The agent's folder, for the outbox and the dead letters; one agent at a time.
+        url: The server, ``http://HOST:PORT`` or ``https://…``.
+        keyring: File with the signing key's secret, mode 0600.
+        shard_id: The stream of what is observed without naming one.
+        kid: The key to sign with; not needed where only one can sign.
+        seed: 0 … 2^53−1; default 42.
+        scales: Cells for each axis; default 2, 4, 8, 16, 32.
+        meta: Members of each record's ``meta`` (model, task, …).
+        token_file: A bearer token.
+        ca: Whom to trust over TLS.
+        cert: Client certificate.
+        key: Its key.
+        in_flight: Requests on their way at once, each of up to 256 windows; default 16.
+        grace_s: For so long ``close`` goes on sending; default 10.
+        on_accepted: Called with the outcome of each window that was accepted, on the agent's loop,
+            at least once for each window: after a crash an answer is asked for again. It must
+            return at once; where it raises, that is logged.
+        on_escalated: The same for each that was accepted and escalated, which is not also told as
+            accepted.
+        on_dead: The same for each that was not accepted and is in the dead letters now.
+        hooks: Told when observing, appending and sending begin and end.
+        metrics: ``HOST:PORT`` to answer ``GET /metrics`` on; default: nowhere.
+    """
+
+    data: Required[Path | str]
+    url: Required[str]
+    keyring: Required[Path | str]
+    shard_id: Required[str]
+    kid: str | None
+    seed: int
+    scales: tuple[int, ...]
+    meta: Mapping[str, str]
+    token_file: Path | None
+    ca: Path | None
+    cert: Path | None
+    key: Path | None
+    in_flight: int
+    grace_s: float
+    on_accepted: Callback
+    on_escalated: Callback
+    on_dead: Callback
+    hooks: Hooks
+    metrics: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """What follows from the options.
+
+    Attributes:
+        shipping: How windows are signed, kept and shipped.
+        shard_id: The stream of what is observed without naming one.
+        callbacks: Who is told of which fate.
+        hooks: Told when something begins and ends.
+        metrics: Where to answer ``GET /metrics``; None for nowhere.
+        client: Makes the way to the server.
+        say: Told of each failure at once.
+    """
+
+    shipping: Shipping
+    shard_id: str
+    callbacks: Mapping[Fate, Callback]
+    hooks: Hooks
+    metrics: tuple[str, int] | None
+    client: Callable[[], Client]
+    say: Callable[[str], None] = _LOG.warning
+
+
+def setup_of(options: AgentOptions) -> Setup:
+    """Return what follows from the options.
+
+    Raises:
+        ContractError: One of them cannot be used.
+    """
+    in_flight = options.get("in_flight", IN_FLIGHT_DEFAULT)
+    if in_flight < 1:
+        raise ContractError(f"in_flight: expected 1 or more, got {in_flight}")
+    recipe = Recipe(
+        key=signing_key(
+            load_keyring(Path(options["keyring"])),
+            options.get("kid"),
+            now_ms=now_ms(SystemClock()),
+        ),
+        seed=options.get("seed", DEFAULT_SEED),
+        scales=options.get("scales", DEFAULT_SCALES),
+        meta=options.get("meta", {}),
+    )
+    rehearse(recipe, options["shard_id"], Profile.POINTS)
+    access = access_of(
+        token_file=options.get("token_file"),
+        ca=options.get("ca"),
+        cert=options.get("cert"),
+        key=options.get("key"),
+    )
+
+    def client() -> Client:
+        return Client(options["url"], token=access.token, tls=access.tls, connections_max=in_flight)
+
+    client()  # a bad address is refused now
+    callbacks = {
+        Fate.ACCEPTED: options.get("on_accepted"),
+        Fate.ESCALATED: options.get("on_escalated"),
+        Fate.DEAD: options.get("on_dead"),
+    }
+    address = options.get("metrics")
+    return Setup(
+        shipping=Shipping(
+            data=Path(options["data"]),
+            recipe=recipe,
+            in_flight=in_flight,
+            grace_s=options.get("grace_s", GRACE_DEFAULT_S),
+            policy=RetryPolicy(),
+        ),
+        shard_id=options["shard_id"],
+        callbacks={fate: each for fate, each in callbacks.items() if each is not None},
+        hooks=options.get("hooks", Silent()),
+        metrics=None if address is None else parse_address(address),
+        client=client,
+    )

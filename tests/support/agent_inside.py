@@ -1,0 +1,68 @@
+"""An agent inside a test: the ``Agent`` of the API in a world of memory and virtual time."""
+
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+from tests.support.agent_world import RECIPE, MemoryServer, world
+from tests.support.failing_disk import FailingDisk
+
+from fractal_lba.agent import Agent, Outcome
+from fractal_lba.agent.hooks import Silent
+from fractal_lba.agent.measures import Meter
+from fractal_lba.agent.options import Setup
+from fractal_lba.agent.session import Shipping, World
+from fractal_lba.client import RetryPolicy
+from fractal_lba.wal import Disk, RealDisk
+
+
+def _no_client() -> NoReturn:
+    raise AssertionError("this world has a server of its own")
+
+
+def agent_of(
+    data: Path,
+    server: MemoryServer,
+    disk: Disk | None = None,
+    *,
+    grace_s: float = 10.0,
+    **changes: Any,  # noqa: ANN401 - of Setup's own types
+) -> Agent:
+    """Return an agent of the stream ``s`` that is not open yet; it does not wait for a device."""
+    settings: dict[str, Any] = {
+        "shard_id": "s",
+        "callbacks": {},
+        "hooks": Silent(),
+        "metrics": None,
+        "client": _no_client,
+        "say": lambda _text: None,
+    }
+    shipping = Shipping(
+        data=data, recipe=RECIPE, in_flight=2, grace_s=grace_s, policy=RetryPolicy()
+    )
+
+    @contextlib.asynccontextmanager
+    async def worlds(
+        setup: Setup, meter: Meter, tell: Callable[[Outcome], None]
+    ) -> AsyncIterator[World]:
+        given = world(server, FailingDisk(RealDisk()) if disk is None else disk)
+        yield World(
+            clock=given.clock,
+            lanes=given.lanes,
+            disk=given.disk,
+            server=given.server,
+            rng=given.rng,
+            tell=tell,
+            hooks=setup.hooks,
+            meter=meter,
+        )
+
+    return Agent.within(Setup(shipping=shipping, **(settings | changes)), worlds)
+
+
+def points(number: int) -> NDArray[np.float64]:
+    """Return a window of four rows unlike any other number's."""
+    return np.arange(8.0).reshape(4, 2) ** 2 + number
