@@ -1,7 +1,8 @@
 """An agent inside a test: the ``Agent`` of the API in a world of memory and virtual time."""
 
+import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -10,8 +11,8 @@ from numpy.typing import NDArray
 from tests.support.agent_world import RECIPE, MemoryServer, world
 from tests.support.failing_disk import FailingDisk
 
-from fractal_lba.agent import Agent, Outcome
-from fractal_lba.agent.hooks import Silent
+from fractal_lba.agent import Agent, Event, Outcome
+from fractal_lba.agent.hooks import Attribute, Silent
 from fractal_lba.agent.measures import Meter
 from fractal_lba.agent.options import Setup
 from fractal_lba.agent.session import Shipping, World
@@ -66,3 +67,28 @@ def agent_of(
 def points(number: int) -> NDArray[np.float64]:
     """Return a window of four rows unlike any other number's."""
     return np.arange(8.0).reshape(4, 2) ** 2 + number
+
+
+class TellingHooks:
+    """Hooks that remember."""
+
+    def __init__(self) -> None:
+        self.order: list[str] = []
+        self.begun = {event: asyncio.Event() for event in Event}
+        self.found: dict[Event, dict[str, Attribute]] = {}
+        self.errors: dict[Event, str] = {}
+
+    def start(self, event: Event, attributes: Mapping[str, Attribute], /) -> object:
+        self.order.append(f"+{event}")
+        self.begun[event].set()
+        self.found[event] = dict(attributes)
+        return event
+
+    def end(
+        self, started: object, attributes: Mapping[str, Attribute], error: BaseException | None, /
+    ) -> None:
+        assert isinstance(started, Event)
+        self.order.append(f"-{started}")
+        self.found[started] |= attributes
+        if error is not None:
+            self.errors[started] = type(error).__name__

@@ -39,7 +39,9 @@ def found(words: tuple[str, ...]) -> click.Command:
 
 @cache
 def help_of(words: tuple[str, ...]) -> str:
-    return found(words).get_help(click.Context(found(words), info_name=" ".join(words)))
+    # As the program would: a command keeps the help option it is first asked for.
+    settings = TREES[words[0]].context_settings
+    return found(words).get_help(click.Context(found(words), info_name=" ".join(words), **settings))
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)

@@ -58,7 +58,7 @@ def signing_key(keyring: Keyring, kid: str | None, *, now_ms: int) -> Key:
         wanted = "one key that can sign" if kid is None else f"a key {kid!r} that can sign"
         named = ", ".join(key.kid for key in able)
         raise ContractError(
-            f"keyring: expected {wanted}, got {f'{named}: choose with its kid' if able else 'none'}"
+            f"keyring: expected {wanted}, got {f'{named}: choose with --kid' if able else 'none'}"
         )
     if not able[0].is_valid_at(now_ms):
         raise ContractError(f"keyring: expected a key that is valid now, got {able[0].kid!r}")

@@ -3,19 +3,17 @@
 import asyncio
 import errno
 import logging
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from tests.support.agent_inside import agent_of, points
+from tests.support.agent_inside import TellingHooks, agent_of, points
 from tests.support.agent_world import MemoryServer, ids, states
 from tests.support.failing_disk import Effect, FailingDisk
 from tests.support.virtual_time import run_virtual
 
 from fractal_lba.agent import Event, Fate, Observed, Outcome
-from fractal_lba.agent.hooks import Attribute
 from fractal_lba.protocol import ContractError, DurabilityError, LockedError, merkle_root
 from fractal_lba.wal import RealDisk
 
@@ -235,7 +233,7 @@ class TestOutcomes:
 
 class TestClosing:
     def test_what_is_being_observed_is_kept_and_nothing_new_is_taken(self, tmp_path: Path) -> None:
-        told = _Told()
+        told = TellingHooks()
 
         async def main() -> Observed:
             agent = agent_of(tmp_path, MemoryServer(), hooks=told)
@@ -325,92 +323,3 @@ def test_a_disk_that_refuses_is_raised_and_ends_the_agent(tmp_path: Path) -> Non
 
     # What failed may have used its epoch; no two windows share one.
     assert run_virtual(again()) >= 1
-
-
-class TestHooks:
-    def test_observing_appending_and_sending_are_told_from_beginning_to_end(
-        self, tmp_path: Path
-    ) -> None:
-        told = _Told()
-
-        async def main() -> Observed:
-            async with agent_of(tmp_path, MemoryServer(), hooks=told) as agent:
-                return await agent.observe(points(0))
-
-        observed = run_virtual(main())
-        assert told.order == [
-            "+fractal_lba.observe", "+fractal_lba.append", "-fractal_lba.append",
-            "-fractal_lba.observe", "+fractal_lba.send", "-fractal_lba.send",
-        ]  # fmt: skip
-        assert told.found[Event.OBSERVE] == {
-            "shard_id": "s",
-            "source": "api:",
-            "pcs_id": observed.pcs_id,
-            "epoch": 0,
-            "n": 4,
-            "d": 2,
-        }
-        assert told.found[Event.APPEND] == {"pcs_id": observed.pcs_id, "outbox_seq": 1}
-        assert told.found[Event.SEND]["windows"] == 1
-        assert told.found[Event.SEND]["status"] == 200
-
-    def test_what_ended_something_early_is_told_too(self, tmp_path: Path) -> None:
-        told = _Told()
-        server = MemoryServer()
-        server.is_down = True
-
-        async def main() -> None:
-            async with agent_of(tmp_path, server, hooks=told, grace_s=0.0) as agent:
-                await agent.observe(points(0))
-                await agent.flush(0.05)
-
-        run_virtual(main())
-        assert told.errors[Event.SEND] == "UnavailableError"
-
-    @pytest.mark.parametrize("broken", ["start", "end"])
-    def test_a_hook_that_raises_is_logged_and_nothing_else(
-        self, tmp_path: Path, broken: str, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        class Broken(_Told):
-            pass
-
-        def fail(*_given: object) -> None:
-            raise RuntimeError
-
-        setattr(Broken, broken, fail)
-
-        async def main() -> None:
-            async with agent_of(tmp_path, MemoryServer(), hooks=Broken()) as agent:
-                await agent.observe(points(0))
-                assert (await agent.flush(60.0)).windows == 0
-
-        with caplog.at_level(logging.WARNING, "fractal_lba.agent"):
-            run_virtual(main())
-        assert {record.getMessage() for record in caplog.records} == {
-            f"hook {broken} of {event}: expected no exception, got RuntimeError" for event in Event
-        }
-
-
-class _Told:
-    """Hooks that remember."""
-
-    def __init__(self) -> None:
-        self.order: list[str] = []
-        self.begun = {event: asyncio.Event() for event in Event}
-        self.found: dict[Event, dict[str, Attribute]] = {}
-        self.errors: dict[Event, str] = {}
-
-    def start(self, event: Event, attributes: Mapping[str, Attribute], /) -> object:
-        self.order.append(f"+{event}")
-        self.begun[event].set()
-        self.found[event] = dict(attributes)
-        return event
-
-    def end(
-        self, started: object, attributes: Mapping[str, Attribute], error: BaseException | None, /
-    ) -> None:
-        assert isinstance(started, Event)
-        self.order.append(f"-{started}")
-        self.found[started] |= attributes
-        if error is not None:
-            self.errors[started] = type(error).__name__
