@@ -12,6 +12,7 @@ from tests.support.agent_world import RECIPE, MemoryServer, world
 from tests.support.failing_disk import FailingDisk
 
 from fractal_lba.agent import Agent, Event, Outcome
+from fractal_lba.agent.bounds import OutboxBounds
 from fractal_lba.agent.hooks import Attribute, Silent
 from fractal_lba.agent.measures import Meter
 from fractal_lba.agent.options import Setup
@@ -30,6 +31,7 @@ def agent_of(
     disk: Disk | None = None,
     *,
     grace_s: float = 10.0,
+    bounds: OutboxBounds | None = None,
     **changes: Any,  # noqa: ANN401 - of Setup's own types
 ) -> Agent:
     """Return an agent of the stream ``s`` that is not open yet; it does not wait for a device."""
@@ -42,7 +44,12 @@ def agent_of(
         "say": lambda _text: None,
     }
     shipping = Shipping(
-        data=data, recipe=RECIPE, in_flight=2, grace_s=grace_s, policy=RetryPolicy()
+        data=data,
+        recipe=RECIPE,
+        in_flight=2,
+        grace_s=grace_s,
+        policy=RetryPolicy(),
+        outbox=bounds or OutboxBounds(),
     )
 
     @contextlib.asynccontextmanager

@@ -6,7 +6,8 @@ sent until its answer is final. Decisions are pure (``window``, ``record``, ``ve
 ``session`` puts them together, for the command (``run``) and for programs.
 
 Public surface, for programs: ``Agent`` (asyncio) and ``SyncAgent`` (threads), what they return
-(``Observed``, ``Pending``) and tell (``Outcome`` with its ``Fate``; ``Hooks`` of an ``Event``).
+(``Observed``, ``Pending``) and tell (``Outcome`` with its ``Fate``; ``Hooks`` of an ``Event``), and
+``OutboxBounds`` with the error of a full one.
 """
 
 from typing import TYPE_CHECKING
@@ -14,12 +15,24 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from fractal_lba.agent.api import Agent, Pending
     from fractal_lba.agent.blocking import SyncAgent
+    from fractal_lba.agent.bounds import OutboxBounds, OutboxFullError
     from fractal_lba.agent.hooks import Event, Hooks
     from fractal_lba.agent.keeper import Observed
     from fractal_lba.agent.outcome import Outcome
     from fractal_lba.agent.verdict import Fate
 
-__all__ = ["Agent", "Event", "Fate", "Hooks", "Observed", "Outcome", "Pending", "SyncAgent"]
+__all__ = [
+    "Agent",
+    "Event",
+    "Fate",
+    "Hooks",
+    "Observed",
+    "OutboxBounds",
+    "OutboxFullError",
+    "Outcome",
+    "Pending",
+    "SyncAgent",
+]
 
 _HOMES = {
     "Agent": "api",
@@ -28,6 +41,8 @@ _HOMES = {
     "Hooks": "hooks",
     "Observed": "keeper",
     "Outcome": "outcome",
+    "OutboxBounds": "bounds",
+    "OutboxFullError": "bounds",
     "Pending": "api",
     "SyncAgent": "blocking",
 }

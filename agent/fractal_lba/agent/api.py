@@ -7,7 +7,7 @@ runs on the event loop that opened it; ``SyncAgent`` brings a loop of its own.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from types import TracebackType
@@ -24,7 +24,7 @@ from fractal_lba.agent.measures import Meter
 from fractal_lba.agent.options import AgentOptions, Setup, setup_of
 from fractal_lba.agent.outcome import Outcome
 from fractal_lba.agent.session import World, session
-from fractal_lba.agent.stop import Stop, first_of
+from fractal_lba.agent.stop import Stop
 from fractal_lba.agent.tally import Tally
 from fractal_lba.agent.window import Window
 from fractal_lba.protocol import ContractError, DurabilityError, JsonValue
@@ -165,6 +165,8 @@ class Agent:
         Raises:
             ContractError: It cannot be summarised (the message names the row), or the agent is not
                 open; nothing was kept and no epoch was taken.
+            OutboxFullError: As much waits for an answer as may, and nobody waits for room, or the
+                agent closed meanwhile; nothing was kept.
             DurabilityError: It may or may not be on disk. The agent takes nothing more: close it,
                 and open another one over the same folder once the disk is sound.
         """
@@ -200,9 +202,10 @@ class Agent:
 
     def pending(self) -> Pending:
         """Return what has no final answer at this moment."""
-        seqs = {} if self._keeper is None else self._keeper.outbox.contents.pending
+        keeper = self._keeper
+        seqs: Iterable[int] = () if keeper is None else keeper.outbox.contents.pending
         return Pending(
-            windows=len(seqs),
+            windows=0 if keeper is None else len(keeper.outbox.contents.pending),
             oldest_seq=next(iter(seqs), None),
             last_failure=self._tally.last_failure,
         )
@@ -230,7 +233,7 @@ class Agent:
         self._under_way += 1
         self._nothing_under_way.clear()
         try:
-            if self._is_over or await first_of(self._stop.observing, keeper.outbox.room()):
+            if self._is_over or self._stop.observing.is_set():
                 raise ContractError("agent: expected one that is open, got one that is closed")
             return await keeper.keep(window, source=KEY, shard_id=shard_id, is_live=True, meta=meta)
         except DurabilityError as error:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Required, TypedDict
 
 from fractal_lba.access import access_of
+from fractal_lba.agent.bounds import OutboxBounds
 from fractal_lba.agent.endpoint import parse_address
 from fractal_lba.agent.hooks import Hooks, Silent
 from fractal_lba.agent.machine import signing_key
@@ -46,6 +47,7 @@ class AgentOptions(TypedDict, total=False):
         key: Its key.
         in_flight: Requests on their way at once, each of up to 256 windows; default 16.
         grace_s: For so long ``close`` goes on sending; default 10.
+        outbox: How much may wait for an answer, and what happens beyond; default: as the command.
         on_accepted: Called with the outcome of each window that was accepted, on the agent's loop,
             at least once for each window: after a crash an answer is asked for again. It must
             return at once; where it raises, that is logged.
@@ -70,6 +72,7 @@ class AgentOptions(TypedDict, total=False):
     key: Path | None
     in_flight: int
     grace_s: float
+    outbox: OutboxBounds
     on_accepted: Callback
     on_escalated: Callback
     on_dead: Callback
@@ -144,6 +147,7 @@ def setup_of(options: AgentOptions) -> Setup:
             in_flight=in_flight,
             grace_s=options.get("grace_s", GRACE_DEFAULT_S),
             policy=RetryPolicy(),
+            outbox=options.get("outbox", OutboxBounds()),
         ),
         shard_id=options["shard_id"],
         callbacks={fate: each for fate, each in callbacks.items() if each is not None},

@@ -89,6 +89,7 @@ class Outbox:
         self._acks: list[NewFrame] = []
         self._is_acking = False
         self._is_ended = False
+        self._is_hopeless = False
         self._changed = asyncio.Event()
         self._turnstile = asyncio.Lock()
         self._queued = 0
@@ -150,7 +151,8 @@ class Outbox:
         """Return when another window may be appended; nothing runs between this and the caller.
 
         Raises:
-            OutboxFullError: There is none now, and the bounds say that nobody waits.
+            OutboxFullError: There is none now, and the bounds say that nobody waits, or none will
+                come any more.
         """
         async with self._turnstile:  # in turn, or windows of one stream would pass each other
             if self.is_full:
@@ -158,8 +160,15 @@ class Outbox:
                     self._refused += 1
                     raise OutboxFullError(self._fullness())
                 self._waits += 1
-            while self.is_full or self._is_queue_full():
+            while not self._has_room:
+                if self._is_hopeless:
+                    raise OutboxFullError(self._fullness())
                 await self._change()
+
+    def wait_no_more(self) -> None:
+        """Note that nothing will be answered any more: room that is not there will not come."""
+        self._is_hopeless = True
+        self._signal()
 
     async def append(self, meta: WindowMeta, record: Record) -> int:
         """Make a window durable and ready to be sent, and return its number.
@@ -172,7 +181,8 @@ class Outbox:
             DurabilityError: It may or may not be on disk, and is not sent; the outbox is fenced.
         """
         frame = window_frame(meta, stored_bytes(record), received_ns=self._clock.now_ns())
-        await self.room()
+        if not self._has_room:  # else nothing may run between the caller's reading and this
+            await self.room()
         entry = self._entry(frame)
         self.contents.submit(meta)
         self._queued += 1
@@ -336,8 +346,10 @@ class Outbox:
     def _on_disk(self, work: Callable[[], _T], /) -> Awaitable[_T]:
         return self._lanes.run(Lane.OUTBOX, work)
 
-    def _is_queue_full(self) -> bool:
-        return self._queued >= QUEUE_RECORDS_MAX or self._queued_bytes >= QUEUE_BYTES_MAX
+    @property
+    def _has_room(self) -> bool:
+        is_queue_full = self._queued >= QUEUE_RECORDS_MAX or self._queued_bytes >= QUEUE_BYTES_MAX
+        return not (self.is_full or is_queue_full)
 
     def _fullness(self) -> str:
         return (

@@ -135,7 +135,7 @@ async def session(
             world.meter.register(outbox)
             async with asyncio.TaskGroup() as group:
                 timers = [
-                    group.create_task(_end_sending(shipping.grace_s, world.clock, stop)),
+                    group.create_task(_end_sending(shipping.grace_s, world.clock, stop, outbox)),
                     group.create_task(until_unwritable(outbox.tend(), stop, tally)),
                 ]
                 sending = group.create_task(shipper.run())
@@ -179,10 +179,11 @@ async def _closing(close: Callable[[], Awaitable[None]], tally: Tally) -> AsyncI
             tally.durability_failed(str(error))
 
 
-async def _end_sending(grace_s: float, clock: Clock, stop: Stop) -> None:
+async def _end_sending(grace_s: float, clock: Clock, stop: Stop, outbox: Outbox) -> None:
     await stop.grace.wait()
     await first_of(stop.sending, clock.sleep(grace_s))
     stop.sending.set()
+    outbox.wait_no_more()
 
 
 def _leaves(group: BaseExceptionGroup[_ErrorT]) -> list[_ErrorT]:

@@ -14,6 +14,7 @@ from tests.support.failing_disk import Effect, FailingDisk
 from tests.support.virtual_time import run_virtual
 
 from fractal_lba.agent import Event, Fate, Observed, Outcome
+from fractal_lba.agent.bounds import OutboxBounds, OutboxFullError
 from fractal_lba.protocol import ContractError, DurabilityError, LockedError, merkle_root
 from fractal_lba.wal import RealDisk
 
@@ -69,6 +70,36 @@ def test_many_tasks_on_one_stream_get_an_epoch_each(tmp_path: Path) -> None:
     assert len({each.outbox_seq for each in kept}) == 40
     assert sorted(server.windows()) == [("s", epoch) for epoch in range(40)]
     assert all(len(found) == 1 for found in server.windows().values())
+
+
+def test_tasks_that_waited_for_room_get_an_epoch_each_too(tmp_path: Path) -> None:
+    server = MemoryServer()
+
+    async def main() -> list[Observed]:
+        async with agent_of(tmp_path, server, bounds=OutboxBounds(records_max=2)) as agent:
+            return list(await asyncio.gather(*(agent.observe(points(at)) for at in range(12))))
+
+    assert sorted(each.epoch for each in run_virtual(main())) == list(range(12))
+    assert all(len(found) == 1 for found in server.windows().values())
+
+
+def test_an_agent_that_closes_waits_for_no_room_that_never_comes(tmp_path: Path) -> None:
+    server = MemoryServer()
+    server.is_down = True
+
+    async def main() -> float:
+        agent = agent_of(tmp_path, server, bounds=OutboxBounds(records_max=2), grace_s=3.0)
+        await agent.open()
+        observing = [asyncio.create_task(agent.observe(points(at))) for at in range(4)]
+        await asyncio.wait(observing, timeout=1.0)
+        assert [each.done() for each in observing].count(True) == 2
+        assert (await agent.close()).windows == 2
+        found = await asyncio.gather(*observing, return_exceptions=True)
+        assert [type(each) for each in found].count(OutboxFullError) == 2
+        return asyncio.get_running_loop().time()
+
+    assert run_virtual(main()) == pytest.approx(4.0)
+    assert states(tmp_path) == ["pending"] * 2
 
 
 def test_epochs_go_on_with_the_next_agent(tmp_path: Path) -> None:
