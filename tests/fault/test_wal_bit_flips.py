@@ -23,7 +23,7 @@ from tests.support.wal_streams import (
 from fractal_lba.protocol.errors import CorruptionError
 from fractal_lba.wal import RealDisk, Stream, scan_folder
 
-HEADER_BYTES = 216
+HEADER_BYTES = 224
 BATCHES = [["a1", "a2"], ["b1", "b2", "b3"], ["c1"], ["d1", "d2", "d3"]]
 LABELS = dict(enumerate([label for batch in BATCHES for label in batch], start=1))
 
@@ -148,7 +148,7 @@ def test_a_frame_that_was_damaged_under_a_running_stream_is_not_read(ram_path: P
     whole = path.read_bytes()
     for offset in range(placed[0].position.offset, placed[1].position.offset):
         path.write_bytes(flipped(whole, offset))
-        with pytest.raises(CorruptionError, match="segment 1, offset 248"):
+        with pytest.raises(CorruptionError, match="segment 1, offset 256"):
             stream.read(placed[0].position)
         assert label_of(stream.read(placed[1].position)) == "two"
         assert len(damage_of(stream.scan())) == 1

@@ -25,6 +25,7 @@ from fractal_lba.server.core.inbox_frame import (
     encode_finished,
     encode_received,
 )
+from fractal_lba.wal.footer import FOOTER_BYTES, FooterAt
 from fractal_lba.wal.framing import (
     BATCH_BYTES,
     BATCH_MAGIC,
@@ -66,6 +67,7 @@ def _segment(*batches: tuple[int, ...], first_seq: int = 1) -> bytes:
         previous_id=bytes(16),
         previous_end=0,
         created_ns=5,
+        kept_from=1,
     )
     data = pack_header(header)
     durable = HEADER_BYTES
@@ -171,8 +173,8 @@ def _walk(data: bytes, key: SegmentKey, first_seq: int | None) -> set[str]:
             at += item.length
             continue
         assert item.offset == at
-        if isinstance(item, BatchAt):
-            at += BATCH_BYTES
+        if isinstance(item, BatchAt | FooterAt):
+            at += BATCH_BYTES if isinstance(item, BatchAt) else FOOTER_BYTES
             continue
         assert item.seq > last_seq or (item.seq == last_seq == 0)
         last_seq = item.seq

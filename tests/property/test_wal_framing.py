@@ -62,10 +62,11 @@ def segment_of(
         stream=st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=32),
         ordinal=u64,
         segment_id=ids,
-        first_seq=u64,
+        first_seq=u64.map(lambda seq: seq | 1 << 63),
         previous_id=ids,
         previous_end=u64,
         created_ns=u64,
+        kept_from=st.integers(0, 1 << 63),
     )
 )
 def test_a_header_comes_back_as_it_was(header: SegmentHeader) -> None:

@@ -41,6 +41,8 @@ class StreamMachine(RuleBasedStateMachine):
         self.maybe: list[NewFrame] = []
         self.positions: dict[int, Position] = {}
         self.count = 0
+        self.first = 1
+        self.first_max = 1
 
     def teardown(self) -> None:  # type: ignore[explicit-override]  # override is of Python 3.12
         self.disk.abandon()
@@ -55,7 +57,7 @@ class StreamMachine(RuleBasedStateMachine):
         for size in wanted:
             self.count += 1
             made.append(new_frame(f"frame {self.count}", size))
-        # A batch has to fit into a segment; the smallest one used is of 1000 bytes.
+        # A batch has to fit into a segment; the smallest one used is of 1052 bytes.
         while sum(26 + len(new.meta) + len(new.payload) for new in made) > 600:
             made.pop()
         return made
@@ -71,6 +73,8 @@ class StreamMachine(RuleBasedStateMachine):
         assert 0 <= kept <= len(self.maybe)
         self.known += self.maybe[:kept]
         self.maybe = []
+        assert self.first <= stream.first_seq <= self.first_max
+        self.first = self.first_max = stream.first_seq
         self.positions = {
             item[1].seq: item[0] for item in stream.scan() if not isinstance(item, Damage)
         }
@@ -99,7 +103,7 @@ class StreamMachine(RuleBasedStateMachine):
         self.stream = None
 
     @precondition(lambda self: self.stream is None)
-    @rule(segment_bytes_max=st.sampled_from([1000, 1500, 4000]))
+    @rule(segment_bytes_max=st.sampled_from([1052, 1500, 4000]))
     def open_again(self, segment_bytes_max: int) -> None:
         self.open(segment_bytes_max)
 
@@ -147,6 +151,42 @@ class StreamMachine(RuleBasedStateMachine):
         self.get().reopen()
         self.settle()
 
+    @precondition(lambda self: self.stream is not None and bool(self.known))
+    @rule(data=st.data())
+    def retain(self, data: st.DataObject) -> None:
+        self.retain_from(data.draw(st.integers(1, len(self.known))))
+
+    @precondition(lambda self: self.stream is not None and bool(self.known))
+    @rule(data=st.data(), call=st.integers(1, 12), effect=st.sampled_from(list(Effect)))
+    def crash_in_a_retention(self, data: st.DataObject, call: int, effect: Effect) -> None:
+        seq = data.draw(st.integers(1, len(self.known)))
+        self.fail_from(call, None, effect)
+        with suppress(Crash):
+            self.retain_from(seq)
+        self.first_max = max(self.first_max, seq)
+        self.disk.abandon()
+        self.disk.heal()
+        self.stream = None
+
+    @precondition(lambda self: self.stream is not None and bool(self.known))
+    @rule(data=st.data(), call=st.integers(1, 12), effect=st.sampled_from(list(Effect)))
+    def fail_in_a_retention_and_reopen(
+        self, data: st.DataObject, call: int, effect: Effect
+    ) -> None:
+        seq = data.draw(st.integers(1, len(self.known)))
+        self.fail_from(call, errno.EIO, effect)
+        with suppress(DurabilityError):
+            self.retain_from(seq)
+        self.first_max = max(self.first_max, seq)
+        self.disk.heal()
+        self.get().reopen()
+        self.settle()
+
+    def retain_from(self, seq: int) -> None:
+        retained = self.get().retain_from(seq, cursor_seq=len(self.known))
+        assert self.first <= retained.first_seq <= max(seq, self.first)
+        self.first = self.first_max = retained.first_seq
+
     @precondition(lambda self: self.stream is None)
     @rule(call=st.integers(1, 40), effect=st.sampled_from(list(Effect)))
     def crash_in_a_recovery(self, call: int, effect: Effect) -> None:
@@ -169,8 +209,8 @@ class StreamMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.stream is not None)
     @rule(data=st.data())
     def read(self, data: st.DataObject) -> None:
-        if self.known:
-            seq = data.draw(st.integers(1, len(self.known)))
+        if self.first <= len(self.known):
+            seq = data.draw(st.integers(self.first, len(self.known)))
             assert self.get().read(self.positions[seq]) == self.expected(seq)
 
     @precondition(lambda self: self.stream is not None)
@@ -179,7 +219,7 @@ class StreamMachine(RuleBasedStateMachine):
         from_seq = data.draw(st.integers(1, len(self.known) + 2))
         assert list(self.get().scan(from_seq=from_seq)) == [
             (self.positions[seq], self.expected(seq))
-            for seq in range(from_seq, len(self.known) + 1)
+            for seq in range(max(from_seq, self.first), len(self.known) + 1)
         ]
 
     def expected(self, seq: int) -> Frame:
@@ -195,10 +235,11 @@ class StreamMachine(RuleBasedStateMachine):
             items = list(scan_folder(RealDisk(), self.folder, NAME))
         assert not [item for item in damage_of(items) if item.is_loss]
         frames = [item[1] for item in items if not isinstance(item, Damage)]
-        assert frames[: len(self.known)] == [
-            self.expected(seq) for seq in range(1, len(self.known) + 1)
-        ]
-        assert len(frames) <= len(self.known) + len(self.maybe)
+        first = frames[0].seq if frames else self.first
+        assert self.first <= first <= self.first_max
+        sure = len(self.known) + 1 - first
+        assert frames[:sure] == [self.expected(seq) for seq in range(first, first + sure)]
+        assert len(frames) <= sure + len(self.maybe)
 
 
 TestStreamMachine = StreamMachine.TestCase

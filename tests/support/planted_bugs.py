@@ -14,7 +14,7 @@ import pytest
 from tests.support.power_runs import Invariant, Kind
 from tests.support.power_stream import STREAM
 
-from fractal_lba.wal import Disk, NewFrame, framing, recovery, segment, stream, walk
+from fractal_lba.wal import Disk, NewFrame, framing, one_frame, recovery, segment, stream, walk
 from fractal_lba.wal.framing import FRAME_BYTES, FrameAt, SegmentKey, claimed_size
 from fractal_lba.wal.recovery import Recovered
 from fractal_lba.wal.segment import SegmentWriter
@@ -102,7 +102,7 @@ def _trust_a_length(monkeypatch: pytest.MonkeyPatch) -> None:
             return None
         return FrameAt(offset, offset + size, stored_seq ^ key.mask, received_ns, meta_bytes)
 
-    for module in (walk, stream):
+    for module in (walk, one_frame):
         monkeypatch.setattr(module, "frame_at", frame_at)
 
 

@@ -9,7 +9,7 @@ from tests.support.failing_disk import FailingDisk
 from fractal_lba.wal import Damage, Disk, Frame, NewFrame, RealDisk, Stream, scan_folder
 
 NAME = "inbox"
-SEGMENT_BYTES_MAX = 1000
+SEGMENT_BYTES_MAX = 1052
 FRAME_BYTES_MAX = 400
 
 

@@ -49,7 +49,7 @@ def test_frames_are_numbered_placed_and_read_back(tmp_path: Path) -> None:
     stream = open_stream(tmp_path / "s")
     frames = [NewFrame(5, b"meta", b"payload"), NewFrame(RECEIVED_NS_MAX, b"", b"")]
     placed = stream.append(frames)
-    assert placed == [Placed(1, Position(1, 248)), Placed(2, Position(1, 285))]
+    assert placed == [Placed(1, Position(1, 256)), Placed(2, Position(1, 293))]
     assert stream.append([]) == []
     assert stream.next_seq == 3
     for new, place in zip(frames, placed, strict=True):
@@ -79,7 +79,7 @@ def test_numbers_go_on_over_segments_and_openings(tmp_path: Path) -> None:
 def test_opening_and_closing_leaves_one_empty_segment(tmp_path: Path) -> None:
     for _ in range(5):
         open_stream(tmp_path / "s").close()
-    assert [len(data) for data in snapshot(tmp_path / "s").values()] == [216]
+    assert [len(data) for data in snapshot(tmp_path / "s").values()] == [224]
     stream = open_stream(tmp_path / "s")
     stream.append([new_frame("one")])
     stream.close()

@@ -76,7 +76,7 @@ def test_what_does_not_fit_is_refused_and_nothing_is_written(tmp_path: Path) -> 
         ("", 1000, 400),
         ("x" * 129, 1000, 400),
         ("ü" * 65, 1000, 400),
-        (NAME, 216 + 64 + 399, 400),
+        (NAME, 224 + 64 + 44 + 399, 400),
         (NAME, (1 << 30) + 1, 400),
     ],
 )
@@ -96,7 +96,11 @@ def test_a_setting_out_of_range_is_refused_before_anything_is_made(
 
 def test_settings_at_their_bounds_are_taken(tmp_path: Path) -> None:
     stream = Stream.open(
-        RealDisk(), tmp_path / "s", "x" * 128, segment_bytes_max=216 + 64 + 400, frame_bytes_max=400
+        RealDisk(),
+        tmp_path / "s",
+        "x" * 128,
+        segment_bytes_max=224 + 64 + 44 + 400,
+        frame_bytes_max=400,
     )
     for _ in range(3):
         stream.append([NewFrame(1, b"", bytes(400 - 26))])

@@ -10,7 +10,7 @@ from fractal_lba.wal.framing import (
     pack_batch,
 )
 from fractal_lba.wal.tail import examine
-from fractal_lba.wal.walk import Gap, walk
+from fractal_lba.wal.walk import Gap, Walked, walk
 
 KEY = SegmentKey(bytes(range(16)))
 NEW = NewFrame(1, b"", b"payload")
@@ -26,11 +26,11 @@ def segment(*counts: int, first_seq: int = 1) -> bytes:
     return data
 
 
-def seqs(items: list[BatchAt | FrameAt | Gap]) -> list[int]:
+def seqs(items: list[Walked]) -> list[int]:
     return [item.seq for item in items if isinstance(item, FrameAt)]
 
 
-def gaps(items: list[BatchAt | FrameAt | Gap]) -> list[tuple[int, int, int | None, int | None]]:
+def gaps(items: list[Walked]) -> list[tuple[int, int, int | None, int | None]]:
     return [
         (item.offset, item.length, item.first_seq, item.last_seq)
         for item in items
@@ -40,7 +40,7 @@ def gaps(items: list[BatchAt | FrameAt | Gap]) -> list[tuple[int, int, int | Non
 
 def walked(
     data: bytes, first_seq: int | None = 1, next_seq: int | None = None, end: int | None = None
-) -> list[BatchAt | FrameAt | Gap]:
+) -> list[Walked]:
     end = len(data) if end is None else end
     return list(walk(data, KEY, end=end, first_seq=first_seq, next_seq=next_seq))
 

@@ -8,6 +8,7 @@ from fractal_lba.wal.beside import scan_folder
 from fractal_lba.wal.disk import Disk, File, Lock, RealDisk
 from fractal_lba.wal.framing import Frame, NewFrame
 from fractal_lba.wal.locks import FolderLock, lock_folder
+from fractal_lba.wal.retention import Retained
 from fractal_lba.wal.scan import Scanned
 from fractal_lba.wal.stream import FRAME_BYTES_MAX, SEGMENT_BYTES_MAX, Stream
 from fractal_lba.wal.values import Damage, Placed, Position, Recovery
@@ -26,6 +27,7 @@ __all__ = [
     "Position",
     "RealDisk",
     "Recovery",
+    "Retained",
     "Scanned",
     "Stream",
     "lock_folder",

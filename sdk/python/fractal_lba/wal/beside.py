@@ -7,6 +7,8 @@ Why this is sound beside a writer, a rotation and a recovery:
   what the follower's header covers counts, and that was durable before the follower had its name.
 - A recovery cuts off and removes only what a reader does not need: bytes beyond the durable end,
   and segments without a frame.
+- A retention removes segments from the front, after a header that says so has its name: what is
+  gone then was no longer needed, and the next listing knows.
 - What the last segment lost to a recovery since it was listed stands in a later one: where there is
   one by now, the reading goes on there.
 - A listing is not one moment: of two segments made while it ran it may hold the later one alone,
@@ -20,8 +22,7 @@ from typing import Final
 
 from fractal_lba.protocol.errors import DurabilityError
 from fractal_lba.wal.disk import Disk
-from fractal_lba.wal.folder import Folder, Segment, io_errors, is_segment_name, read_folder
-from fractal_lba.wal.framing import NO_ID
+from fractal_lba.wal.folder import Folder, io_errors, is_segment_name, read_folder
 from fractal_lba.wal.scan import Scanned, scan_segments
 from fractal_lba.wal.values import Damage
 
@@ -75,7 +76,7 @@ def _scan(disk: Disk, found: Folder, from_seq: int, *, is_marked_only: bool) -> 
     if not is_marked_only:
         for path in found.unfinished:
             yield Damage(path.name, 0, 0, None, None, "unfinished file", is_loss=False)
-    yield from scan_segments(disk, found.segments, from_seq=from_seq, is_marked_only=is_marked_only)
+    yield from scan_segments(disk, found, from_seq=from_seq, is_marked_only=is_marked_only)
 
 
 def _has_follower(disk: Disk, folder: Path, found: Folder) -> bool:
@@ -93,16 +94,22 @@ def _listed(disk: Disk, folder: Path, name: str) -> Folder:
     with io_errors(f"stream {name}"):
         found = read_folder(disk, folder, name)
         for _ in range(1, LISTINGS_MAX):
-            if _is_chain(found.segments):
+            if _is_chain(found):
                 break
             found = read_folder(disk, folder, name)
     return found
 
 
-def _is_chain(segments: tuple[Segment, ...]) -> bool:
-    previous_id = NO_ID
-    for segment in segments:
-        if segment.header is None or segment.header.previous_id != previous_id:
+def _is_chain(found: Folder) -> bool:
+    previous_id = None
+    for segment in found.segments:
+        header = segment.header
+        if header is None:
+            return False
+        if previous_id is None:
+            if header.first_seq > found.kept_from:
+                return False
+        elif header.previous_id != previous_id:
             return False
         previous_id = segment.key.segment_id
     return True

@@ -5,6 +5,7 @@
     0000000007-<segment id, 32 hex>.seg        a segment; its header was durable before its name
     0000000007-<segment id, 32 hex>.seg.new    one that never got its name: removed by recovery
     0000000007-<segment id, 32 hex>.seg.cut    the torn tail that recovery took from it
+    0000000007-<segment id, 32 hex>.seg.bad    a damaged one that retention took out of the stream
     .lock                                      held by the one process that writes
 """
 
@@ -21,6 +22,7 @@ from fractal_lba.wal.framing import HEADER_BYTES, SegmentHeader, SegmentKey, unp
 
 NEW_SUFFIX: Final = ".new"
 CUT_SUFFIX: Final = ".cut"
+BAD_SUFFIX: Final = ".bad"
 _SEGMENT_NAME: Final = re.compile(r"(\d{10})-([0-9a-f]{32})\.seg")
 
 
@@ -51,13 +53,14 @@ class Segment:
 class Folder:
     """What a stream's folder holds.
 
-    ``segments`` is the stream in its order. ``superseded`` hold no frame, ``unfinished`` never
-    were part of it.
+    ``segments`` is the stream in its order, from the frame ``kept_from`` on. ``removable`` hold
+    nothing of it: no frame, or only earlier ones. ``unfinished`` never were part of it.
     """
 
     segments: tuple[Segment, ...]
-    superseded: tuple[Path, ...]
-    unfinished: tuple[Path, ...]
+    kept_from: int
+    removable: tuple[Path, ...] = ()
+    unfinished: tuple[Path, ...] = ()
 
 
 def segment_name(ordinal: int, segment_id: bytes) -> str:
@@ -105,15 +108,22 @@ def read_folder(disk: Disk, folder: Path, stream: str) -> Folder:
     """
     names = disk.names(folder)
     found = [_read_segment(disk, folder / name, stream) for name in names if is_segment_name(name)]
+    kept_from = max((each.header.kept_from for each in found if each.header), default=1)
     segments: list[Segment] = []
-    superseded: list[Path] = []
+    removable: list[Path] = []
     following: SegmentHeader | None = None
+    is_below = False
     for segment in reversed(found):
-        if following is not None and _is_superseded(segment, following):
-            superseded.append(segment.path)
+        header = segment.header
+        # A bound is the first number of a segment: what begins before it ends before it. One whose
+        # header is damaged does when a later one begins there or before.
+        is_before = is_below if header is None else header.first_seq < kept_from
+        is_below = is_below or (header is not None and header.first_seq <= kept_from)
+        if is_before or (following is not None and _is_superseded(segment, following)):
+            removable.append(segment.path)
             continue
         segments.append(segment)
-        following = segment.header
+        following = header
     segments.reverse()
     followers = {
         segment.header.previous_id: segment.header
@@ -124,7 +134,8 @@ def read_folder(disk: Disk, folder: Path, stream: str) -> Folder:
         segments=tuple(
             _linked(segment, followers.get(segment.key.segment_id)) for segment in segments
         ),
-        superseded=tuple(reversed(superseded)),
+        kept_from=kept_from,
+        removable=tuple(reversed(removable)),
         unfinished=tuple(folder / name for name in names if name.endswith(NEW_SUFFIX)),
     )
 

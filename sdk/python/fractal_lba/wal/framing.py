@@ -7,13 +7,14 @@ The segment's header. The first 16 bytes are the same in every format version::
 
     0       8        10      11      12       16       20         24        32
     | magic | format | major | minor | crc32c | crc32c | name len | ordinal | first_seq |
-    40           56            72             80           88                       216
-    | segment id | previous id | previous_end | created_ns | stream's name, 0-padded |
+    40           56            72             80           88          96             224
+    | segment id | previous id | previous_end | created_ns | kept_from | name, 0-padded |
 
 ``major.minor`` is the first release that reads this format. The first checksum covers the 12 bytes
 before it, the second everything else: a newer format is told from a damaged one.
 ``previous_end`` is the length at which the segment before this one ended; what it holds beyond
-is superseded.
+is superseded. Frames before ``kept_from`` are no longer needed: their segments were removed, or
+are about to be.
 
 A batch's header::
 
@@ -21,7 +22,7 @@ A batch's header::
     | magic | crc32c | frames' len | frame count | first seq | durable_offset | frames ...
 
 ``durable_offset`` is the offset that was known durable when the batch was written. A batch without
-frames, a *mark*, carries nothing else.
+frames, a *mark*, carries nothing else. A sealed segment ends in a footer (``footer``).
 
 A frame::
 
@@ -57,7 +58,7 @@ NO_ID: Final = bytes(ID_BYTES)
 
 _PREFACE: Final = struct.Struct("<8sHBB")
 _CRC: Final = struct.Struct("<I")
-_HEADER: Final = struct.Struct(f"<IQQ{ID_BYTES}s{ID_BYTES}sQQ{NAME_BYTES_MAX}s")
+_HEADER: Final = struct.Struct(f"<IQQ{ID_BYTES}s{ID_BYTES}sQQQ{NAME_BYTES_MAX}s")
 _PREFACE_BYTES: Final = _PREFACE.size + _CRC.size
 HEADER_BYTES: Final = _PREFACE_BYTES + _CRC.size + _HEADER.size
 
@@ -105,6 +106,7 @@ class SegmentHeader:
     previous_id: bytes
     previous_end: int
     created_ns: int
+    kept_from: int
 
 
 class SegmentKey:
@@ -155,6 +157,7 @@ def pack_header(header: SegmentHeader) -> bytes:
         header.previous_id,
         header.previous_end,
         header.created_ns,
+        header.kept_from,
         name,
     )
     return preface + _CRC.pack(crc32c(body, crc32c(preface))) + body
@@ -183,11 +186,19 @@ def unpack_header(data: bytes) -> SegmentHeader | None:
         return None
     if _CRC.unpack_from(data, _PREFACE_BYTES)[0] != crc32c(body, crc32c(preface)):
         return None
-    name_bytes, ordinal, first_seq, own_id, previous_id, previous_end, created_ns, name = (
-        _HEADER.unpack(body)
-    )
+    (
+        name_bytes,
+        ordinal,
+        first_seq,
+        own_id,
+        previous_id,
+        previous_end,
+        created_ns,
+        kept_from,
+        name,
+    ) = _HEADER.unpack(body)
     stream = _stream_name(name, name_bytes)
-    if stream is None:
+    if stream is None or kept_from > first_seq:
         return None
     return SegmentHeader(
         stream=stream,
@@ -197,6 +208,7 @@ def unpack_header(data: bytes) -> SegmentHeader | None:
         previous_id=previous_id,
         previous_end=previous_end,
         created_ns=created_ns,
+        kept_from=kept_from,
     )
 
 

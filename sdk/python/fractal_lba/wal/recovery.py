@@ -10,7 +10,8 @@ The steps, in an order in which a crash between any two leaves what the next rec
    sync they are marked clean all the same), so nothing is served from them before they are copied
    and synced. The fresh header says where the old segment ended: from here on the rest of it is
    superseded.
-5. Cut the old segment to its durable end, and remove segments that hold no frame.
+5. Cut the old segment to its durable end, and remove segments that hold no frame, or only such as
+   a retention was about to remove.
 """
 
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from fractal_lba.wal.disk import Disk
 from fractal_lba.wal.folder import (
     CUT_SUFFIX,
     NEW_SUFFIX,
+    Folder,
     Segment,
     io_errors,
     read_folder,
@@ -79,11 +81,11 @@ def recover(disk: Disk, folder: Path, stream: str) -> Recovered:
     """
     with io_errors(f"stream {stream}"):
         found = read_folder(disk, folder, stream)
-        damage = _damage_between(disk, found.segments)
+        damage = _damage_between(disk, found)
         for path in found.unfinished:
             disk.unlink(path)
         last = found.segments[-1] if found.segments else None
-        plan = _plan(disk, found.segments)
+        plan = _plan(disk, found)
         cut_files: tuple[str, ...] = ()
         if last is not None and plan.torn:
             cut_files = (_keep_torn(disk, last.path, plan.torn),)
@@ -96,6 +98,7 @@ def recover(disk: Disk, folder: Path, stream: str) -> Recovered:
             previous_id=plan.previous_id,
             previous_end=plan.previous_end,
             created_ns=created_ns,
+            kept_from=found.kept_from,
         )
         active = create_segment(disk, folder, header, plan.copied)
         try:
@@ -112,7 +115,8 @@ def recover(disk: Disk, folder: Path, stream: str) -> Recovered:
     )
 
 
-def _plan(disk: Disk, segments: tuple[Segment, ...]) -> _Plan:
+def _plan(disk: Disk, found: Folder) -> _Plan:
+    segments = found.segments
     if not segments:
         return _Plan(
             previous_id=NO_ID,
@@ -125,7 +129,7 @@ def _plan(disk: Disk, segments: tuple[Segment, ...]) -> _Plan:
         )
     last = segments[-1]
     data = read_segment(disk, last)
-    expected = None if last.header is not None else _next_seq_after(disk, segments[:-1])
+    expected = None if last.header is not None else _next_seq_after(disk, found)
     first_seq = first_seq_of(last, data, expected)
     tail = examine(data, last.key, first_seq)
     damage = [gap_damage(last, item) for item in tail.kept if isinstance(item, Gap)]
@@ -134,7 +138,7 @@ def _plan(disk: Disk, segments: tuple[Segment, ...]) -> _Plan:
     next_seq = max(tail.next_seq or 1, expected or 1)
     copied = tuple(
         NewFrame(frame.received_ns, frame.meta, frame.payload)
-        for frame in (frame_of(data, found) for found in tail.survivors)
+        for frame in (frame_of(data, survivor) for survivor in tail.survivors)
         # What an older segment still holds too, because a crash came before it was cut, is not new.
         if expected is None or frame.seq >= expected
     )
@@ -152,45 +156,48 @@ def _plan(disk: Disk, segments: tuple[Segment, ...]) -> _Plan:
     )
 
 
-def _next_seq_after(disk: Disk, segments: tuple[Segment, ...]) -> int:
-    """Return the seq that follows these segments, for where a damaged header does not say it."""
+def _next_seq_after(disk: Disk, found: Folder) -> int:
+    """Return the seq after all segments but the last, for where its damaged header is silent."""
+    segments = found.segments[:-1]
     sound = [index for index, segment in enumerate(segments) if segment.header is not None]
     start = sound[-1] if sound else 0
     header = segments[start].header if segments else None
-    next_seq = 1 if header is None else header.first_seq
-    for item in scan_range(disk, segments, start, len(segments)):
+    next_seq = found.kept_from if header is None else header.first_seq
+    for item in scan_range(disk, found, start, len(segments)):
         last_seq = item.last_seq if isinstance(item, Damage) else item[1].seq
         if last_seq is not None:
             next_seq = max(next_seq, last_seq + 1)
     return next_seq
 
 
-def _damage_between(disk: Disk, segments: tuple[Segment, ...]) -> list[Damage]:
+def _damage_between(disk: Disk, found: Folder) -> list[Damage]:
     """Return what is wrong with the older segments as far as names, lengths and headers tell.
 
     Only where something is wrong segments are read, to tell which frames are lost.
     """
+    segments = found.segments
     damage: list[Damage] = []
     stop = 0
     for start in range(len(segments)):
         if start < stop:
             continue
         stop = start
-        while stop < len(segments) and _is_suspect(segments, stop):
+        while stop < len(segments) and _is_suspect(found, stop):
             stop += 1
         damage.extend(
             item
-            for item in scan_range(disk, segments, start, stop)
+            for item in scan_range(disk, found, start, stop)
             if isinstance(item, Damage) and item.segment != segments[-1].name
         )
     return damage
 
 
-def _is_suspect(segments: tuple[Segment, ...], index: int) -> bool:
+def _is_suspect(found: Folder, index: int) -> bool:
+    segments = found.segments
     segment = segments[index]
     if segment.header is None or (segment.end is not None and segment.size < segment.end):
         return True
-    if index == 0 and segment.header.previous_id != NO_ID:
+    if index == 0 and segment.header.first_seq > found.kept_from:
         return True
     is_after_a_break = index > 0 and segments[index - 1].end is None
     return is_after_a_break or (segment.end is None and index < len(segments) - 1)
@@ -222,7 +229,7 @@ def _tidy(disk: Disk, folder: Path, stream: str, fresh: SegmentHeader) -> tuple[
                 file.datasync()
             finally:
                 file.close()
-    for path in found.superseded:
+    for path in found.removable:
         disk.unlink(path)
     fresh_name = segment_name(fresh.ordinal, fresh.segment_id)
     return tuple(segment for segment in found.segments if segment.name != fresh_name)

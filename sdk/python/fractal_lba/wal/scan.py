@@ -4,14 +4,13 @@ One segment is in memory at a time, so memory is bounded by the longest segment 
 given once, even while a crash has left it both in an old segment and, copied, in the next.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from fractal_lba.wal.disk import Disk
-from fractal_lba.wal.folder import Segment, io_errors
+from fractal_lba.wal.folder import Folder, Segment, io_errors
 from fractal_lba.wal.framing import (
     HEADER_BYTES,
     NO_ID,
-    BatchAt,
     Frame,
     FrameAt,
     batch_at,
@@ -19,47 +18,44 @@ from fractal_lba.wal.framing import (
 )
 from fractal_lba.wal.tail import examine
 from fractal_lba.wal.values import Damage, Position
-from fractal_lba.wal.walk import Gap, walk
+from fractal_lba.wal.walk import Gap, Walked, walk
 
 Scanned = tuple[Position, Frame] | Damage
 
 
 def scan_segments(
-    disk: Disk, segments: Sequence[Segment], *, from_seq: int = 1, is_marked_only: bool = False
+    disk: Disk, found: Folder, *, from_seq: int = 1, is_marked_only: bool = False
 ) -> Iterator[Scanned]:
     """Yield frames from ``from_seq`` on and the damage met between them.
 
-    Segments that hold only earlier frames are not read. Of a segment whose end no header tells,
-    the last one above all, the frames that recovery would keep are given, and a torn tail is
-    reported as no loss; with ``is_marked_only`` nothing above its durable end is given.
+    Segments that hold only earlier frames are not read, and nothing before the bound of a retention
+    is missed. Of a segment whose end no header tells, the last one above all, the frames that
+    recovery would keep are given, and a torn tail is reported as no loss; with ``is_marked_only``
+    nothing above its durable end is given.
 
     Raises:
         DurabilityError: The disk failed.
     """
+    segments = found.segments
     start, first_seq = 0, 0
     for index, segment in enumerate(segments):
         # Of several that begin with the same number all but the last hold nothing but damage.
         if segment.header is not None and first_seq < segment.header.first_seq <= from_seq:
             start, first_seq = index, segment.header.first_seq
-    for item in scan_range(disk, segments, start, len(segments), is_marked_only=is_marked_only):
+    for item in scan_range(disk, found, start, len(segments), is_marked_only=is_marked_only):
         last_seq = item.last_seq if isinstance(item, Damage) else item[1].seq
         if last_seq is None or last_seq >= from_seq:
             yield item
 
 
 def scan_range(
-    disk: Disk,
-    segments: Sequence[Segment],
-    start: int,
-    stop: int,
-    *,
-    is_marked_only: bool = False,
+    disk: Disk, found: Folder, start: int, stop: int, *, is_marked_only: bool = False
 ) -> Iterator[Scanned]:
     """Yield what the segments with these indices hold, and what is missing between them."""
-    expected = None if start else 1
+    expected = None if start else found.kept_from
     for index in range(start, stop):
-        segment = segments[index]
-        before = segments[index - 1] if index else None
+        segment = found.segments[index]
+        before = found.segments[index - 1] if index else None
         for item in _scan_segment(disk, segment, before, expected, is_marked_only=is_marked_only):
             last_seq = item.last_seq if isinstance(item, Damage) else item[1].seq
             if last_seq is not None:
@@ -141,7 +137,7 @@ def _scan_segment(
     data = read_segment(disk, segment)
     first_seq = first_seq_of(segment, data, expected)
     torn_at = len(data)
-    items: Iterator[BatchAt | FrameAt | Gap]
+    items: Iterator[Walked]
     if segment.end is None:
         tail = examine(data, segment.key, first_seq)
         items = iter(tail.marked if is_marked_only else tail.kept)

@@ -8,8 +8,11 @@ file that another one, or an earlier opening of the stream, wrote.
 from collections.abc import Sequence
 from pathlib import Path
 
+from crc32c import crc32c
+
 from fractal_lba.wal.disk import Disk, File
 from fractal_lba.wal.folder import NEW_SUFFIX, segment_name
+from fractal_lba.wal.footer import FooterAt, pack_footer
 from fractal_lba.wal.framing import (
     HEADER_BYTES,
     NewFrame,
@@ -33,15 +36,16 @@ class SegmentWriter:
     """
 
     def __init__(
-        self, path: Path, header: SegmentHeader, file: File, end: int, next_seq: int
+        self, path: Path, header: SegmentHeader, file: File, written: bytes, next_seq: int
     ) -> None:
         self.path = path
         self.header = header
         self.key = SegmentKey(header.segment_id)
-        self.end = end
+        self.end = len(written)
         self.next_seq = next_seq
         self.is_mark_due = False
         self._file = file
+        self._whole = crc32c(written)
 
     @property
     def has_frames(self) -> bool:
@@ -53,10 +57,8 @@ class SegmentWriter:
         data, starts = pack_batch(
             self.key, frames, first_seq=self.next_seq, durable_offset=self.end
         )
-        self._file.write_at(self.end, data)
-        self._file.datasync()
         offsets = [self.end + start for start in starts]
-        self.end += len(data)
+        self._write(data)
         self.next_seq += len(frames)
         self.is_mark_due = True
         return offsets
@@ -67,9 +69,24 @@ class SegmentWriter:
             self.append(())
             self.is_mark_due = False
 
+    def seal(self, now_ns: int) -> None:
+        """End the segment in a footer, which marks as well; nothing may be written after it."""
+        self._write(
+            pack_footer(
+                self.key,
+                FooterAt(self.end, self._whole, self.header.first_seq, self.next_seq, now_ns),
+            )
+        )
+
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+    def _write(self, data: bytes) -> None:
+        self._file.write_at(self.end, data)
+        self._file.datasync()
+        self.end += len(data)
+        self._whole = crc32c(data, self._whole)
 
 
 def create_segment(
@@ -100,4 +117,4 @@ def create_segment(
     except BaseException:
         file.close()
         raise
-    return SegmentWriter(path, header, file, len(data), header.first_seq + len(copied))
+    return SegmentWriter(path, header, file, data, header.first_seq + len(copied))

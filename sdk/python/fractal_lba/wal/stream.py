@@ -15,11 +15,11 @@ from typing import Final, Self
 from fractal_lba.protocol.errors import (
     ContractError,
     CorruptionError,
-    DurabilityError,
     FencedError,
 )
 from fractal_lba.wal.disk import Disk
-from fractal_lba.wal.folder import Segment, io_errors, make_folder
+from fractal_lba.wal.folder import Folder, Segment, io_errors, make_folder
+from fractal_lba.wal.footer import FOOTER_BYTES
 from fractal_lba.wal.framing import (
     BATCH_BYTES,
     FRAME_BYTES,
@@ -30,16 +30,15 @@ from fractal_lba.wal.framing import (
     Frame,
     NewFrame,
     SegmentHeader,
-    claimed_size,
-    frame_at,
-    frame_of,
     framed_size,
 )
 from fractal_lba.wal.locks import FolderLock, lock_folder
+from fractal_lba.wal.one_frame import read_frame
 from fractal_lba.wal.recovery import Recovered, recover
+from fractal_lba.wal.retention import Retained, check_cursor, remove, split
 from fractal_lba.wal.scan import Scanned, scan_segments
 from fractal_lba.wal.segment import SegmentWriter, create_segment
-from fractal_lba.wal.values import Placed, Position, Recovery
+from fractal_lba.wal.values import Damage, Placed, Position, Recovery
 
 SEGMENT_BYTES_MAX: Final = 64 << 20
 """Recovery reads one segment whole: this bounds its memory and its time."""
@@ -47,8 +46,11 @@ FRAME_BYTES_MAX: Final = 17 << 20
 """The largest body a server takes, 16 MiB, and room for what is said about it."""
 _SEGMENT_BYTES_LIMIT: Final = 1 << 30
 """A batch's length is 32 bits wide; recovery may have to copy a whole segment as one batch."""
-_READ_BYTES: Final = 4096
-"""Read at first; one record with its outcome fits in most cases."""
+
+
+def segment_bytes_for(frame_bytes: int) -> int:
+    """Return what a segment takes with one frame of this size, a mark and its footer."""
+    return HEADER_BYTES + 2 * BATCH_BYTES + frame_bytes + FOOTER_BYTES
 
 
 class _State(StrEnum):
@@ -94,8 +96,7 @@ class Stream:
         """
         if not 1 <= len(name.encode()) <= NAME_BYTES_MAX:
             raise ContractError(f"stream: expected a name of 1 to {NAME_BYTES_MAX} bytes")
-        # A segment takes at least one frame, and the mark that ends it.
-        segment_bytes_min = HEADER_BYTES + 2 * BATCH_BYTES + frame_bytes_max
+        segment_bytes_min = segment_bytes_for(frame_bytes_max)
         if not segment_bytes_min <= segment_bytes_max <= _SEGMENT_BYTES_LIMIT:
             raise ContractError(
                 f"stream {name}: expected segment_bytes_max from {segment_bytes_min} to "
@@ -124,6 +125,7 @@ class Stream:
         self._folder: Final = folder
         self._segment_bytes_max, self._frame_bytes_max = bounds
         self._lock: Final = lock
+        self._damaged: Final[set[str]] = set()
         self._take(recovered)
 
     def _take(self, recovered: Recovered) -> None:
@@ -131,7 +133,13 @@ class Stream:
         self._older = recovered.older
         self._active = recovered.active
         self._state = _State.OPEN
+        self._damaged.update(each.segment for each in recovered.recovery.damage)
         self._paths = {segment.ordinal: segment for segment in self._segments()}
+
+    @property
+    def first_seq(self) -> int:
+        """Return the bound that the last retention set: what is before it is not missed."""
+        return self._active.header.kept_from
 
     @property
     def next_seq(self) -> int:
@@ -193,6 +201,39 @@ class Stream:
             with self._writing():
                 self._rotate(first_seq=seq)
 
+    def retain_from(self, seq: int, *, cursor_seq: int) -> Retained:
+        """Remove the segments that hold only frames before ``seq``; those are never given again.
+
+        The stream itself must say durably that they are not needed: a frame that does, the cursor,
+        has been appended (or was found by a scan). What it says is the caller's matter; that it is
+        in the stream and outlives what it gives up is checked. The active segment stays, and
+        segments known as damaged are set aside as ``NAME.bad``. Where there is nothing to remove
+        nothing is written.
+
+        Args:
+            seq: Of the first frame that is still needed; ``next_seq`` at the most.
+            cursor_seq: Of the frame that says so.
+
+        Raises:
+            ContractError: There is no such cursor, or it is before ``seq``; nothing was done.
+            FencedError: The stream is fenced or closed; nothing was done.
+            DurabilityError: The disk failed and the stream is fenced; whatever was removed was not
+                needed, and recovery goes on with the rest.
+        """
+        check_cursor(self.name, seq, cursor_seq=cursor_seq, next_seq=self.next_seq)
+        count = split(self._segments(), seq)
+        removed = self._older[:count]
+        if not removed:
+            return Retained(self.first_seq, 0, 0, ())
+        with self._writing():
+            header = self._segments()[count].header
+            assert header is not None  # noqa: S101 - by split
+            self._rotate(kept_from=header.first_seq)
+            self._keep(self._older[count:])
+            set_aside = remove(self._disk, removed, self._damaged)
+        removed_bytes = sum(each.size for each in removed)
+        return Retained(self.first_seq, len(removed), removed_bytes, set_aside)
+
     def read(self, position: Position) -> Frame:
         """Return the frame at a position; any thread may call this, also while another appends.
 
@@ -204,17 +245,7 @@ class Stream:
         segment = self._paths.get(position.segment)
         if segment is None:
             raise CorruptionError(f"{where}: expected a frame, got no such segment")
-        try:
-            with io_errors(where):
-                data = self._read_frame(segment.path, position.offset)
-        except DurabilityError as error:
-            if isinstance(error.__cause__, FileNotFoundError):
-                raise CorruptionError(f"{where}: expected a frame, got no file") from error
-            raise
-        found = frame_at(data, 0, len(data), segment.key)
-        if found is None:
-            raise CorruptionError(f"{where}: expected a frame, got bytes that do not verify")
-        return frame_of(data, found)
+        return read_frame(self._disk, segment, position.offset, where=where)
 
     def scan(self, *, from_seq: int = 1) -> Iterator[Scanned]:
         """Yield every durable frame from ``from_seq`` on with its position, and damage, in order.
@@ -225,7 +256,11 @@ class Stream:
         Raises:
             DurabilityError: The disk failed.
         """
-        return scan_segments(self._disk, self._segments(), from_seq=from_seq)
+        found = Folder(segments=self._segments(), kept_from=self.first_seq)
+        for item in scan_segments(self._disk, found, from_seq=from_seq):
+            if isinstance(item, Damage):
+                self._damaged.add(item.segment)
+            yield item
 
     def reopen(self) -> Recovery:
         """Recover the stream on fresh files after a failure, in the way ``open`` does.
@@ -282,7 +317,7 @@ class Stream:
                     f"stream {self.name}: expected received_ns from 0 to {RECEIVED_NS_MAX}, "
                     f"got {new.received_ns}"
                 )
-        batch_bytes_max = self._segment_bytes_max - HEADER_BYTES - BATCH_BYTES
+        batch_bytes_max = self._segment_bytes_max - segment_bytes_for(0) + BATCH_BYTES
         if (size := framed_size(frames)) > batch_bytes_max:
             raise ContractError(
                 f"stream {self.name}: expected a batch of at most {batch_bytes_max} bytes, "
@@ -304,15 +339,15 @@ class Stream:
             raise
 
     def _rotate_for(self, size: int) -> None:
-        """Make room for a batch of this size and the mark that ends the segment."""
-        active = self._active
-        if active.has_frames and active.end + size + BATCH_BYTES > self._segment_bytes_max:
+        """Make room for a batch of this size, a mark behind it and the segment's footer."""
+        end = self._active.end + size + BATCH_BYTES + FOOTER_BYTES
+        if self._active.has_frames and end > self._segment_bytes_max:
             self._rotate()
 
-    def _rotate(self, *, first_seq: int | None = None) -> None:
+    def _rotate(self, *, first_seq: int | None = None, kept_from: int | None = None) -> None:
         old = self._active
-        old.mark()
         created_ns, segment_id = self._disk.stamp()
+        old.seal(created_ns)
         header = SegmentHeader(
             stream=self.name,
             ordinal=old.header.ordinal + 1,
@@ -321,28 +356,18 @@ class Stream:
             previous_id=old.header.segment_id,
             previous_end=old.end,
             created_ns=created_ns,
+            kept_from=self.first_seq if kept_from is None else kept_from,
         )
         self._active = create_segment(self._disk, self._folder, header)
-        self._older = (*self._older, replace(_as_segment(old), next_seq=header.first_seq))
-        self._paths = {segment.ordinal: segment for segment in self._segments()}
+        self._keep((*self._older, replace(_as_segment(old), next_seq=header.first_seq)))
         old.close()
+
+    def _keep(self, older: tuple[Segment, ...]) -> None:
+        self._older = older
+        self._paths = {segment.ordinal: segment for segment in self._segments()}
 
     def _segments(self) -> tuple[Segment, ...]:
         return (*self._older, _as_segment(self._active))
-
-    def _read_frame(self, path: Path, offset: int) -> bytes:
-        """Return the bytes at an offset that may be a frame, never more than the file holds."""
-        file = self._disk.open(path)
-        try:
-            data = file.read_at(offset, _READ_BYTES)
-            if len(data) < FRAME_BYTES:
-                return data
-            rest = claimed_size(data) - len(data)
-            if 0 < rest <= file.size() - offset - len(data):
-                data += file.read_at(offset + len(data), rest)
-            return data
-        finally:
-            file.close()
 
 
 def _as_segment(writer: SegmentWriter) -> Segment:

@@ -1,13 +1,14 @@
 """Tell corruption from a torn tail in the segment that was written last.
 
-The highest ``durable_offset`` of any sound batch header divides it. Below, everything was durable
-once: what does not verify there is corruption, is reported and is never cut. Above, a write may
-have been under way: the frames that follow without a gap survive, what comes after them is the torn
-tail.
+The highest ``durable_offset`` of any sound batch header divides it, or its footer. Below,
+everything was durable once: what does not verify there is corruption, is reported and is never cut.
+Above, a write may have been under way: the frames that follow without a gap survive, what comes
+after them is the torn tail.
 """
 
 from dataclasses import dataclass
 
+from fractal_lba.wal.footer import FooterAt
 from fractal_lba.wal.framing import HEADER_BYTES, BatchAt, FrameAt, SegmentKey
 from fractal_lba.wal.walk import Gap, walk
 
@@ -48,7 +49,9 @@ def examine(data: bytes, key: SegmentKey, first_seq: int | None) -> Tail:
     deciding = 0
     next_seq = first_seq
     for index, item in enumerate(items):
-        if isinstance(item, BatchAt) and item.durable_offset >= durable_end:
+        if isinstance(item, FooterAt):
+            durable_end, deciding, next_seq = item.offset, index, item.next_seq
+        elif isinstance(item, BatchAt) and item.durable_offset >= durable_end:
             durable_end, deciding, next_seq = item.durable_offset, index, item.first_seq
     kept: list[FrameAt | Gap] = []
     survivors: list[FrameAt] = []
@@ -66,7 +69,7 @@ def examine(data: bytes, key: SegmentKey, first_seq: int | None) -> Tail:
             if not is_durable:
                 survivors.append(item)
                 torn_at, next_seq = item.end, item.seq + 1
-        elif item.frames == 0:
+        elif isinstance(item, FooterAt) or item.frames == 0:
             torn_at = max(torn_at, item.end)
     return Tail(
         durable_end=durable_end,

@@ -10,6 +10,7 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
+from fractal_lba.wal.footer import FOOTER_BYTES, FooterAt, footer_at
 from fractal_lba.wal.framing import (
     BATCH_BYTES,
     BATCH_MAGIC,
@@ -65,9 +66,12 @@ class _Region:
     until: int | None
 
 
+Walked = BatchAt | FooterAt | FrameAt | Gap
+
+
 def walk(
     data: bytes, key: SegmentKey, *, end: int, first_seq: int | None, next_seq: int | None = None
-) -> Iterator[BatchAt | FrameAt | Gap]:
+) -> Iterator[Walked]:
     """Yield what a segment holds between its header and ``end``, in the order of offsets.
 
     Args:
@@ -78,8 +82,29 @@ def walk(
         next_seq: Of the first frame after ``end``, where that is known.
     """
     stop = min(end, len(data))
-    offset = HEADER_BYTES
-    expected = first_seq
+    # Nothing follows a footer: it stands at the end or nowhere.
+    footer = footer_at(data, stop - FOOTER_BYTES, stop, key)
+    batches = (
+        _Region(HEADER_BYTES, stop, first_seq, next_seq)
+        if footer is None
+        else _Region(HEADER_BYTES, footer.offset, first_seq, footer.next_seq)
+    )
+    expected = yield from _walk_batches(data, key, batches)
+    if footer is not None:
+        if expected is not None and expected < footer.next_seq:
+            yield _missing(footer.offset, 0, expected, footer.next_seq)
+        yield footer
+        expected = footer.next_seq
+    is_short = next_seq is not None and (expected is None or expected < next_seq)
+    if is_short or end > stop:
+        yield _missing(stop, end - stop, expected, next_seq)
+
+
+def _walk_batches(
+    data: bytes, key: SegmentKey, region: _Region
+) -> Generator[BatchAt | FrameAt | Gap, None, int | None]:
+    """Yield the batches of a region with what is in them; return the seq that follows."""
+    offset, stop, expected, next_seq = region.offset, region.stop, region.expected, region.until
     while offset < stop:
         batch = batch_at(data, offset, stop, key)
         if batch is None or (expected is not None and batch.first_seq < expected):
@@ -102,9 +127,7 @@ def walk(
             _Region(offset + BATCH_BYTES, min(batch.end, stop), batch.first_seq, until),
         )
         offset = batch.end
-    is_short = next_seq is not None and (expected is None or expected < next_seq)
-    if is_short or end > stop:
-        yield _missing(stop, end - stop, expected, next_seq)
+    return expected
 
 
 def _salvage(
