@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from benchmarks import append, flood, siege, submit, verify
+from benchmarks import append, flood, siege, signals, submit, verify
 from benchmarks.figures import table
 from benchmarks.machine import header
 
@@ -48,6 +48,7 @@ def main() -> int:
         figures = []
         for module, measure in (
             ("verify", verify.measure),
+            ("signals", lambda: signals.measure(folder)),
             ("append", lambda: append.measure(folder)),
             ("submit", lambda: submit.measure(folder)),
             ("siege", lambda: siege.measure(folder)),

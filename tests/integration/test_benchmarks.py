@@ -1,9 +1,10 @@
 """The benchmarks run: with a load too small to measure anything, but through the same code."""
 
+import time
 from pathlib import Path
 
 import pytest
-from benchmarks import append, flood, siege, submit, verify
+from benchmarks import append, flood, siege, signals, submit, verify
 from benchmarks.figures import SAMPLES_MIN
 from benchmarks.machine import header
 from benchmarks.run import quote
@@ -14,6 +15,23 @@ def test_checking_a_record_gives_its_figures(monkeypatch: pytest.MonkeyPatch) ->
     figures = verify.measure()
     assert [figure.at_most for figure in figures] == [2.5, None, None, None]
     assert all(sample > 0 for figure in figures for sample in figure.samples)
+
+
+def test_summarising_gives_its_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {
+        "REPEATS": 1,
+        "SHAPES": ((64, 8),),
+        "TEXT_BYTES": 200,
+        "LARGEST": (512, 64),
+    }.items():
+        monkeypatch.setattr(signals, name, value)
+    # As it counts in ticks of the processor's clock, so few calls may take none.
+    monkeypatch.setattr(time, "process_time", time.perf_counter)
+    figures = signals.measure(tmp_path)
+    assert [figure.at_most for figure in figures] == [0.5, None, 0.5, None, 64]
+    assert all(sample > 0 for figure in figures[:-1] for sample in figure.samples)
+    assert all(0 <= sample < 64 for sample in figures[-1].samples)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_appending_gives_its_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,8 +12,8 @@ import pytest
 from tests.support.windows import PROSE
 
 from fractal_lba.signals import DEFAULT_SCALES, summarise_bytes, summarise_points
-from fractal_lba.signals.coherence import coherence, direction, directions
-from fractal_lba.signals.projection import occupied_cells, three_columns, unit_cube
+from fractal_lba.signals.coherence import bin_counts, coherence, direction, directions
+from fractal_lba.signals.projection import coordinates, in_space, occupied_cells, unit_cube
 from fractal_lba.signals.summary import compressed_share, quantised
 
 
@@ -90,12 +90,12 @@ def test_a_range_below_1e_300_is_one_point(extent: float, corner: float) -> None
 
 
 def test_a_series_is_embedded_with_a_delay_of_one() -> None:
-    points = three_columns(np.array([[1.0], [2.0], [3.0], [4.0]]), 42)
+    points = in_space(np.array([[1.0, 2.0, 3.0, 4.0]]))
     assert points.T.tolist() == [[1.0, 2.0, 3.0], [2.0, 3.0, 4.0]]
 
 
 def test_two_columns_get_a_zero() -> None:
-    points = three_columns(np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]), 42)
+    points = in_space(np.array([[1.0, 3.0, 5.0], [2.0, 4.0, 6.0]]))
     assert points.T.tolist() == [[1.0, 2.0, 0.0], [3.0, 4.0, 0.0], [5.0, 6.0, 0.0]]
 
 
@@ -106,7 +106,7 @@ def test_a_projection_adds_column_by_column() -> None:
     for k in range(3):
         signs = [1.0 if bits[3 * j + k] == "1" else -1.0 for j in range(4)]
         row = [signs[0], signs[1] * 1e16, signs[2] * -1e16, 0.0]
-        points = three_columns(np.array([row, row, row]), 42)
+        points = coordinates(np.array([row, row, row]), 42)
         assert points[k].tolist() == [0.0, 0.0, 0.0]
 
 
@@ -142,6 +142,15 @@ def test_bins_are_closed_at_the_upper_edge() -> None:
     cube = np.abs(v)[:, np.newaxis] * np.linspace(0.0, 1.0, 21)
     share, _ = coherence(cube, 42)
     assert share >= 2 / 21
+
+
+@pytest.mark.parametrize("times", [1, 60])
+def test_a_value_on_a_bins_edge_is_in_the_bin_it_opens(times: int) -> None:
+    # Times the reciprocal of the span is no division: 85 · 20 · (1 / (85 · 20)) is less than 1.
+    for width in range(1, 300):
+        edges = width * np.tile(np.arange(21.0), times)[np.newaxis]
+        counts = bin_counts(edges, np.empty_like(edges))[0]
+        assert counts.tolist() == [times] * 19 + [2 * times], width
 
 
 def test_directions_are_unit_vectors_and_cover_the_sphere() -> None:

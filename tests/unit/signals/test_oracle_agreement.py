@@ -9,7 +9,7 @@ from tests.support.windows import POINTS, byte_windows, point_windows
 
 from fractal_lba.signals import DEFAULT_SCALES, DEFAULT_SEED, summarise_bytes, summarise_points
 from fractal_lba.signals.coherence import DIRECTIONS, directions, projections
-from fractal_lba.signals.projection import projection_signs, three_columns, unit_cube
+from fractal_lba.signals.projection import coordinates, in_space, projection_signs, unit_cube
 
 POINT_WINDOWS = point_windows()
 BYTE_WINDOWS = byte_windows()
@@ -65,7 +65,7 @@ def test_other_seeds_and_scales_agree_with_the_oracle(
 def test_the_unit_cube_agrees_to_the_last_bit(name: str) -> None:
     # Counts and nine decimals hide a last bit that differs here; another window would show it.
     window = POINT_WINDOWS[name].reshape(len(POINT_WINDOWS[name]), -1)
-    cube = unit_cube(three_columns(window, DEFAULT_SEED)).T
+    cube = unit_cube(in_space(coordinates(window, DEFAULT_SEED))).T
     expected = np.array(oracle.to_unit_cube(oracle.to_three_columns(rows_of(window), DEFAULT_SEED)))
     # Which zero is the smaller one is left open; adding 0.0 makes both positive.
     assert (cube + 0.0).tobytes() == (expected + 0.0).tobytes()
@@ -74,7 +74,9 @@ def test_the_unit_cube_agrees_to_the_last_bit(name: str) -> None:
 def test_projections_on_directions_agree_to_the_last_bit() -> None:
     cube = np.random.default_rng(6).random((200, 3))
     expected = [oracle.project(cube.tolist(), oracle.marsaglia(42, i)) for i in range(DIRECTIONS)]
-    assert projections(cube.T, directions(42)).tobytes() == np.array(expected).tobytes()
+    values, spare = np.empty((2, DIRECTIONS, 200))
+    assert projections(cube.T, directions(42), values, spare) is values
+    assert values.tobytes() == np.array(expected).tobytes()
 
 
 @pytest.mark.parametrize("seed", [0, 1, 42, 2**32, 2**53 - 1])
@@ -86,4 +88,4 @@ def test_directions_agree_to_the_last_bit(seed: int) -> None:
 @pytest.mark.parametrize("columns", [4, 85, 86, 768, 4096])
 def test_projection_signs_agree(columns: int) -> None:
     bits = oracle.projection_bits(42, 3 * columns)[: 3 * columns]
-    assert projection_signs(42, columns).ravel().tolist() == [bit == 1 for bit in bits]
+    assert projection_signs(42, columns).ravel().tolist() == [2.0 * bit - 1.0 for bit in bits]

@@ -122,9 +122,10 @@ def _cells(axes: Axes, summary: Summary, *, points: int) -> None:
 def _direction(axes: Axes, summary: Summary, cube: NDArray[np.float64]) -> None:
     """Draw the share of points in each of the 20 bins along the best direction."""
     _, best = coherence(cube, summary.seed)
-    values = projections(cube, np.array([best]))
+    values, spare = np.empty((2, 1, cube.shape[1]))
+    projections(cube, np.array([best]), values, spare)
     width = float(values.max() - values.min()) / BINS
-    counts = bin_counts(values)[0]
+    counts = bin_counts(values, spare)[0]
     shares = counts / cube.shape[1]
     numbers = np.arange(1, BINS + 1)
     fullest = int(counts.argmax())

@@ -49,6 +49,7 @@ from fractal_lba.protocol.merkle import (
     inclusion_proof,
     leaf_hash,
     merkle_root,
+    merkle_root_of_hashes,
     verify_consistency,
     verify_inclusion,
 )
@@ -147,6 +148,7 @@ __all__ = [
     "legacy_d_hat",
     "legacy_digest",
     "merkle_root",
+    "merkle_root_of_hashes",
     "parse_any_record",
     "parse_json",
     "parse_keyring",

@@ -21,9 +21,17 @@ def leaf_hash(leaf: bytes) -> bytes:
 
 def merkle_root(leaves: Sequence[bytes]) -> bytes:
     """Return the root over the leaves; over none it is the hash of the empty string."""
-    if not leaves:
+    return merkle_root_of_hashes([leaf_hash(leaf) for leaf in leaves])
+
+
+def merkle_root_of_hashes(leaf_hashes: Sequence[bytes]) -> bytes:
+    """Return the root over leaves of which only the hashes are at hand, as `leaf_hash` gives them.
+
+    A window need not be in memory at once to be hashed.
+    """
+    if not leaf_hashes:
         return hashlib.sha256(b"").digest()
-    level = [leaf_hash(leaf) for leaf in leaves]
+    level = list(leaf_hashes)
     while len(level) > 1:
         level = _parents(level)
     return level[0]

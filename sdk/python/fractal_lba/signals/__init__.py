@@ -6,7 +6,14 @@ products, whose order of additions depends on the machine. Needs the extra ``sig
 and reads no clock.
 """
 
-from fractal_lba.signals.summary import Summary, summarise_bytes, summarise_points
+from fractal_lba.signals.summary import Summary, summarise_blocks, summarise_bytes, summarise_points
 from fractal_lba.signals.window import DEFAULT_SCALES, DEFAULT_SEED
 
-__all__ = ["DEFAULT_SCALES", "DEFAULT_SEED", "Summary", "summarise_bytes", "summarise_points"]
+__all__ = [
+    "DEFAULT_SCALES",
+    "DEFAULT_SEED",
+    "Summary",
+    "summarise_blocks",
+    "summarise_bytes",
+    "summarise_points",
+]

@@ -13,6 +13,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from fractal_lba.signals.buffers import without_buffers
+
 DIRECTIONS = 100
 BINS = 20
 # A projection narrower than this (the cube's side is 1) lies in one bin: its spread is rounding.
@@ -20,8 +22,14 @@ SPAN_MIN = 1e-9
 
 _DIRECTION_DOMAIN = b"fractal-lba/direction/1"
 _WORDS = struct.Struct(">4Q")
-# Projected values held at a time (512 KiB for each temporary), whatever the window's length.
-_VALUES_AT_ONCE = 65_536
+# Projected values held at a time, or one direction's where it has more: twice 256 KiB stay in a
+# core's cache.
+_VALUES_AT_ONCE = 32_768
+# From so many points on, a direction is counted by a call of its own: telling the bins of several
+# apart takes a pass over all values, which costs more than the calls.
+_ALONE_MIN = 1024
+# The largest value is at the upper edge of the last bin and gets a column of its own at first.
+_WITH_EDGE = BINS + 1
 # An agent uses one seed; a verifier of several streams a few.
 _SEEDS_CACHED = 16
 
@@ -62,58 +70,90 @@ def directions(seed: int) -> NDArray[np.float64]:
     return all_directions
 
 
-def coherence(cube: NDArray[np.float64], seed: int) -> tuple[float, tuple[float, float, float]]:
+def coherence(
+    cube: NDArray[np.float64], seed: int, counts: NDArray[np.int64] | None = None
+) -> tuple[float, tuple[float, float, float]]:
     """Return the largest share of points in one bin, and the first direction that reaches it.
 
     Args:
         cube: ``(3, P)``, 0 ... 1, P at least 1.
         seed: 0 ... 2^53-1.
+        counts: ``(P,)``, how often each point is there; once each when None.
 
     Returns:
         The share, 1/20 ... 1, and the unit direction; neither is rounded.
     """
-    total = cube.shape[1]
+    points = cube.shape[1]
+    total = points if counts is None else int(counts.sum())
+    weights = None if counts is None else counts.astype(np.float64)
     candidates = directions(seed)
-    at_once = max(1, _VALUES_AT_ONCE // total)
-    fullest = np.concatenate(
-        [
-            _fullest_bins(cube, candidates[first : first + at_once])
-            for first in range(0, DIRECTIONS, at_once)
-        ]
-    )
+    at_once = min(DIRECTIONS, max(1, _VALUES_AT_ONCE // points))
+    # Taken once: to fault fresh pages in again for each chunk costs as much as to fill them.
+    values, spare = np.empty((2, at_once, points))
+    fullest = np.empty(DIRECTIONS, dtype=np.int64)
+    with without_buffers():
+        for first in range(0, DIRECTIONS, at_once):
+            some = candidates[first : first + at_once]
+            along = projections(cube, some, values[: len(some)], spare[: len(some)])
+            tallies = bin_counts(along, spare[: len(some)], weights)
+            fullest[first : first + at_once] = tallies.max(axis=1)
     best = int(np.argmax(fullest))  # the first of equals
     v0, v1, v2 = candidates[best].tolist()
     return int(fullest[best]) / total, (v0, v1, v2)
 
 
-def projections(cube: NDArray[np.float64], some: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return, for each of the ``(k, 3)`` directions, where the ``(3, P)`` points lie along it."""
+def projections(
+    cube: NDArray[np.float64],
+    some: NDArray[np.float64],
+    values: NDArray[np.float64],
+    spare: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Return ``values``, filled with where the points lie along each direction.
+
+    Args:
+        cube: ``(3, P)``, the points.
+        some: ``(k, 3)``, the directions.
+        values: ``(k, P)``, memory for the result.
+        spare: ``(k, P)``, memory that is overwritten.
+    """
     x, y, z = cube
     # (x*v0 + y*v1) + z*v2, each operation rounded by itself; a matrix product would fuse them.
-    values: NDArray[np.float64] = x * some[:, 0:1]
-    values += y * some[:, 1:2]
-    values += z * some[:, 2:3]
-    return values
+    np.multiply(x, some[:, 0:1], out=values)
+    np.multiply(y, some[:, 1:2], out=spare)
+    np.add(values, spare, out=values)
+    np.multiply(z, some[:, 2:3], out=spare)
+    return np.add(values, spare, out=values)
 
 
-def bin_counts(values: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Return how many of the ``(k, P)`` projected values lie in each of 20 equal bins, row by row.
+def bin_counts(
+    values: NDArray[np.float64],
+    spare: NDArray[np.float64],
+    weights: NDArray[np.float64] | None = None,
+) -> NDArray[np.int64]:
+    """Return how many values of each row lie in each of 20 equal bins, ``(k, 20)``.
 
-    The values are used up. A row narrower than 1e-9 lies in its first bin.
+    A row narrower than 1e-9 lies in its first bin.
+
+    Args:
+        values: ``(k, P)``, projections; used up.
+        spare: ``(k, P)``, memory that is overwritten.
+        weights: ``(P,)``, how often a value counts, whole numbers; once when None.
     """
-    rows = len(values)
+    rows, points = values.shape
     lows = values.min(axis=1, keepdims=True)
     spans = values.max(axis=1, keepdims=True) - lows
     values -= lows
     values *= BINS
     values /= np.where(spans < SPAN_MIN, 1.0, spans)
-    # Truncation is the floor: no value is negative. The upper edge belongs to the last bin.
-    bins = np.minimum(values.astype(np.int64), BINS - 1)
-    bins += BINS * np.arange(rows, dtype=np.int64)[:, np.newaxis]
-    return np.bincount(bins.ravel(), minlength=BINS * rows).reshape(rows, BINS)
-
-
-def _fullest_bins(cube: NDArray[np.float64], some: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Return, for each of the ``(k, 3)`` directions, the number of points in its fullest bin."""
-    fullest: NDArray[np.int64] = bin_counts(projections(cube, some)).max(axis=1)
-    return fullest
+    bins = spare.view(np.int64)
+    # Truncation is the floor: no value is negative.
+    np.copyto(bins, values, casting="unsafe")
+    if points < _ALONE_MIN:
+        bins += _WITH_EDGE * np.arange(rows)[:, np.newaxis]
+        tiled = None if weights is None else np.tile(weights, rows)
+        tallies = np.bincount(bins.ravel(), tiled, _WITH_EDGE * rows).reshape(rows, _WITH_EDGE)
+    else:
+        tallies = np.stack([np.bincount(row, weights, _WITH_EDGE) for row in bins])
+    tallies[:, BINS - 1] += tallies[:, BINS]  # the upper edge belongs to the last bin
+    # Weighted counts are doubles; they are whole, because their sums stay far below 2^53.
+    return tallies[:, :BINS].astype(np.int64)

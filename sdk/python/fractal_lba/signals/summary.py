@@ -6,7 +6,7 @@ same.
 """
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import SupportsIndex
 
@@ -14,18 +14,25 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fractal_lba.protocol.derive import Regime, budget, d_hat, regime, rounded
-from fractal_lba.protocol.merkle import merkle_root
+from fractal_lba.protocol.merkle import leaf_hash, merkle_root, merkle_root_of_hashes
 from fractal_lba.protocol.strict_json import JsonValue
 from fractal_lba.signals.coherence import coherence
-from fractal_lba.signals.projection import occupied_cells, three_columns, unit_cube
+from fractal_lba.signals.projection import (
+    coordinates,
+    distinct_points,
+    in_space,
+    occupied_cells,
+    unit_cube,
+)
 from fractal_lba.signals.window import (
     DEFAULT_SCALES,
     DEFAULT_SEED,
     byte_leaves,
     check_bytes,
-    check_points,
     check_scales,
     check_seed,
+    joined_blocks,
+    point_blocks,
     point_leaves,
 )
 
@@ -104,16 +111,31 @@ def summarise_points(
         ContractError: The window cannot be summarised (the message names the row), or the seed or
             the scales are out of range; nothing was computed.
     """
-    checked_seed, checked_scales = check_seed(seed), check_scales(scales)
-    rows = check_points(window)
-    cube = cube_of_points(rows, seed=checked_seed)
-    return _summary(
-        _Window(profile="points/1", shape=rows.shape, leaves=point_leaves(rows)),
-        cube,
-        to_pack=quantised(cube),
-        seed=checked_seed,
-        scales=checked_scales,
-    )
+    return _summarise_rows(point_blocks(window), check_seed(seed), check_scales(scales))
+
+
+def summarise_blocks(
+    blocks: Iterable[ArrayLike],
+    *,
+    seed: SupportsIndex = DEFAULT_SEED,
+    scales: Sequence[SupportsIndex] = DEFAULT_SCALES,
+) -> Summary:
+    """Return the summary of a table that comes in blocks, as if they were one window.
+
+    A block is let go once the next one is there, so that a window which is nowhere whole can be
+    summarised.
+
+    Args:
+        blocks: the rows in order, each block as `summarise_points` takes a window, but of any
+            number of rows.
+        seed: 0 ... 2^53-1.
+        scales: 2 to 10 integers of 2 to 1,024, each at least twice the one before.
+
+    Raises:
+        ContractError: As `summarise_points`, or the blocks differ in width; what was taken from
+            the iterable is lost.
+    """
+    return _summarise_rows(joined_blocks(blocks), check_seed(seed), check_scales(scales))
 
 
 def summarise_bytes(
@@ -135,12 +157,18 @@ def summarise_bytes(
     """
     checked_seed, checked_scales = check_seed(seed), check_scales(scales)
     held = check_bytes(data)
+    points, counts = distinct_points(held)
     return _summary(
-        _Window(profile="bytes/1", shape=(len(held), 1), leaves=byte_leaves(held)),
-        cube_of_bytes(held, seed=checked_seed),
-        to_pack=held,
-        seed=checked_seed,
-        scales=checked_scales,
+        _Window(
+            profile="bytes/1",
+            shape=(len(held), 1),
+            root=merkle_root(byte_leaves(held)),
+            cube=unit_cube(points),
+            counts=counts,
+            to_pack=held,
+        ),
+        checked_seed,
+        checked_scales,
     )
 
 
@@ -150,7 +178,9 @@ def cube_of_points(window: ArrayLike, *, seed: SupportsIndex = DEFAULT_SEED) -> 
     Raises:
         ContractError: The window cannot be summarised, or the seed is out of range.
     """
-    return unit_cube(three_columns(check_points(window), check_seed(seed)))
+    checked_seed = check_seed(seed)
+    parts = [coordinates(rows, checked_seed) for rows in point_blocks(window)]
+    return unit_cube(in_space(np.concatenate(parts, axis=1)))
 
 
 def cube_of_bytes(
@@ -161,33 +191,64 @@ def cube_of_bytes(
     Raises:
         ContractError: Too short or too long, or the seed is out of range.
     """
-    series = np.frombuffer(check_bytes(data), dtype=np.uint8).astype(np.float64).reshape(-1, 1)
-    return unit_cube(three_columns(series, check_seed(seed)))
+    check_seed(seed)
+    series = np.frombuffer(check_bytes(data), dtype=np.uint8).astype(np.float64)
+    return unit_cube(in_space(series[np.newaxis]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Window:
-    """What the record says of the window itself."""
+    """A window as far as its summary needs it.
+
+    Attributes:
+        profile: ``points/1`` or ``bytes/1``.
+        shape: rows and columns as given.
+        root: the Merkle root over its leaves.
+        cube: ``(3, P)``, its points in the unit cube.
+        counts: ``(P,)``, how often each of them is there; once each when None.
+        to_pack: the bytes that are compressed for ``r``.
+    """
 
     profile: str
-    shape: tuple[int, ...]
-    leaves: Sequence[bytes]
+    shape: tuple[int, int]
+    root: bytes
+    cube: NDArray[np.float64]
+    counts: NDArray[np.int64] | None
+    to_pack: bytes
 
 
-def _summary(
-    window: _Window,
-    cube: NDArray[np.float64],
-    *,
-    to_pack: bytes,
-    seed: int,
-    scales: tuple[int, ...],
+def _summarise_rows(
+    blocks: Iterable[NDArray[np.float64]], seed: int, scales: tuple[int, ...]
 ) -> Summary:
+    parts: list[NDArray[np.float64]] = []
+    hashes: list[bytes] = []
+    columns = 0
+    for rows in blocks:
+        columns = rows.shape[1]
+        parts.append(coordinates(rows, seed))
+        hashes += [leaf_hash(leaf) for leaf in point_leaves(rows)]
+    cube = unit_cube(in_space(np.concatenate(parts, axis=1)))
+    return _summary(
+        _Window(
+            profile="points/1",
+            shape=(len(hashes), columns),
+            root=merkle_root_of_hashes(hashes),
+            cube=cube,
+            counts=None,
+            to_pack=quantised(cube),
+        ),
+        seed,
+        scales,
+    )
+
+
+def _summary(window: _Window, seed: int, scales: tuple[int, ...]) -> Summary:
     n, d = window.shape
-    n_j = {scale: occupied_cells(cube, scale) for scale in scales}
-    share, (v0, v1, v2) = coherence(cube, seed)
+    n_j = {scale: occupied_cells(window.cube, scale) for scale in scales}
+    share, (v0, v1, v2) = coherence(window.cube, seed, window.counts)
     slope = d_hat(n_j)
     coh_star = rounded(share)
-    r = rounded(compressed_share(to_pack))
+    r = rounded(compressed_share(window.to_pack))
     return Summary(
         profile=window.profile,
         n=n,
@@ -201,7 +262,7 @@ def _summary(
         r=r,
         regime=regime(slope, coh_star),
         budget=budget(slope, coh_star, r),
-        merkle_root=merkle_root(window.leaves).hex(),
+        merkle_root=window.root.hex(),
     )
 
 

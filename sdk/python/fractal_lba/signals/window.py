@@ -1,13 +1,14 @@
 """Windows: what may be summarised at all, and the bytes the Merkle root commits to.
 
-The rule: a window is refused whole, naming the row, before anything is computed from it. Messages
+The rule: a window is refused whole, naming the row, and nothing is returned of it. It is read once,
+front to back, some rows at a time, so that a table larger than memory can be a window. Messages
 name rows, columns, shapes and types, never a value of the window. Rows and columns count from 0.
 """
 
 import itertools
 import operator
-from collections.abc import Sequence
-from typing import SupportsIndex
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, SupportsIndex
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,51 +24,98 @@ COLUMNS_MAX = 4_096
 # Sums of 4,096 such values, and differences of two, stay far below the largest double.
 MAGNITUDE_MAX = 1e300
 TEXT_LEAF_BYTES = 64
+# Of a table, as doubles, so much is held at a time: 256 of the widest rows, enough of them that
+# the calls for each column cost less than the additions.
+BLOCK_BYTES = 8 * 2**20
 
 _SEED_MAX = 2**53 - 1
 _SCALE_COUNT_MIN, _SCALE_COUNT_MAX = 2, 10
 _SCALE_MIN, _SCALE_MAX = 2, 1024
 
 
-def check_points(window: ArrayLike) -> NDArray[np.float64]:
-    """Return the window as an ``(n, d)`` array of native doubles, rows contiguous.
+def point_blocks(window: ArrayLike) -> Iterator[NDArray[np.float64]]:
+    """Yield the rows of a table in order, some at a time, as native doubles.
+
+    A table of doubles is not copied, nor is it read before its turn: a mapped file stays on disk.
 
     Args:
         window: ``(n, d)``, or ``(n,)`` for one column; bool, integer or real floating numbers,
-            which convert to the nearest double. The result may share the memory of the argument.
+            which convert to the nearest double.
 
     Raises:
-        ContractError: Wrong type or shape, or a value that is NaN, infinite or beyond 1e300 in
-            magnitude; the message names the first such row.
+        ContractError: Wrong type or shape, at once; or a value that is NaN, infinite or beyond
+            1e300 in magnitude, in its turn: the message names the first such row.
     """
-    if isinstance(window, np.ma.MaskedArray) and np.ma.is_masked(window):
-        row = int(np.argwhere(np.ma.getmaskarray(window))[0][0])
-        raise ContractError(f"window row {row}: expected a value, got a masked one")
-    try:
-        given = np.asarray(window)
-    except ValueError as error:  # rows of different lengths
-        raise ContractError("window: expected rows of equal length, got a ragged one") from error
-    if given.dtype.kind not in "biuf":
-        raise ContractError(f"window: expected real numbers, got type {given.dtype}")
-    if given.ndim == 1:
-        given = given.reshape(-1, 1)
-    if given.ndim != 2:  # noqa: PLR2004 - a table has two dimensions
-        raise ContractError(f"window: expected 1 or 2 dimensions, got {given.ndim}")
+    given = _table(window, "window")
     rows, columns = given.shape
     if not ROWS_MIN <= rows <= ROWS_MAX:
         raise ContractError(f"window: expected {ROWS_MIN} to {ROWS_MAX} rows, got {rows}")
+    _check_columns(columns)
+    yield from _pieces(given, 0)
+
+
+def joined_blocks(blocks: Iterable[ArrayLike]) -> Iterator[NDArray[np.float64]]:
+    """Yield, as `point_blocks` does, the rows of a table that comes in blocks of whole rows.
+
+    Raises:
+        ContractError: As `point_blocks`; or a block of another width than the first one, or too
+            few or too many rows in all, once that is known.
+    """
+    total, columns = 0, 0
+    for number, block in enumerate(blocks):
+        given = _table(block, f"block {number}")
+        columns = columns or given.shape[1]
+        _check_columns(columns)
+        if given.shape[1] != columns:
+            raise ContractError(f"block {number}: expected {columns} columns, got {given.shape[1]}")
+        if total + len(given) > ROWS_MAX:
+            raise ContractError(f"window: expected {ROWS_MIN} to {ROWS_MAX} rows, got more")
+        yield from _pieces(given, total)
+        total += len(given)
+    if total < ROWS_MIN:
+        raise ContractError(f"window: expected {ROWS_MIN} to {ROWS_MAX} rows, got {total}")
+
+
+def _table(given: ArrayLike, where: str) -> NDArray[Any]:
+    """Return a table as an array of real numbers of its own type, two-dimensional."""
+    try:
+        table = np.asanyarray(given)
+    except ValueError as error:  # rows of different lengths
+        raise ContractError(f"{where}: expected rows of equal length, got a ragged one") from error
+    if table.dtype.kind not in "biuf":
+        raise ContractError(f"{where}: expected real numbers, got type {table.dtype}")
+    if table.ndim == 1:
+        table = table.reshape(-1, 1)
+    if table.ndim != 2:  # noqa: PLR2004 - a table has two dimensions
+        raise ContractError(f"{where}: expected 1 or 2 dimensions, got {table.ndim}")
+    return table
+
+
+def _check_columns(columns: int) -> None:
     if not 1 <= columns <= COLUMNS_MAX:
         raise ContractError(f"window: expected 1 to {COLUMNS_MAX} columns, got {columns}")
+
+
+def _pieces(table: NDArray[Any], first_row: int) -> Iterator[NDArray[np.float64]]:
+    at_once = max(1, BLOCK_BYTES // (8 * table.shape[1]))
+    for first in range(0, len(table), at_once):
+        yield _doubles(table[first : first + at_once], first_row + first)
+
+
+def _doubles(rows: NDArray[Any], first_row: int) -> NDArray[np.float64]:
+    if isinstance(rows, np.ma.MaskedArray) and np.ma.is_masked(rows):
+        row = first_row + int(np.argwhere(np.ma.getmaskarray(rows))[0][0])
+        raise ContractError(f"window row {row}: expected a value, got a masked one")
     with np.errstate(over="ignore", invalid="ignore"):  # a wider float may overflow: refused below
-        doubles = np.ascontiguousarray(given, dtype=np.float64)
-    # NaN makes both comparisons false, and no temporary as large as the window is needed.
+        doubles = np.ascontiguousarray(rows, dtype=np.float64)
+    # NaN makes both comparisons false, and no temporary as large as the rows is needed.
     if not (doubles.min() >= -MAGNITUDE_MAX and doubles.max() <= MAGNITUDE_MAX):
-        _refuse_first_bad_value(doubles)
+        _refuse_first_bad_value(doubles, first_row)
     return doubles
 
 
-def _refuse_first_bad_value(window: NDArray[np.float64]) -> None:
-    for row, values in enumerate(window):
+def _refuse_first_bad_value(rows: NDArray[np.float64], first_row: int) -> None:
+    for row, values in enumerate(rows, start=first_row):
         bad = np.flatnonzero(~(np.abs(values) <= MAGNITUDE_MAX))
         if bad.size:
             column = int(bad[0])
@@ -139,11 +187,10 @@ def _integer(value: object) -> int | None:
     return operator.index(value)
 
 
-def point_leaves(window: NDArray[np.float64]) -> list[bytes]:
-    """Return each row as little-endian doubles, bit for bit (``-0.0`` stays ``-0.0``)."""
-    row_bytes = 8 * window.shape[1]
-    data = window.astype("<f8", copy=False).tobytes()
-    return [data[start : start + row_bytes] for start in range(0, len(data), row_bytes)]
+def point_leaves(rows: NDArray[np.float64]) -> Iterator[bytes]:
+    """Yield each row as little-endian doubles, bit for bit (``-0.0`` stays ``-0.0``)."""
+    for row in rows.astype("<f8", copy=False):
+        yield row.tobytes()
 
 
 def byte_leaves(data: bytes) -> list[bytes]:
