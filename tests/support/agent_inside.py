@@ -40,7 +40,7 @@ def agent_of(
         "callbacks": {},
         "hooks": Silent(),
         "metrics": None,
-        "client": _no_client,
+        "clients": _no_client,
         "say": lambda _text: None,
     }
     shipping = Shipping(
@@ -61,7 +61,7 @@ def agent_of(
             clock=given.clock,
             lanes=given.lanes,
             disk=given.disk,
-            server=given.server,
+            servers=given.servers,
             rng=given.rng,
             tell=tell,
             hooks=setup.hooks,

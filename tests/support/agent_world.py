@@ -11,7 +11,7 @@ from typing import Any, ParamSpec, TypeVar
 from tests.support.scripted_server import decision
 from tests.support.virtual_time import run_virtual
 
-from fractal_lba.agent.ports import Lane
+from fractal_lba.agent.ports import Lane, Server
 from fractal_lba.agent.record import Recipe
 from fractal_lba.agent.run import Plan, run_agent
 from fractal_lba.agent.session import World
@@ -138,12 +138,12 @@ class MemoryServer:
         return found
 
 
-def world(server: MemoryServer, disk: Disk | None = None, *, seed: int = 1) -> World:
+def world(server: Server, disk: Disk | None = None, *, seed: int = 1) -> World:
     return World(
         clock=VirtualClock(),
         lanes=DirectLanes(),
         disk=RealDisk() if disk is None else disk,
-        server=server,
+        servers={"memory": server},
         rng=random.Random(seed),  # noqa: S311 - a seed, so that a failure can be replayed
     )
 

@@ -288,5 +288,5 @@ class _Waiting:
 async def _on_this_machine(
     setup: Setup, meter: Meter, tell: Callable[[Outcome], None]
 ) -> AsyncIterator[World]:
-    async with this_machine(setup.client(), meter=meter, hooks=setup.hooks, tell=tell) as world:
+    async with this_machine(setup.clients(), meter=meter, hooks=setup.hooks, tell=tell) as world:
         yield world

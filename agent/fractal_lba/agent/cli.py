@@ -9,7 +9,7 @@ import contextlib
 import json
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import click
@@ -71,7 +71,14 @@ def cli() -> None:
     metavar="DIR",
     help="The agent's folder: the outbox and the dead letters. One agent at a time.",
 )
-@click.option("--url", required=True, help="The server, http://HOST:PORT or https://….")
+@click.option(
+    "--url",
+    "urls",
+    required=True,
+    multiple=True,
+    help="The server, http://HOST:PORT or https://…. Give it several times for several, the"
+    " preferred one first: the next one is used while those before it do not answer.",
+)
 @click.option(
     "--keyring",
     required=True,
@@ -134,7 +141,14 @@ def cli() -> None:
     default=16,
     show_default=True,
     metavar="N",
-    help="Requests on their way at once, each of up to 256 windows that wait.",
+    help="Requests on their way at once at the most, each of up to 256 windows that wait; how many"
+    " it is follows what the server answers.",
+)
+@click.option(
+    "--ordered",
+    "is_ordered",
+    is_flag=True,
+    help="Send a stream's next window only when the one before it has its final answer.",
 )
 @outbox_options
 @click.option(
@@ -155,7 +169,7 @@ def cli() -> None:
 def run(  # noqa: PLR0913, PLR0917 - one argument for each option
     sources: tuple[str, ...],
     data: Path,
-    url: str,
+    urls: tuple[str, ...],
     keyring: Path,
     kid: str | None,
     token_file: Path | None,
@@ -172,6 +186,7 @@ def run(  # noqa: PLR0913, PLR0917 - one argument for each option
     interval_s: float,
     duration_s: float | None,
     in_flight: int,
+    is_ordered: bool,  # noqa: FBT001 - click passes by name
     outbox: OutboxBounds,
     grace_s: float,
     metrics: str | None,
@@ -208,7 +223,10 @@ def run(  # noqa: PLR0913, PLR0917 - one argument for each option
             rehearse(recipe, live.shard_id, Profile.POINTS)
         address = None if metrics is None else parse_address(metrics)
         access = access_of(token_file=token_file, ca=ca, cert=cert, key=key)
-        client = Client(url, token=access.token, tls=access.tls, connections_max=in_flight)
+        clients = {
+            url: Client(url, token=access.token, tls=access.tls, connections_max=in_flight)
+            for url in urls
+        }
     plan = Plan(
         data=data,
         files=files,
@@ -221,6 +239,7 @@ def run(  # noqa: PLR0913, PLR0917 - one argument for each option
         grace_s=grace_s,
         policy=RetryPolicy(),
         outbox=outbox,
+        is_ordered=is_ordered,
     )
     console = Console(stderr=True)
     tally = Tally(say=lambda text: _complain(text, console))
@@ -231,7 +250,7 @@ def run(  # noqa: PLR0913, PLR0917 - one argument for each option
         # The loop would leave Python's own handler of SIGINT behind.
         before = signal.getsignal(signal.SIGINT)
         try:
-            asyncio.run(_run(plan, client, address, tally, console))
+            asyncio.run(_run(plan, clients, address, tally, console))
         finally:
             signal.signal(signal.SIGINT, before)
     for line in report.endings(tally, data / DEAD_LETTERS):
@@ -271,7 +290,11 @@ def status(data: Path, is_json: bool, has_ids: bool) -> None:  # noqa: FBT001 - 
 
 
 async def _run(
-    plan: Plan, client: Client, metrics: tuple[str, int] | None, tally: Tally, console: Console
+    plan: Plan,
+    clients: Mapping[str, Client],
+    metrics: tuple[str, int] | None,
+    tally: Tally,
+    console: Console,
 ) -> None:
     stop = Stop()
     loop = asyncio.get_running_loop()
@@ -282,7 +305,7 @@ async def _run(
         if metrics is not None:
             where = await stack.enter_async_context(serving(meter, metrics))
             _say(f"fractal-agent: metrics on {where}")
-        world = await stack.enter_async_context(this_machine(client, meter=meter, hooks=Silent()))
+        world = await stack.enter_async_context(this_machine(clients, meter=meter, hooks=Silent()))
         if console.is_terminal:
             stack.enter_context(report.drawn_progress(tally, console))
         else:

@@ -91,7 +91,7 @@ class Contents:
         match meta:
             case WindowMeta():
                 self.submit(meta)
-                self.keep(frame.seq, place_of(at, frame))
+                self.keep(frame.seq, place_of(at, frame, meta.shard_id))
             case AckMeta():
                 self.acknowledge(meta)
             case SkippedMeta():
@@ -157,7 +157,7 @@ class Contents:
         ]
 
 
-def place_of(at: Position, frame: Frame) -> Place:
+def place_of(at: Position, frame: Frame, shard_id: str) -> Place:
     """Return the place of a window's frame."""
     size = FRAME_BYTES + len(frame.meta) + len(frame.payload)
-    return Place(at, size, frame.received_ns // _NS_PER_MS)
+    return Place(at, size, frame.received_ns // _NS_PER_MS, shard_id)

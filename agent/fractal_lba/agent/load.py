@@ -45,6 +45,11 @@ class Load:
         most = max(1, min(WINDOWS_MAX, IN_FLIGHT_MAX // requests))
         return cls(windows_max=most, windows=most, _ceiling=most, _ceiling_until_s=0.0)
 
+    @property
+    def lets_batches(self) -> bool:
+        """Whether batches get through, as far as is known."""
+        return self._ceiling > 1
+
     def answered(self, *, now_s: float) -> None:
         """Note that a request got an answer for each of its windows: the next may be larger."""
         if now_s >= self._ceiling_until_s:
@@ -52,7 +57,7 @@ class Load:
         self.windows = min(self.windows * 2, self._ceiling)
 
     def unanswered(self, windows: int) -> None:
-        """Note that a request of so many had no whole answer, or a refusal for the moment.
+        """Note that a request of so many had no whole answer, a late one or a refusal for now.
 
         A slow line carries a smaller one. That a window alone was not answered says nothing.
         """

@@ -2,7 +2,7 @@
 
 import contextlib
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 
 from fractal_lba.agent.hooks import Hooks
 from fractal_lba.agent.measures import Meter
@@ -16,21 +16,30 @@ from fractal_lba.wal import RealDisk
 
 @contextlib.asynccontextmanager
 async def this_machine(
-    client: Client,
+    clients: Mapping[str, Client],
     *,
     meter: Meter,
     hooks: Hooks,
     tell: Callable[[Outcome], None] = tell_nobody,
 ) -> AsyncIterator[World]:
-    """Give a world around a client that is not open yet; its threads end with the context."""
+    """Give a world around clients that are not open yet; its threads end with the context.
+
+    Args:
+        clients: By URL, the preferred one first.
+        meter: Gets everything that counts.
+        hooks: Told when something begins and ends.
+        tell: Called with each final answer.
+    """
     lanes = ThreadLanes()
     try:
-        async with client:
+        async with contextlib.AsyncExitStack() as opened:
+            for client in clients.values():
+                await opened.enter_async_context(client)
             yield World(
                 clock=SystemClock(),
                 lanes=lanes,
                 disk=RealDisk(),
-                server=client,
+                servers=clients,
                 rng=random.Random(),  # noqa: S311 - jitter, not a secret
                 tell=tell,
                 hooks=hooks,

@@ -1,7 +1,7 @@
 """What an agent inside a program is told, and what follows from it."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Required, TypedDict
@@ -34,7 +34,8 @@ class AgentOptions(TypedDict, total=False):
 
     Attributes:
         data: The agent's folder, for the outbox and the dead letters; one agent at a time.
-        url: The server, ``http://HOST:PORT`` or ``https://…``.
+        url: The server, ``http://HOST:PORT`` or ``https://…``; or several, the preferred one
+            first: the next one is used while those before it do not answer.
         keyring: File with the signing key's secret, mode 0600.
         shard_id: The stream of what is observed without naming one.
         kid: The key to sign with; not needed where only one can sign.
@@ -45,7 +46,8 @@ class AgentOptions(TypedDict, total=False):
         ca: Whom to trust over TLS.
         cert: Client certificate.
         key: Its key.
-        in_flight: Requests on their way at once, each of up to 256 windows; default 16.
+        in_flight: Requests on their way at once at the most, each of up to 256 windows; default 16.
+        ordered: A stream's next window is sent only when the one before it has its final answer.
         grace_s: For so long ``close`` goes on sending; default 10.
         outbox: How much may wait for an answer, and what happens beyond; default: as the command.
         on_accepted: Called with the outcome of each window that was accepted, on the agent's loop,
@@ -59,7 +61,7 @@ class AgentOptions(TypedDict, total=False):
     """
 
     data: Required[Path | str]
-    url: Required[str]
+    url: Required[str | Sequence[str]]
     keyring: Required[Path | str]
     shard_id: Required[str]
     kid: str | None
@@ -71,6 +73,7 @@ class AgentOptions(TypedDict, total=False):
     cert: Path | None
     key: Path | None
     in_flight: int
+    ordered: bool
     grace_s: float
     outbox: OutboxBounds
     on_accepted: Callback
@@ -90,7 +93,7 @@ class Setup:
         callbacks: Who is told of which fate.
         hooks: Told when something begins and ends.
         metrics: Where to answer ``GET /metrics``; None for nowhere.
-        client: Makes the way to the server.
+        clients: Makes the ways to the servers, by URL, the preferred one first.
         say: Told of each failure at once.
     """
 
@@ -99,7 +102,7 @@ class Setup:
     callbacks: Mapping[Fate, Callback]
     hooks: Hooks
     metrics: tuple[str, int] | None
-    client: Callable[[], Client]
+    clients: Callable[[], Mapping[str, Client]]
     say: Callable[[str], None] = _LOG.warning
 
 
@@ -130,10 +133,18 @@ def setup_of(options: AgentOptions) -> Setup:
         key=options.get("key"),
     )
 
-    def client() -> Client:
-        return Client(options["url"], token=access.token, tls=access.tls, connections_max=in_flight)
+    url = options["url"]
+    urls = [url] if isinstance(url, str) else list(url)
+    if not urls:
+        raise ContractError("url: expected one server or more, got none")
 
-    client()  # a bad address is refused now
+    def clients() -> Mapping[str, Client]:
+        return {
+            each: Client(each, token=access.token, tls=access.tls, connections_max=in_flight)
+            for each in urls
+        }
+
+    clients()  # a bad address is refused now
     callbacks = {
         Fate.ACCEPTED: options.get("on_accepted"),
         Fate.ESCALATED: options.get("on_escalated"),
@@ -148,10 +159,11 @@ def setup_of(options: AgentOptions) -> Setup:
             grace_s=options.get("grace_s", GRACE_DEFAULT_S),
             policy=RetryPolicy(),
             outbox=options.get("outbox", OutboxBounds()),
+            is_ordered=options.get("ordered", False),
         ),
         shard_id=options["shard_id"],
         callbacks={fate: each for fate, each in callbacks.items() if each is not None},
         hooks=options.get("hooks", Silent()),
         metrics=None if address is None else parse_address(address),
-        client=client,
+        clients=clients,
     )

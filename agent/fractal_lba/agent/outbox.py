@@ -3,8 +3,8 @@
 One stream of segments in ``DIR/outbox``; ``frames`` says what is in it. The rules:
 
 - ``append`` returns when the record, the stream's next epoch and the source's position are durable,
-  in one batch; only then does the record appear in ``take``, so nothing is ever sent that is not on
-  disk;
+  in one batch; only then is the record among the ``arrivals``, so nothing is ever sent that is not
+  on disk;
 - windows that come while a batch is on its way to the disk form the next one, and share its sync;
 - an acknowledgement waits for the next append, for ``ACKS_WAITING_MAX`` of them or for a quiet
   moment, and is durable after ``close``; one that is lost leads to a repeat, which the server
@@ -16,7 +16,6 @@ All methods are called from one event loop; the disk is touched on its lanes onl
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,15 +59,28 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """What goes to the log together: acknowledgements, and at most one window behind them."""
+    """What goes to the log together: acknowledgements, and at most one window behind them.
+
+    Attributes:
+        frames: In the order of the log.
+        shard_id: The window's stream; None where there is no window.
+        size: Bytes of the frames.
+    """
 
     frames: Sequence[NewFrame]
-    is_window: bool
+    shard_id: str | None
     size: int
 
 
 class Outbox:
-    """The windows of one agent, kept until they are answered."""
+    """The windows of one agent, kept until they are answered.
+
+    Attributes:
+        contents: What it holds.
+        bounds: How much of it may wait.
+        is_ended: No more windows will come.
+        news: Set when a window came, and when none will come any more.
+    """
 
     def __init__(
         self,
@@ -85,10 +97,11 @@ class Outbox:
         self._stream = stream
         self._clock = clock
         self._lanes = lanes
-        self._unsent = deque(contents.pending)
+        self._arrivals = list(contents.pending.streams())
+        self.is_ended = False
+        self.news = asyncio.Event()
         self._acks: list[NewFrame] = []
         self._is_acking = False
-        self._is_ended = False
         self._is_hopeless = False
         self._changed = asyncio.Event()
         self._turnstile = asyncio.Lock()
@@ -183,7 +196,7 @@ class Outbox:
         frame = window_frame(meta, stored_bytes(record), received_ns=self._clock.now_ns())
         if not self._has_room:  # else nothing may run between the caller's reading and this
             await self.room()
-        entry = self._entry(frame)
+        entry = self._entry(frame, meta.shard_id)
         self.contents.submit(meta)
         self._queued += 1
         self._queued_bytes += entry.size
@@ -191,25 +204,13 @@ class Outbox:
 
     def end(self) -> None:
         """Note that no more windows will come."""
-        self._is_ended = True
-        self._signal()
+        self.is_ended = True
+        self.news.set()
 
-    async def take(self) -> int | None:
-        """Return the oldest window nobody took yet; None when there is none and none will come."""
-        while not self._unsent:
-            if self._is_ended:
-                return None
-            await self._change()
-        return self._unsent.popleft()
-
-    def take_waiting(self) -> int | None:
-        """Return the oldest window nobody took yet; None when none waits at this moment."""
-        return self._unsent.popleft() if self._unsent else None
-
-    def give_back(self, seqs: Sequence[int]) -> None:
-        """Let others take these, before anything else that waits."""
-        self._unsent.extendleft(reversed(seqs))
-        self._signal()
+    def arrivals(self) -> list[tuple[int, str]]:
+        """Return the windows that came since the last call, oldest first, each with its stream."""
+        arrivals, self._arrivals = self._arrivals, []
+        return arrivals
 
     async def read(self, seq: int) -> Record:
         """Return the record of a pending window, from disk.
@@ -308,13 +309,13 @@ class Outbox:
             finally:
                 self._is_acking = False
 
-    def _entry(self, window: NewFrame | None = None) -> _Entry:
+    def _entry(self, window: NewFrame | None = None, shard_id: str | None = None) -> _Entry:
         """Return the waiting acknowledgements, and a window behind them."""
         frames = self._acks[:ACKS_IN_ENTRY_MAX]
         del self._acks[:ACKS_IN_ENTRY_MAX]
         if window is not None:
             frames.append(window)
-        return _Entry(frames, window is not None, sum(map(_size, frames)))
+        return _Entry(frames, shard_id, sum(map(_size, frames)))
 
     def _commit(self, batch: Sequence[_Entry]) -> list[Placed]:
         """Write a batch of entries and return where the last frame of each went."""
@@ -331,16 +332,18 @@ class Outbox:
         self._syncs += 1
         self._written.set()
         for entry, placed in zip(batch, results, strict=True):
-            if not entry.is_window:
+            if entry.shard_id is None:
                 continue
             self._queued -= 1
             self._queued_bytes -= entry.size
             if not isinstance(placed, Exception):
                 self._appends += 1
                 received_ms = entry.frames[-1].received_ns // 1_000_000
-                place = Place(placed.position, _size(entry.frames[-1]), received_ms)
+                size = _size(entry.frames[-1])
+                place = Place(placed.position, size, received_ms, entry.shard_id)
                 self.contents.keep(placed.seq, place)
-                self._unsent.append(placed.seq)
+                self._arrivals.append((placed.seq, entry.shard_id))
+                self.news.set()
         self._signal()
 
     def _on_disk(self, work: Callable[[], _T], /) -> Awaitable[_T]:

@@ -6,7 +6,9 @@ entry of a dictionary and one integer, about 150 bytes with its number and its p
 
 The integer's bits, from the lowest::
 
-    | received, ms since 1970: 44 | bytes of the frame: 24 | offset: 30 | segment: the rest |
+    | received, ms since 1970: 44 | bytes of the frame: 24 | offset: 30 | stream: 24 | segment |
+
+Streams are numbered in the order in which they came.
 """
 
 from collections.abc import Iterator
@@ -17,7 +19,9 @@ from fractal_lba.wal import Position
 _MS_BITS = 44
 _SIZE_BITS = 24
 _OFFSET_BITS = 30  # a segment has at most 1 GiB
+_STREAM_BITS = 24  # more streams than windows that may wait
 _MS_MAX = (1 << _MS_BITS) - 1
+_BELOW_STREAM = _MS_BITS + _SIZE_BITS + _OFFSET_BITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +32,13 @@ class Place:
         position: Of its frame.
         size: Bytes of its frame.
         received_ms: When it was observed, ms since 1970.
+        shard_id: Its stream.
     """
 
     position: Position
     size: int
     received_ms: int
+    shard_id: str
 
 
 class Pending:
@@ -42,10 +48,12 @@ class Pending:
         size: Bytes of all their frames.
     """
 
-    __slots__ = ("_places", "size")
+    __slots__ = ("_names", "_numbers", "_places", "size")
 
     def __init__(self) -> None:
         self._places: dict[int, int] = {}
+        self._numbers: dict[str, int] = {}
+        self._names: list[str] = []
         self.size = 0
 
     def __len__(self) -> int:
@@ -62,14 +70,14 @@ class Pending:
 
     def __getitem__(self, seq: int) -> Place:
         """Return the place of a pending window; ``KeyError`` when it is not pending."""
-        return _unpacked(self._places[seq])
+        return self._unpacked(self._places[seq])
 
     def keep(self, seq: int, place: Place) -> None:
         """Add a window, or note that it stands elsewhere now."""
         before = self._places.get(seq)
         if before is not None:
-            self.size -= _unpacked(before).size
-        self._places[seq] = _packed(place)
+            self.size -= _size(before)
+        self._places[seq] = self._packed(place)
         self.size += place.size
 
     def end(self, seq: int) -> bool:
@@ -77,26 +85,37 @@ class Pending:
         packed = self._places.pop(seq, None)
         if packed is None:
             return False
-        self.size -= _unpacked(packed).size
+        self.size -= _size(packed)
         return True
 
     def oldest(self) -> Place | None:
         """Return the place of the window that has waited longest."""
         for packed in self._places.values():
-            return _unpacked(packed)
+            return self._unpacked(packed)
         return None
 
+    def streams(self) -> Iterator[tuple[int, str]]:
+        """Yield the number and the stream of each, oldest first."""
+        for seq, packed in self._places.items():
+            yield seq, self._names[packed >> _BELOW_STREAM & (1 << _STREAM_BITS) - 1]
 
-def _packed(place: Place) -> int:
-    packed = place.position.segment << _OFFSET_BITS | place.position.offset
-    packed = packed << _SIZE_BITS | place.size
-    return packed << _MS_BITS | min(place.received_ms, _MS_MAX)
+    def _packed(self, place: Place) -> int:
+        stream = self._numbers.setdefault(place.shard_id, len(self._names))
+        if stream == len(self._names):
+            self._names.append(place.shard_id)
+        packed = place.position.segment << _STREAM_BITS | stream
+        packed = packed << _OFFSET_BITS | place.position.offset
+        packed = packed << _SIZE_BITS | place.size
+        return packed << _MS_BITS | min(place.received_ms, _MS_MAX)
+
+    def _unpacked(self, packed: int) -> Place:
+        above = packed >> _BELOW_STREAM
+        segment, stream = above >> _STREAM_BITS, above & (1 << _STREAM_BITS) - 1
+        offset = packed >> _MS_BITS + _SIZE_BITS & (1 << _OFFSET_BITS) - 1
+        return Place(
+            Position(segment, offset), _size(packed), packed & _MS_MAX, self._names[stream]
+        )
 
 
-def _unpacked(packed: int) -> Place:
-    received_ms = packed & _MS_MAX
-    packed >>= _MS_BITS
-    size = packed & (1 << _SIZE_BITS) - 1
-    packed >>= _SIZE_BITS
-    position = Position(packed >> _OFFSET_BITS, packed & (1 << _OFFSET_BITS) - 1)
-    return Place(position, size, received_ms)
+def _size(packed: int) -> int:
+    return packed >> _MS_BITS & (1 << _SIZE_BITS) - 1

@@ -8,7 +8,7 @@ are done with is given as a ``World``, so that a simulator can give another one.
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -22,6 +22,7 @@ from fractal_lba.agent.outbox import Outbox
 from fractal_lba.agent.outcome import Outcome
 from fractal_lba.agent.ports import Clock, Lane, Lanes, Server
 from fractal_lba.agent.record import Recipe
+from fractal_lba.agent.settle import Settling
 from fractal_lba.agent.shipper import Shipper
 from fractal_lba.agent.stop import Stop, first_of
 from fractal_lba.agent.tally import Tally
@@ -39,10 +40,11 @@ class Shipping:
     Attributes:
         data: The agent's folder.
         recipe: What the records share.
-        in_flight: Requests on their way at once.
+        in_flight: Requests on their way at once to each server, at the most.
         grace_s: Sending ends so long after it was asked to.
         policy: When an attempt is repeated.
         outbox: How much may wait for an answer.
+        is_ordered: A stream's next window is sent only when the one before it is final.
     """
 
     data: Path
@@ -51,6 +53,7 @@ class Shipping:
     grace_s: float
     policy: RetryPolicy
     outbox: OutboxBounds = field(default_factory=OutboxBounds)
+    is_ordered: bool = False
 
 
 def tell_nobody(_outcome: Outcome) -> None:
@@ -62,6 +65,7 @@ class World:
     """What a session is done with, and who is told.
 
     Attributes:
+        servers: By name, one or more, the preferred one first.
         tell: Called with each final answer, once it is noted; does not raise.
         hooks: Told when observing, appending and sending begin and end.
         meter: Gets everything of the session that counts.
@@ -70,7 +74,7 @@ class World:
     clock: Clock
     lanes: Lanes
     disk: Disk
-    server: Server
+    servers: Mapping[str, Server]
     rng: random.Random
     tell: Callable[[Outcome], None] = tell_nobody
     hooks: Hooks = field(default_factory=Silent)
@@ -110,18 +114,28 @@ async def session(
     async with _closing(outbox.close, tally):
         letters = await world.lanes.run(Lane.OUTBOX, DeadLetters.open, world.disk, shipping.data)
         async with _closing(lambda: world.lanes.run(Lane.OUTBOX, letters.close), tally):
-            shipper = Shipper(
+            settling = Settling(
                 outbox=outbox,
                 letters=letters,
-                server=TracedServer(world.server, world.hooks),
-                policy=shipping.policy,
-                rng=world.rng,
-                in_flight=shipping.in_flight,
                 tally=tally,
                 stop=stop,
                 clock=world.clock,
                 lanes=world.lanes,
                 tell=world.tell,
+            )
+            shipper = Shipper(
+                outbox=outbox,
+                settling=settling,
+                servers={
+                    name: TracedServer(server, world.hooks)
+                    for name, server in world.servers.items()
+                },
+                policy=shipping.policy,
+                rng=world.rng,
+                in_flight=shipping.in_flight,
+                is_ordered=shipping.is_ordered,
+                tally=tally,
+                clock=world.clock,
             )
             keeper = Keeper(
                 outbox=outbox,

@@ -29,6 +29,12 @@ _ESCALATED_STATUS = 202
 _ABOUT_THE_ADDRESS = (404, 405)
 
 
+# Codes under which a server refuses one record for the moment and goes on deciding others.
+_ABOUT_ONE = frozenset({"storage_unavailable", "quota_exceeded"})
+
+_INTERNAL_ERROR = 500
+
+
 class _Named(msgspec.Struct):
     """The member of a decision, and of a conflict's problem, that tells whose it is."""
 
@@ -60,3 +66,17 @@ def is_about(answer: Answer, pcs_id: str) -> bool:
         return False
     is_problem = fate_of(answer.status) is Fate.DEAD and answer.code is not None
     return named == pcs_id or (is_problem and named is None)
+
+
+def may_be_its_own(answer: Answer) -> bool:
+    """Return whether an open answer to one record may be about that record, or its stream, alone.
+
+    A fault that a record brings out (500), a part of the server's disk, a tenant's quota: the
+    server may be answering others. The same answer to a batch of several speaks of the server.
+    """
+    return answer.status == _INTERNAL_ERROR or answer.code in _ABOUT_ONE
+
+
+def in_words(answer: Answer) -> str:
+    """Return status and code, for people."""
+    return f"{answer.status} {answer.code or ''}".rstrip()

@@ -13,8 +13,8 @@ from fractal_lba.wal import Position
 @pytest.mark.parametrize(
     "place",
     [
-        Place(Position(1, 216), 1, 0),
-        Place(Position(9_999_999_999, (1 << 30) - 1), (1 << 24) - 1, (1 << 44) - 1),
+        Place(Position(1, 216), 1, 0, "s"),
+        Place(Position(9_999_999_999, (1 << 30) - 1), (1 << 24) - 1, (1 << 44) - 1, "t"),
     ],
 )
 def test_a_place_comes_back_as_it_was(place: Place) -> None:
@@ -26,8 +26,8 @@ def test_a_place_comes_back_as_it_was(place: Place) -> None:
 
 def test_a_clock_beyond_all_years_is_kept_as_the_last_one() -> None:
     pending = Pending()
-    pending.keep(7, Place(Position(3, 216), 5, 1 << 60))
-    assert pending[7] == Place(Position(3, 216), 5, (1 << 44) - 1)
+    pending.keep(7, Place(Position(3, 216), 5, 1 << 60, "s"))
+    assert pending[7] == Place(Position(3, 216), 5, (1 << 44) - 1, "s")
 
 
 def test_places_are_those_of_a_plain_dictionary() -> None:
@@ -36,11 +36,13 @@ def test_places_are_those_of_a_plain_dictionary() -> None:
     for step in range(300):
         seq = rng.choice([step, *list(model)[:3]])
         if rng.random() < 0.6:
-            model[seq] = Place(Position(rng.randint(1, 9), 216 + step), rng.randint(1, 999), step)
+            at = Position(rng.randint(1, 9), 216 + step)
+            model[seq] = Place(at, rng.randint(1, 999), step, rng.choice("abc"))
             pending.keep(seq, model[seq])
         else:
             assert pending.end(seq) == (model.pop(seq, None) is not None)
         assert {seq: pending[seq] for seq in pending} == model
+        assert list(pending.streams()) == [(seq, model[seq].shard_id) for seq in model]
         assert pending.size == sum(place.size for place in model.values())
         assert pending.oldest() == next(iter(model.values()), None)
         assert len(pending) == len(model)
@@ -53,7 +55,8 @@ def test_a_pending_window_takes_about_150_bytes() -> None:
     try:
         pending = Pending()
         for seq in range(1_000_000, 1_000_000 + count):
-            pending.keep(seq, Place(Position(12, 300 + seq), 1_200, 1_767_225_600_000 + seq))
+            at = Position(12, 300 + seq)
+            pending.keep(seq, Place(at, 1_200, 1_767_225_600_000 + seq, "sensors.csv"))
         unsent = deque(pending)
         taken, _ = tracemalloc.get_traced_memory()
     finally:

@@ -266,7 +266,11 @@ class TestLive:
         server = MemoryServer()
         given = world(server)
         slow = type(given)(
-            clock=given.clock, lanes=SlowOutbox(), disk=given.disk, server=server, rng=given.rng
+            clock=given.clock,
+            lanes=SlowOutbox(),
+            disk=given.disk,
+            servers=given.servers,
+            rng=given.rng,
         )
         settings: dict[str, Any] = {"live": live(), "interval_s": 0.1, "duration_s": 3.05}
         run_virtual(run(plan(tmp_path / "d", **settings), slow))

@@ -121,13 +121,13 @@ def test_several_batches_are_in_flight(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(load_module, "WINDOWS_MAX", 2)
     server = Scripted()
     server.latency_s = 10.0
-    tally, _ = shipped(waiting(tmp_path, COUNT), server, in_flight=5)
-    assert server.calls == [(0.0, 2)] * 5 + [(10.0, 2)] * 5
+    tally, _ = shipped(waiting(tmp_path, COUNT), server, in_flight=4)
+    assert server.calls == [(0.0, 2)] * 4 + [(10.0, 2)] * 4 + [(20.0, 2)] * 2
     assert tally.accepted == COUNT
 
 
 def test_a_batch_holds_so_many_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fractal_lba.agent.shipper.BYTES_MAX", 4_000)
+    monkeypatch.setattr("fractal_lba.agent.request.BYTES_MAX", 4_000)
     server = Scripted()
     sizes: list[int] = []
 
@@ -231,9 +231,9 @@ def test_a_batch_that_is_too_large_goes_out_in_halves_and_kills_nothing(
 
 def test_after_a_minute_larger_batches_are_tried_again(tmp_path: Path) -> None:
     server = Scripted(refusing(413))
-    server.latency_s = REFUSED_S / 2
-    shipped(waiting(tmp_path, 50), server)
-    assert [count for _, count in server.calls] == [16, 8, 8, 16, 16, 2]
+    server.latency_s = REFUSED_S / 6
+    shipped(waiting(tmp_path, 82), server)
+    assert [count for _, count in server.calls] == [16, *[8] * 6, 16, 16, 2]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, retry_if_result
 from tenacity.stop import stop_never
-from tenacity.wait import wait_exponential
 
 from fractal_lba.client.answer import Answer
 from fractal_lba.protocol import UnavailableError
@@ -33,6 +32,23 @@ class RetryPolicy:
     wait_first_s: float = 0.1
     wait_max_s: float = 10.0
     retry_after_max_s: float = 300.0
+
+    def wait_s(self, attempt: int, rng: random.Random, *, asked_s: float = 0.0) -> float:
+        """Return how long to wait behind an attempt: full jitter, on top of what the server asked.
+
+        The jitter is added, not replaced: a server that tells everyone "in one second" would
+        otherwise be met by everyone in the same instant.
+
+        Args:
+            attempt: Its number, 1 and up.
+            rng: Where the jitter comes from.
+            asked_s: The server's ``Retry-After``.
+
+        Source: Brooker (2015), "Exponential backoff and jitter", the variant called full jitter.
+        """
+        # A float ends at 2^1024, a server may be away for longer.
+        ceiling_s = min(self.wait_first_s * 2.0 ** min(attempt - 1, 64), self.wait_max_s)
+        return min(asked_s, self.retry_after_max_s) + rng.uniform(0.0, ceiling_s)
 
     async def until_final(
         self,
@@ -66,27 +82,11 @@ class RetryPolicy:
         retrying = AsyncRetrying(
             sleep=sleep,
             stop=stop_never,
-            wait=_full_jitter(self, rng),
+            wait=lambda state: self.wait_s(state.attempt_number, rng, asked_s=_asked_wait_s(state)),
             retry=retry_if_exception_type(UnavailableError) | retry_if_result(_is_open),
             before_sleep=before_sleep,
         )
         return await retrying(next_attempt)
-
-
-def _full_jitter(policy: RetryPolicy, rng: random.Random) -> Callable[[RetryCallState], float]:
-    """Return tenacity's ``wait_random_exponential`` with its generator given, on ``Retry-After``.
-
-    Source: Brooker (2015), "Exponential backoff and jitter", the variant called full jitter.
-    """
-    ceiling = wait_exponential(multiplier=policy.wait_first_s, max=policy.wait_max_s)
-
-    def wait_s(state: RetryCallState) -> float:
-        # The jitter is added, not replaced: a server that tells everyone "in one second" would
-        # otherwise be met by everyone in the same instant.
-        asked_s = min(_asked_wait_s(state), policy.retry_after_max_s)
-        return asked_s + rng.uniform(0.0, ceiling(state))
-
-    return wait_s
 
 
 def _is_open(answer: Answer) -> bool:

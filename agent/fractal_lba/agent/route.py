@@ -1,0 +1,83 @@
+"""The route: which endpoint the next request goes to.
+
+Endpoints stand in the order of preference. The first whose breaker is closed is sent everything;
+one before it whose wait is over is asked with a single window beside that, and is the way again as
+soon as it answers. A window may thus reach two endpoints: each answers it as what it is, the first
+time or a repeat.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from fractal_lba.agent.breaker import Breaker, Permit, State
+from fractal_lba.agent.load import Load
+from fractal_lba.agent.pace import Pace
+from fractal_lba.agent.ports import Server
+
+
+@dataclass(slots=True, kw_only=True)
+class Endpoint:
+    """One server, and what is known of it.
+
+    Attributes:
+        name: Its URL, for people.
+        server: Where its requests go.
+        pace: How many at once, and how soon.
+        load: How many windows in each.
+        breaker: Whether it is asked at all.
+        in_flight: Requests under way.
+        failures: Requests in a row that were refused for the moment or had no answer.
+    """
+
+    name: str
+    server: Server
+    pace: Pace
+    load: Load
+    breaker: Breaker = field(default_factory=Breaker)
+    in_flight: int = 0
+    failures: int = 0
+
+
+class Route:
+    """Endpoints in the order of preference."""
+
+    def __init__(self, servers: Mapping[str, Server], *, in_flight: int) -> None:
+        """Begin with every endpoint closed.
+
+        Args:
+            servers: By name, one or more, the preferred one first.
+            in_flight: Requests at once to each.
+        """
+        self.endpoints = [
+            Endpoint(name=name, server=server, pace=Pace.of(in_flight), load=Load.of(in_flight))
+            for name, server in servers.items()
+        ]
+
+    def take(self, now_s: float) -> tuple[Endpoint, Permit] | None:
+        """Return where a request may go now, with the right to send it; None for nowhere."""
+        for endpoint in self.endpoints:
+            if endpoint.breaker.state is State.CLOSED and not endpoint.pace.has_room(
+                endpoint.in_flight, now_s
+            ):
+                return None
+            permit = endpoint.breaker.permit(now_s)
+            if permit is not None:
+                endpoint.in_flight += 1
+                endpoint.pace.sent(now_s)
+                return endpoint, permit
+        return None
+
+    def due_s(self, now_s: float) -> float | None:
+        """Return when time alone opens a way; None where an answer has to come first."""
+        times = []
+        for endpoint in self.endpoints:
+            match endpoint.breaker.state:
+                case State.CLOSED:
+                    if endpoint.pace.next_s > now_s:
+                        times.append(endpoint.pace.next_s)
+                    break
+                case State.OPEN:
+                    times.append(endpoint.breaker.until_s)
+                case State.HALF_OPEN:
+                    pass
+        return min(times, default=None)
