@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self, Unpack
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from fractal_lba.agent.endpoint import serving
@@ -176,7 +175,7 @@ class Agent:
         if isinstance(points, bytes | bytearray | memoryview):
             window = Window(data=check_bytes(points), after=None)
         else:
-            window = Window(data=np.array(check_points(points)), after=None)
+            window = Window(data=check_points(points), after=None)
         return await self._keep(window, shard_id or self._setup.shard_id, members)
 
     async def flush(self, deadline_s: float) -> Pending:

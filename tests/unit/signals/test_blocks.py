@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from fractal_lba.protocol import ContractError
 from fractal_lba.signals import summarise_blocks, summarise_points
-from fractal_lba.signals.window import BLOCK_BYTES, point_blocks
+from fractal_lba.signals.window import BLOCK_BYTES, check_points, point_blocks
 
 MIB = 2**20
 WIDE = np.random.default_rng(12).normal(size=(600, 4096))
@@ -147,3 +147,10 @@ def test_a_window_is_summarised_in_less_memory_than_it_takes(how: str, mapped: P
 def test_a_second_copy_would_be_refused(mapped: Path) -> None:
     done = within(mapped, "copied", 64 * MIB)
     assert "MemoryError" in done.stderr
+
+
+def test_a_checked_table_is_a_copy() -> None:
+    checked = check_points(WIDE)
+    assert checked.tobytes() == WIDE.tobytes()
+    assert not np.shares_memory(checked, WIDE)
+    assert check_points([1, 2, 3]).tolist() == [[1.0], [2.0], [3.0]]

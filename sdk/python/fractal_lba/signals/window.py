@@ -54,6 +54,15 @@ def point_blocks(window: ArrayLike) -> Iterator[NDArray[np.float64]]:
     yield from _pieces(given, 0)
 
 
+def check_points(window: ArrayLike) -> NDArray[np.float64]:
+    """Return a copy of a table as an ``(n, d)`` array of native doubles.
+
+    Raises:
+        ContractError: As `point_blocks`.
+    """
+    return np.concatenate(tuple(point_blocks(window)))
+
+
 def joined_blocks(blocks: Iterable[ArrayLike]) -> Iterator[NDArray[np.float64]]:
     """Yield, as `point_blocks` does, the rows of a table that comes in blocks of whole rows.
 
