@@ -86,6 +86,11 @@ class FailingDisk:
         self._is_sticky = error is None
         self.has_failed = False
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether the process ended at a call."""
+        return self.has_failed and self._error is None
+
     def heal(self) -> None:
         """Fail no more."""
         self._fail_at = None

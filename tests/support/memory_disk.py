@@ -9,6 +9,7 @@ import errno
 import os
 import random
 from collections import Counter, deque
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -49,6 +50,7 @@ class MemoryDisk:
         self.happened: Counter[str] = Counter()
         self.stale: deque[bytes] = deque(maxlen=_STALE_MAX)
         self.boot = 0
+        self._root = root.parts
         self._chance = chance
         self._order = 0
         self._locked: set[Path] = set()
@@ -87,6 +89,16 @@ class MemoryDisk:
         """Return the files of a folder, without a call."""
         found = self._directory(folder).cache.items()
         return {name: bytes(node.cache) for name, node in found if isinstance(node, Inode)}
+
+    def durable_files(self) -> Iterator[bytes]:
+        """Yield what each file would hold if nothing but what was synced came through a cut."""
+        waiting = [self.tree]
+        while waiting:
+            for node in waiting.pop().platter.values():
+                if isinstance(node, Directory):
+                    waiting.append(node)
+                else:
+                    yield bytes(node.platter)
 
     def create(self, path: Path) -> File:
         folder = self._directory(path.parent)
@@ -159,12 +171,12 @@ class MemoryDisk:
             self.keep_stale(bytes(node.cache))
 
     def _find(self, path: Path) -> Inode | Directory | None:
-        if self.root.is_relative_to(path) and path != self.root:
-            return Directory()  # above the root nothing is ever changed
-        if not path.is_relative_to(self.root):
-            return None
+        parts = path.parts
+        if parts[: len(self._root)] != self._root:
+            # Above the root everything is there, and nothing is ever changed.
+            return Directory() if parts == self._root[: len(parts)] else None
         node: Inode | Directory | None = self.tree
-        for part in path.relative_to(self.root).parts:
+        for part in parts[len(self._root) :]:
             node = node.cache.get(part) if isinstance(node, Directory) else None
         return node
 

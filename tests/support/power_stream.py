@@ -1,17 +1,18 @@
 """A stream of segments over a disk that loses power: appends, marks, errors, recoveries."""
 
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from tests.support.failing_disk import FailingDisk
 from tests.support.memory_disk import MemoryDisk
-from tests.support.power_runs import ROOT, Invariant, Kind, hold
+from tests.support.power_runs import Invariant, Kind, hold
 from tests.support.wal_streams import open_stream
 
 from fractal_lba.protocol.errors import DurabilityError
 from fractal_lba.wal import Damage, NewFrame, Stream
 
-FOLDER: Final = ROOT / "above" / "stream"
 _STEPS: Final = 8
 _REOPENINGS_MAX: Final = 3
 
@@ -24,13 +25,14 @@ class StreamScenario:
         attempted: every payload that was ever written.
     """
 
-    def __init__(self, _memory: MemoryDisk, chance: random.Random) -> None:
+    def __init__(self, memory: MemoryDisk, chance: random.Random) -> None:
         self.acknowledged: dict[int, bytes] = {}
         self.attempted: set[bytes] = set()
+        self._folder = memory.root / "above" / "stream"
         self._chance = chance
 
     def live(self, disk: FailingDisk) -> None:
-        stream = open_stream(FOLDER, disk)
+        stream = open_stream(self._folder, disk)
         self._take(stream)
         for _ in range(_STEPS):
             try:
@@ -40,8 +42,8 @@ class StreamScenario:
         if self._chance.random() < 0.5:
             stream.close()
 
-    def check(self, disk: FailingDisk) -> None:
-        stream = open_stream(FOLDER, disk)
+    def check(self, disk: FailingDisk, *, is_last: bool) -> None:  # noqa: ARG002 - all is seen at once
+        stream = open_stream(self._folder, disk)
         self._take(stream)
         self._append(stream)
         stream.close()
@@ -94,4 +96,9 @@ class StreamScenario:
         self.acknowledged = found
 
 
-STREAM: Final = Kind(name="stream", make=StreamScenario, calls=120, changes=40)
+@contextmanager
+def _scenario(memory: MemoryDisk, chance: random.Random) -> Iterator[StreamScenario]:
+    yield StreamScenario(memory, chance)
+
+
+STREAM: Final = Kind(name="stream", make=_scenario, calls=120, changes=40)

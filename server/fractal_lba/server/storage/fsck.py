@@ -106,9 +106,9 @@ def check_folder(
 def _look(disk: Disk, data: Path, *, worker: int, shards: ShardSet, map_bytes: int) -> Report:
     report = Report()
     for name in shards.names:
-        if (data / name / names.LEDGER).exists():  # it has run
+        if disk.is_folder(data / name / names.LEDGER):  # it has run
             _check_shard(disk, data / name, report, map_bytes=map_bytes, data_id=shards.data_id)
-    if (data / names.inbox(worker)).exists():  # nor was it emptied by its operator
+    if disk.is_folder(data / names.inbox(worker)):  # nor was it emptied by its operator
         _check_inbox(disk, data / names.inbox(worker), names.inbox(worker), report)
     return report
 
