@@ -13,7 +13,7 @@ from tests.support.memory_disk import MemoryDisk
 from tests.support.memory_nodes import PAGE_BYTES
 from tests.support.power_cut import cut_power
 
-from fractal_lba.wal import Disk
+from fractal_lba.wal import Disk, File
 
 ROOT: Final = Path("/disk")
 SEEDS: Final = 60
@@ -183,23 +183,53 @@ def test_a_page_that_a_failed_sync_dropped_is_saved_by_writing_to_it_again() -> 
         assert disk.content(ROOT / "f") == NEW
 
 
-def test_names_that_a_failed_sync_dropped_come_back_with_the_next_change_of_their_folder() -> None:
-    alone = 0
-    for _, disk, chance in disks():
+def changes(disk: Disk, file: File) -> list[Callable[[], object]]:
+    return [
+        lambda: disk.sync_dir(ROOT),
+        lambda: disk.create(ROOT / "h"),
+        lambda: disk.rename(ROOT / "f", ROOT / "h"),
+        lambda: disk.unlink(ROOT / "f"),
+        lambda: disk.mkdir(ROOT / "d"),
+        lambda: disk.lock(ROOT / "lock", b""),
+        lambda: file.write_at(0, NEW),
+        lambda: file.truncate(0),
+        file.datasync,
+    ]
+
+
+def test_a_failed_sync_of_a_folder_may_leave_a_file_system_that_takes_no_more_changes() -> None:
+    gone = 0
+    for _, memory, chance in disks():
+        write(memory, ROOT / "g", OLD)
+        file = memory.open(ROOT / "g", is_writable=True)
+        disk = FailingDisk(memory, is_syncing=True)
         disk.create(ROOT / "f").close()
-        disk.sync_dir_badly(ROOT)
-        disk.sync_dir(ROOT)
-        is_dropped = disk.happened["names dropped by a failed sync"] > 0
-        if chance.random() < 0.5:
-            disk.create(ROOT / "g").close()
+        disk.fail_next(1, error=errno.EIO, effect=Effect.PART)
+        with pytest.raises(OSError, match="Input/output error"):
             disk.sync_dir(ROOT)
-            cut_power(disk, chance)
-            assert disk.names(ROOT) == ["f", "g"]
-        else:
-            alone += is_dropped
-            cut_power(disk, chance)
-            assert disk.names(ROOT) == ([] if is_dropped else ["f"])
-    assert alone
+        assert disk.names(ROOT) == ["f", "g"]
+        if memory.is_read_only:
+            gone += 1
+            for act in changes(memory, file):
+                with pytest.raises(OSError, match="Read-only file system"):
+                    act()
+            assert file.read_at(0, 3) == OLD[:3]
+        cut_power(memory, chance)
+        memory.mkdir(ROOT / "d")
+    assert 0 < gone < SEEDS
+
+
+def test_who_dies_in_a_sync_has_met_no_failure_of_it() -> None:
+    for _, memory, _chance in disks():
+        disk = FailingDisk(memory, is_syncing=True)
+        file = disk.create(ROOT / "f")
+        file.write_at(0, NEW)
+        disk.fail_next(1, error=None, effect=Effect.PART)
+        with pytest.raises(Crash):
+            file.datasync()
+        disk.abandon()
+        memory.open(ROOT / "f").datasync()
+        assert memory.happened["pages dropped by a failed sync"] == 0
 
 
 def sound(disk: Disk, path: Path, data: bytes) -> None:

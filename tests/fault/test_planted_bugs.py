@@ -1,4 +1,4 @@
-"""Known bugs, planted: each breaks a named invariant over the seeds that the sound code passes."""
+"""Known bugs, planted: each breaks a named invariant over seeds that the sound code passes."""
 
 from collections.abc import Callable
 from typing import Final
@@ -11,7 +11,7 @@ SEEDS_MAX: Final = 400
 
 
 @pytest.mark.parametrize("bug", PLANTED, ids=lambda bug: bug.name)
-def test_a_planted_bug_is_caught_by_the_invariant_it_breaks(
+def test_a_planted_bug_is_caught_by_an_invariant_it_breaks(
     bug: Planted, tell: Callable[[str, str], None]
 ) -> None:
     for seed in range(SEEDS_MAX):
@@ -19,7 +19,7 @@ def test_a_planted_bug_is_caught_by_the_invariant_it_breaks(
             with bug.planted():
                 run_seed(bug.kind, seed)
         except InvariantError as error:
-            assert error.invariant == bug.invariant, error  # noqa: PT017 - whichever seed it is
+            assert error.invariant in bug.invariants, error  # noqa: PT017 - whichever seed it is
             run_seed(bug.kind, seed)  # without the bug the same seed holds
             tell("power", f"planted, {bug.name}: caught by {bug.kind.name} seed {seed}: {error}")
             return

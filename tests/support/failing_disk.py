@@ -141,7 +141,11 @@ class FailingDisk:
     def sync(
         self, call: Call, act: Callable[[], None], part: Callable[[], None] | None = None
     ) -> None:
-        """Count a sync, and make it if syncs are passed on; ``part`` leaves it in any state."""
+        """Count a sync, and make it if syncs are passed on.
+
+        ``part`` does what a failing one may; who dies in a sync has met no failure of it.
+        """
+        part = None if self._error is None else part
         self.do(call, act if self._is_syncing else lambda: None, part=part)
 
     def _hold(self, file: File, path: Path) -> "FailingFile":

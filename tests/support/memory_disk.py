@@ -41,6 +41,7 @@ class MemoryDisk:
 
     Attributes:
         happened: How often each kind of fault came to something.
+        is_read_only: A failed sync of a folder lets nothing be changed until the restart.
         stale: What was on the disk and is no longer in a file.
     """
 
@@ -50,6 +51,7 @@ class MemoryDisk:
         self.happened: Counter[str] = Counter()
         self.stale: deque[bytes] = deque(maxlen=_STALE_MAX)
         self.boot = 0
+        self.is_read_only = False
         self._root = root.parts
         self._chance = chance
         self._order = 0
@@ -63,6 +65,7 @@ class MemoryDisk:
     def restart(self) -> None:
         """Begin again with what is on the platter: every file is closed, every lock released."""
         self.boot += 1
+        self.is_read_only = False
         self._locked.clear()
 
     def release(self, path: Path, boot: int) -> None:
@@ -101,6 +104,7 @@ class MemoryDisk:
                     yield bytes(node.platter)
 
     def create(self, path: Path) -> File:
+        self.check_writable(path)
         folder = self._directory(path.parent)
         if path.name in folder.cache:
             _fail(errno.EEXIST, path)
@@ -112,6 +116,7 @@ class MemoryDisk:
         return MemoryFile(self, self._inode(path), is_writable=is_writable)
 
     def rename(self, old: Path, new: Path) -> None:
+        self.check_writable(new)
         assert old.parent == new.parent, "only within a folder"
         folder = self._directory(old.parent)
         node = folder.cache.get(old.name)
@@ -121,6 +126,7 @@ class MemoryDisk:
         folder.change(Named(self.next_order(), new.name, node, old.name))
 
     def unlink(self, path: Path) -> None:
+        self.check_writable(path)
         self._forget(self._inode(path))
         self._directory(path.parent).change(Removed(self.next_order(), path.name))
 
@@ -133,17 +139,34 @@ class MemoryDisk:
     def mkdir(self, path: Path) -> None:
         folder = self._directory(path.parent)
         if path.name not in folder.cache:
+            self.check_writable(path)
             folder.change(Named(self.next_order(), path.name, Directory()))
 
     def sync_dir(self, folder: Path) -> None:
+        self.check_writable(folder)
         self._directory(folder).sync()
 
     def sync_dir_badly(self, folder: Path) -> None:
-        """Do what a failing ``sync_dir`` leaves."""
-        dropped = self._directory(folder).sync_badly(self._chance)
-        self.happened["names dropped by a failed sync"] += dropped
+        """Do what a failing ``sync_dir`` leaves: the names durable or not, or no file system.
+
+        A file system that cannot write what keeps its names whole takes no more changes.
+        """
+        self.check_writable(folder)
+        match self._chance.choice(("durable", "dirty", "gone")):
+            case "durable":
+                self._directory(folder).sync()
+            case "gone":
+                self.is_read_only = True
+                self.happened["file system gone read-only"] += 1
+            case _:
+                pass
+
+    def check_writable(self, path: Path | None = None) -> None:
+        if self.is_read_only:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
 
     def lock(self, path: Path, note: bytes) -> Lock:
+        self.check_writable(path)
         folder = self._directory(path.parent)
         if path.name not in folder.cache:
             folder.change(Named(self.next_order(), path.name, Inode()))
@@ -232,10 +255,12 @@ class MemoryFile:
         inode.lost_pages = {page for page in inode.lost_pages if page * PAGE_BYTES < size}
 
     def datasync(self) -> None:
+        self._disk.check_writable()
         self._open().sync()
 
     def datasync_badly(self) -> None:
         """Do what a failing ``datasync`` leaves."""
+        self._disk.check_writable()
         self._disk.sync_badly(self._open())
 
     def close(self) -> None:
@@ -244,6 +269,8 @@ class MemoryFile:
     def _open(self, *, is_writing: bool = False) -> Inode:
         if self._boot != self._disk.boot or (is_writing and not self._is_writable):
             raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        if is_writing:
+            self._disk.check_writable()
         return self._inode
 
 

@@ -1,6 +1,6 @@
 """What a disk in memory keeps of a file or folder: what is seen, what is durable, the changes.
 
-A file is cached in pages of ``PAGE_BYTES``; a folder is one block.
+A file is cached in pages of ``PAGE_BYTES``.
 """
 
 import random
@@ -108,36 +108,21 @@ class Removed:
 class Directory:
     """A folder: its names as processes see them, the durable ones, and the changes between."""
 
-    __slots__ = ("cache", "dirty", "lost", "platter")
+    __slots__ = ("cache", "dirty", "platter")
 
     def __init__(self) -> None:
         self.cache: Names = {}
         self.platter: Names = {}
         self.dirty: list[Named | Removed] = []
-        self.lost: list[Named | Removed] = []
-        """What a failed sync dropped. It is of one block, so the next change brings it back."""
 
     def change(self, change: Named | Removed) -> None:
         change.apply(self.cache)
-        self.dirty = [*self.lost, *self.dirty, change]
-        self.lost = []
+        self.dirty.append(change)
 
     def sync(self) -> None:
         for change in self.dirty:
             change.apply(self.platter)
         self.dirty = []
-
-    def sync_badly(self, chance: random.Random) -> int:
-        """Leave the block durable, dirty or dropped; return how many changes were dropped."""
-        match chance.choice(("durable", "dirty", "dropped")):
-            case "durable":
-                self.sync()
-            case "dropped":
-                self.lost, self.dirty = [*self.lost, *self.dirty], []
-                return len(self.lost)
-            case _:
-                pass
-        return 0
 
 
 Names = dict[str, Inode | Directory]

@@ -11,9 +11,14 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from tests.support.power_agent import AGENT
 from tests.support.power_runs import Invariant, Kind
+from tests.support.power_server import SERVER
 from tests.support.power_stream import STREAM
 
+from fractal_lba.agent.deadletters import DeadLetter, DeadLetters
+from fractal_lba.agent.outbox import Outbox
+from fractal_lba.protocol import Record
 from fractal_lba.wal import Disk, NewFrame, framing, one_frame, recovery, segment, stream, walk
 from fractal_lba.wal.framing import FRAME_BYTES, FrameAt, SegmentKey, claimed_size
 from fractal_lba.wal.recovery import Recovered
@@ -35,11 +40,11 @@ class Without:
 
 @dataclass(frozen=True, kw_only=True)
 class Planted:
-    """A bug, the scenario that has to meet it and the invariant it breaks there."""
+    """A bug, the scenario that has to meet it and the invariants, any of which it breaks there."""
 
     name: str
     kind: Kind
-    invariant: str
+    invariants: frozenset[str]
     patch: Patch
 
     @contextmanager
@@ -121,35 +126,89 @@ def _give_a_number_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream, "recover", recover)
 
 
+def _skip_the_dead_letters_sync(monkeypatch: pytest.MonkeyPatch) -> None:
+    sound = DeadLetters.append
+
+    def append(self: DeadLetters, *letters: DeadLetter) -> None:
+        if self._file is None:
+            sound(self)  # makes the file
+        self._file = Without(self._file, "datasync")
+        sound(self, *letters)
+
+    monkeypatch.setattr(DeadLetters, "append", append)
+
+
+def _note_an_answer_before_it_came(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Move the outbox's cursor when a window is taken to be sent."""
+    sound = Outbox.read
+
+    async def read(self: Outbox, seq: int) -> Record:
+        record = await sound(self, seq)
+        await self.acknowledge(seq, status=200, replayed=False)
+        return record
+
+    monkeypatch.setattr(Outbox, "read", read)
+
+
 PLANTED: Final = [
     Planted(
         name="skip a sync",
         kind=STREAM,
-        invariant=Invariant.NOTHING_LOST,
+        invariants=frozenset({Invariant.NOTHING_LOST}),
         patch=_skip_a_sync,
     ),
     Planted(
         name="skip a folder's sync",
         kind=STREAM,
-        invariant=Invariant.NOTHING_LOST,
+        invariants=frozenset({Invariant.NOTHING_LOST}),
         patch=_skip_a_folders_sync,
     ),
     Planted(
         name="acknowledge before the sync",
         kind=STREAM,
-        invariant=Invariant.NOTHING_LOST,
+        invariants=frozenset({Invariant.NOTHING_LOST}),
         patch=_acknowledge_before_the_sync,
     ),
     Planted(
         name="trust a length before its checksum",
         kind=STREAM,
-        invariant=Invariant.NOTHING_ELSE,
+        invariants=frozenset({Invariant.NOTHING_ELSE}),
         patch=_trust_a_length,
     ),
     Planted(
         name="give a number again",
         kind=STREAM,
-        invariant=Invariant.NO_NUMBER_TWICE,
+        invariants=frozenset({Invariant.NO_NUMBER_TWICE}),
+        patch=_give_a_number_again,
+    ),
+    Planted(
+        name="skip a sync of the outbox",
+        kind=AGENT,
+        invariants=frozenset({Invariant.SENT_IS_DURABLE}),
+        patch=_skip_a_sync,
+    ),
+    Planted(
+        name="skip the sync of the dead letters",
+        kind=AGENT,
+        invariants=frozenset({Invariant.NOTHING_LOST}),
+        patch=_skip_the_dead_letters_sync,
+    ),
+    Planted(
+        name="advance the outbox's cursor early",
+        kind=AGENT,
+        invariants=frozenset({Invariant.NOTHING_LOST}),
+        patch=_note_an_answer_before_it_came,
+    ),
+    Planted(
+        name="answer before the ledger's sync",
+        kind=SERVER,
+        invariants=frozenset({Invariant.NOTHING_LOST, Invariant.NOBODY_NEEDED}),
+        patch=_acknowledge_before_the_sync,
+    ),
+    Planted(
+        name="give a number of the ledger again",
+        kind=SERVER,
+        invariants=frozenset({Invariant.NOTHING_LOST, Invariant.NOBODY_NEEDED}),
         patch=_give_a_number_again,
     ),
 ]

@@ -4,16 +4,19 @@ A seed that broke an invariant is printed with the command that replays it.
 """
 
 import argparse
+import logging
 import sys
 import time
 import traceback
 from collections import Counter
 from typing import Final
 
+from tests.support.power_agent import AGENT
 from tests.support.power_runs import InvariantError, Kind, run_seed
+from tests.support.power_server import SERVER
 from tests.support.power_stream import STREAM
 
-KINDS: Final[dict[str, Kind]] = {kind.name: kind for kind in (STREAM,)}
+KINDS: Final[dict[str, Kind]] = {kind.name: kind for kind in (STREAM, AGENT, SERVER)}
 NIGHTLY: Final = 10_000
 """Seeds of each kind."""
 
@@ -56,6 +59,7 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--seeds", type=int, default=NIGHTLY, help="how many of each kind")
     given = parser.parse_args()
+    logging.disable()
     code = 0
     for name in given.kind or KINDS:
         seeds = range(given.first, given.first + given.seeds)

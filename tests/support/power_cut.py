@@ -32,7 +32,7 @@ KINDS: Final = (
     "rename left both names",
     "removal forgotten",
     "pages dropped by a failed sync",
-    "names dropped by a failed sync",
+    "file system gone read-only",
 )
 """Every kind of fault that the disk counts when it came to something."""
 
@@ -115,9 +115,8 @@ class _Cut:
 
     def _settle_names(self, folder: Directory) -> None:
         names: Names = folder.platter
-        for change in (*folder.lost, *folder.dirty):
-            is_dropped = change in folder.lost
-            if not is_dropped and self._keeps(change.order):
+        for change in folder.dirty:
+            if self._keeps(change.order):
                 both = isinstance(change, Named) and change.old is not None and self._is_rare()
                 old = change.old if isinstance(change, Named) else None
                 node = names.get(old) if old is not None else None
@@ -131,7 +130,7 @@ class _Cut:
                 self._disk.happened["new name forgotten"] += 1
             else:
                 self._disk.happened["rename forgotten"] += 1
-        folder.dirty, folder.lost = [], []
+        folder.dirty = []
         folder.cache = dict(names)
         for node in names.values():
             if isinstance(node, Directory):
@@ -154,7 +153,7 @@ def _inodes(folder: Directory) -> Iterator[Inode]:
     waiting = [folder]
     while waiting:
         each = waiting.pop()
-        changed = [change.node for change in (*each.lost, *each.dirty) if isinstance(change, Named)]
+        changed = [change.node for change in each.dirty if isinstance(change, Named)]
         for node in (*each.platter.values(), *each.cache.values(), *changed):
             if id(node) in seen:
                 continue

@@ -1,4 +1,4 @@
-"""A stream of segments over a disk that loses power: appends, marks, errors, recoveries."""
+"""A stream of segments over a disk that loses power: appends, marks, retentions, recoveries."""
 
 import random
 from collections.abc import Iterator
@@ -23,11 +23,13 @@ class StreamScenario:
     Attributes:
         acknowledged: seq → payload of what an append returned, or a recovery gave.
         attempted: every payload that was ever written.
+        needed_from: the first frame that no durable cursor gave up.
     """
 
     def __init__(self, memory: MemoryDisk, chance: random.Random) -> None:
         self.acknowledged: dict[int, bytes] = {}
         self.attempted: set[bytes] = set()
+        self.needed_from = 1
         self._folder = memory.root / "above" / "stream"
         self._chance = chance
 
@@ -49,8 +51,11 @@ class StreamScenario:
         stream.close()
 
     def _step(self, stream: Stream) -> None:
-        if self._chance.random() < 0.25:
+        dice = self._chance.random()
+        if dice < 0.15:
             stream.mark()
+        elif dice < 0.3:
+            self._retain(stream)
         else:
             self._append(stream)
 
@@ -62,6 +67,17 @@ class StreamScenario:
         for placed, payload in zip(stream.append(frames), payloads, strict=True):
             hold(placed.seq not in self.acknowledged, Invariant.NO_NUMBER_TWICE, placed)
             self.acknowledged[placed.seq] = payload
+
+    def _retain(self, stream: Stream) -> None:
+        """Say in the stream what is still needed, then remove what is not."""
+        needed = self._chance.randint(self.needed_from, stream.next_seq)
+        payload = b"cursor" + self._chance.randbytes(8)
+        self.attempted.add(payload)
+        frame = NewFrame(received_ns=1, meta=b"cursor", payload=payload)
+        (placed,) = stream.append([frame])
+        self.acknowledged[placed.seq] = payload
+        self.needed_from = needed
+        stream.retain_from(needed, cursor_seq=placed.seq)
 
     def _reopen(self, stream: Stream) -> None:
         for attempt in range(_REOPENINGS_MAX):
@@ -81,18 +97,20 @@ class StreamScenario:
             if not isinstance(item, Damage):
                 hold(item[1].seq not in found, Invariant.NO_NUMBER_TWICE, item[1].seq)
                 found[item[1].seq] = item[1].payload
-        missing = {seq for seq, each in self.acknowledged.items() if found.get(seq) != each}
+        missing = {
+            seq
+            for seq, each in self.acknowledged.items()
+            if found.get(seq, None if seq >= self.needed_from else each) != each
+        }
         hold(not missing, Invariant.NOTHING_LOST, missing)
         payloads = list(found.values())
         hold(len(set(payloads)) == len(payloads), Invariant.NOTHING_TWICE, len(payloads))
         hold(set(payloads) <= self.attempted, Invariant.NOTHING_ELSE, sorted(found))
-        hold(
-            sorted(found) == list(range(1, len(found) + 1)),
-            Invariant.NO_NUMBER_TWICE,
-            sorted(found),
-        )
+        first = min(found, default=1)
+        numbers = list(range(first, first + len(found)))
+        hold(sorted(found) == numbers, Invariant.NO_NUMBER_TWICE, sorted(found))
         hold(stream.recovery.damage == (), Invariant.NOBODY_NEEDED, stream.recovery)
-        hold(stream.next_seq == len(found) + 1, Invariant.NO_NUMBER_TWICE, stream.next_seq)
+        hold(stream.next_seq == first + len(found), Invariant.NO_NUMBER_TWICE, stream.next_seq)
         self.acknowledged = found
 
 
