@@ -20,7 +20,6 @@ from fractal_lba.server.config import (
     resolve,
     secret_value,
 )
-from fractal_lba.server.core import names
 from fractal_lba.server.core.admission import Rate
 from fractal_lba.server.core.cursor import Cursors
 from fractal_lba.server.core.ndjson import BATCH_BYTES_MAX
@@ -48,15 +47,14 @@ from fractal_lba.server.pipeline.quota import Quotas
 from fractal_lba.server.pipeline.recover import Mender
 from fractal_lba.server.pipeline.resolve import Resolver
 from fractal_lba.server.storage import data_folder
-from fractal_lba.server.storage.data_folder import ShardSet
 from fractal_lba.server.storage.inbox import InboxLog
 from fractal_lba.server.storage.keyring_file import KeyringFile
+from fractal_lba.server.storage.open_logs import Logs
 from fractal_lba.server.storage.provision import Provisioned, provision
-from fractal_lba.server.storage.replay import open_shard
 from fractal_lba.server.storage.shard import ShardStore
 from fractal_lba.server.storage.tls_files import TlsFiles, TlsPaths, load_context
 from fractal_lba.server.telemetry.metrics import CONTENT_TYPE, Metrics
-from fractal_lba.wal import Damage, Disk, RealDisk, Stream, lock_folder
+from fractal_lba.wal import Disk, RealDisk, lock_folder
 from fractal_lba.wal.group_commit import Bounds
 
 _VERIFIED_AT_ONCE_MAX = 32
@@ -133,7 +131,16 @@ class Server:
             keyring = KeyringFile(resolve(self._base, settings, "keyring"), meter=self._metrics)
             paths = _tls_paths(settings, self._base)
             tls = None if paths is None else TlsFiles(paths, meter=self._metrics)
-            inbox, shard = await self._open_logs(data, shards, stack, accept_loss=accept_loss)
+            logs = Logs(
+                disk=self._disk,
+                data=data,
+                settings=settings,
+                meter=self._metrics,
+                bounds=self._bounds(),
+                clock=self._clock,
+            )
+            inbox = await logs.inbox(stack)
+            shard = await logs.shard(shards, stack, accept_loss=accept_loss)
             asked = policies(settings)
             decider = Decider(
                 shard,
@@ -233,61 +240,6 @@ class Server:
                 )
                 for task in background:
                     task.cancel()
-
-    async def _open_logs(
-        self, data: Path, shards: ShardSet, stack: AsyncExitStack, *, accept_loss: bool
-    ) -> tuple[InboxLog, ShardStore]:
-        settings = self._settings
-        name = names.inbox(0)
-        stream = await asyncio.to_thread(
-            Stream.open,
-            self._disk,
-            data / name,
-            name,
-            segment_bytes_max=max(settings.segment_bytes_max, names.INBOX_SEGMENT_BYTES_MIN),
-            frame_bytes_max=names.INBOX_FRAME_BYTES_MAX,
-        )
-        inbox = InboxLog(stream, meter=self._metrics, bounds=self._bounds())
-        stack.push_async_callback(inbox.close)
-        await inbox.load()
-        self._report(stream, inbox.damage)
-        files = await asyncio.to_thread(
-            open_shard,
-            self._disk,
-            data / shards.names[0],
-            segment_bytes_max=settings.segment_bytes_max,
-            map_bytes=settings.index_map_bytes,
-            data_id=shards.data_id,
-        )
-        self._report(files.stream, files.damage)
-        if accept_loss and files.index.losses:
-            _log.warning("loss accepted", extra={"damage": files.index.losses})
-            files.index.accept_losses()
-            await asyncio.to_thread(files.index.flush)
-        shard = ShardStore(
-            files,
-            meter=self._metrics,
-            bounds=self._bounds(),
-            flush_records=settings.index_flush_records,
-        )
-        stack.push_async_callback(shard.close)
-        return inbox, shard
-
-    def _report(self, stream: Stream, damage: tuple[Damage, ...]) -> None:
-        recovery = stream.recovery
-        self._metrics.recovered(
-            stream=stream.name, torn_bytes=recovery.torn_bytes, damaged_ranges=len(damage)
-        )
-        _log.log(
-            logging.WARNING if damage else logging.INFO,
-            "log opened",
-            extra={
-                "stream": stream.name,
-                "frames": recovery.frames,
-                "torn_bytes": recovery.torn_bytes,
-                "damage": [str(each) for each in damage],
-            },
-        )
 
     def _bounds(self) -> Bounds:
         settings = self._settings

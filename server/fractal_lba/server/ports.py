@@ -50,8 +50,18 @@ class Inbox(Protocol):
         """
         ...
 
-    def finish(self, seq: int) -> None:
-        """Note that a body was decided or refused. The mark is written with the next batch."""
+    def finish(self, seq: int, *, is_refused: bool = False) -> None:
+        """Note that a body was decided or refused. The mark is written with the next batch.
+
+        Refused ones are kept for a while as evidence.
+        """
+        ...
+
+    async def retain(self) -> None:
+        """Remove what holds only finished bodies and is no evidence any more.
+
+        Nothing happens to a fenced log; a failure fences it.
+        """
         ...
 
     def leave_open(self, seq: int) -> None:

@@ -15,6 +15,7 @@ from tests.support.wal_streams import (
     segments_of,
     snapshot,
 )
+from typing_extensions import override
 
 from fractal_lba.protocol.errors import (
     ContractError,
@@ -341,3 +342,41 @@ def test_an_open_stream_is_held_until_it_is_closed(tmp_path: Path) -> None:
     stream.close()
     open_stream(tmp_path / "s").close()
     assert len(segments_of(snapshot(tmp_path / "s"))) == 1
+
+
+class Clock(RealDisk):
+    now_ns = 1_000
+
+    @override
+    def stamp(self) -> tuple[int, bytes]:
+        return self.now_ns, super().stamp()[1]
+
+
+def sealed_numbers(stream: Stream) -> list[tuple[int, int]]:
+    return [(each.first_seq, each.next_seq) for each in stream.sealed]
+
+
+def test_a_segment_is_closed_when_it_is_old_and_holds_something(tmp_path: Path) -> None:
+    disk = Clock()
+    stream = Stream.open(disk, tmp_path / "s", NAME, segment_age_max_s=60)
+    disk.now_ns += 61_000_000_000
+    stream.append([new_frame("1")])  # into the old one first: it was empty
+    stream.append([new_frame("2")])
+    assert sealed_numbers(stream) == [(1, 2)]
+    disk.now_ns += 60_000_000_000
+    stream.rotate_aged()
+    stream.append([new_frame("3")])
+    assert sealed_numbers(stream) == [(1, 2)]
+    disk.now_ns += 1
+    stream.rotate_aged()
+    assert sealed_numbers(stream) == [(1, 2), (2, 4)]
+    disk.now_ns += 61_000_000_000
+    stream.rotate_aged()
+    assert len(sealed_numbers(stream)) == 2
+    assert [each.size for each in stream.sealed] == [
+        (tmp_path / "s" / name).stat().st_size
+        for name in segments_of(snapshot(tmp_path / "s"))[:-1]
+    ]
+    assert stream.sealed[0].created_ns == 1_000
+    assert labels_of(stream) == {1: "1", 2: "2", 3: "3"}
+    stream.close()

@@ -5,13 +5,14 @@ name.
 """
 
 from fractal_lba.wal.beside import scan_folder
+from fractal_lba.wal.bounds import FRAME_BYTES_MAX, SEGMENT_BYTES_MAX
 from fractal_lba.wal.disk import Disk, File, Lock, RealDisk
 from fractal_lba.wal.framing import Frame, NewFrame
 from fractal_lba.wal.locks import FolderLock, lock_folder
 from fractal_lba.wal.retention import Retained
 from fractal_lba.wal.scan import Scanned
-from fractal_lba.wal.stream import FRAME_BYTES_MAX, SEGMENT_BYTES_MAX, Stream
-from fractal_lba.wal.values import Damage, Placed, Position, Recovery
+from fractal_lba.wal.stream import Stream
+from fractal_lba.wal.values import Damage, Placed, Position, Recovery, Sealed
 
 __all__ = [
     "FRAME_BYTES_MAX",
@@ -29,6 +30,7 @@ __all__ = [
     "Recovery",
     "Retained",
     "Scanned",
+    "Sealed",
     "Stream",
     "lock_folder",
     "scan_folder",

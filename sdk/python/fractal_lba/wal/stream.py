@@ -5,6 +5,7 @@ was being written is unknown, so nothing more is written before ``reopen`` has r
 files. Frames are numbered from 1 on, without gaps, over all segments.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -13,20 +14,15 @@ from pathlib import Path
 from typing import Final, Self
 
 from fractal_lba.protocol.errors import (
-    ContractError,
     CorruptionError,
     FencedError,
 )
+from fractal_lba.wal.bounds import FRAME_BYTES_MAX, SEGMENT_BYTES_MAX, Bounds
 from fractal_lba.wal.disk import Disk
 from fractal_lba.wal.folder import Folder, Segment, io_errors, make_folder
 from fractal_lba.wal.footer import FOOTER_BYTES
 from fractal_lba.wal.framing import (
     BATCH_BYTES,
-    FRAME_BYTES,
-    HEADER_BYTES,
-    META_BYTES_MAX,
-    NAME_BYTES_MAX,
-    RECEIVED_NS_MAX,
     Frame,
     NewFrame,
     SegmentHeader,
@@ -38,19 +34,9 @@ from fractal_lba.wal.recovery import Recovered, recover
 from fractal_lba.wal.retention import Retained, check_cursor, remove, split
 from fractal_lba.wal.scan import Scanned, scan_segments
 from fractal_lba.wal.segment import SegmentWriter, create_segment
-from fractal_lba.wal.values import Damage, Placed, Position, Recovery
+from fractal_lba.wal.values import Damage, Placed, Position, Recovery, Sealed
 
-SEGMENT_BYTES_MAX: Final = 64 << 20
-"""Recovery reads one segment whole: this bounds its memory and its time."""
-FRAME_BYTES_MAX: Final = 17 << 20
-"""The largest body a server takes, 16 MiB, and room for what is said about it."""
-_SEGMENT_BYTES_LIMIT: Final = 1 << 30
-"""A batch's length is 32 bits wide; recovery may have to copy a whole segment as one batch."""
-
-
-def segment_bytes_for(frame_bytes: int) -> int:
-    """Return what a segment takes with one frame of this size, a mark and its footer."""
-    return HEADER_BYTES + 2 * BATCH_BYTES + frame_bytes + FOOTER_BYTES
+_NS_PER_S: Final = 1_000_000_000
 
 
 class _State(StrEnum):
@@ -70,7 +56,7 @@ class Stream:
     """
 
     @classmethod
-    def open(
+    def open(  # noqa: PLR0913 - each is a setting of its own, named at the call
         cls,
         disk: Disk,
         folder: Path,
@@ -78,6 +64,7 @@ class Stream:
         *,
         segment_bytes_max: int = SEGMENT_BYTES_MAX,
         frame_bytes_max: int = FRAME_BYTES_MAX,
+        segment_age_max_s: float = math.inf,
     ) -> Self:
         """Lock a stream's folder, made when missing, recover it and open a fresh segment.
 
@@ -87,6 +74,8 @@ class Stream:
             name: 1 to 128 bytes of UTF-8, kept in every segment.
             segment_bytes_max: A segment is closed before it grows beyond this.
             frame_bytes_max: The longest frame, with its meta block and what frames it.
+            segment_age_max_s: A segment with frames is closed before an append when it is older,
+                and by ``rotate_aged``; by the clock, on which nothing else depends.
 
         Raises:
             ContractError: A name or bound out of range, or segments of another stream or of a
@@ -94,14 +83,8 @@ class Stream:
             LockedError: Another process holds the stream.
             DurabilityError: The disk failed; nothing acknowledged is lost.
         """
-        if not 1 <= len(name.encode()) <= NAME_BYTES_MAX:
-            raise ContractError(f"stream: expected a name of 1 to {NAME_BYTES_MAX} bytes")
-        segment_bytes_min = segment_bytes_for(frame_bytes_max)
-        if not segment_bytes_min <= segment_bytes_max <= _SEGMENT_BYTES_LIMIT:
-            raise ContractError(
-                f"stream {name}: expected segment_bytes_max from {segment_bytes_min} to "
-                f"{_SEGMENT_BYTES_LIMIT}, got {segment_bytes_max}"
-            )
+        bounds = Bounds(segment_bytes_max, frame_bytes_max, segment_age_max_s)
+        bounds.check(name)
         with io_errors(f"stream {name}"):
             make_folder(disk, folder)
         with ExitStack() as undo:
@@ -109,21 +92,21 @@ class Stream:
             undo.callback(lock.release)
             recovered = recover(disk, folder, name)
             undo.pop_all()
-        return cls(disk, folder, name, (segment_bytes_max, frame_bytes_max), lock, recovered)
+        return cls(disk, folder, name, bounds, lock, recovered)
 
     def __init__(  # noqa: PLR0913, PLR0917  # only open() calls it
         self,
         disk: Disk,
         folder: Path,
         name: str,
-        bounds: tuple[int, int],
+        bounds: Bounds,
         lock: FolderLock,
         recovered: Recovered,
     ) -> None:
         self.name: Final = name
         self._disk: Final = disk
         self._folder: Final = folder
-        self._segment_bytes_max, self._frame_bytes_max = bounds
+        self._bounds: Final = bounds
         self._lock: Final = lock
         self._damaged: Final[set[str]] = set()
         self._take(recovered)
@@ -147,6 +130,21 @@ class Stream:
         return self._active.next_seq
 
     @property
+    def sealed(self) -> tuple[Sealed, ...]:
+        """Return the segments before the active one, but for those whose header is damaged."""
+        return tuple(
+            Sealed(
+                ordinal=segment.ordinal,
+                first_seq=segment.header.first_seq,
+                next_seq=segment.next_seq,
+                size=segment.size,
+                created_ns=segment.header.created_ns,
+            )
+            for segment in self._older
+            if segment.header is not None and segment.next_seq is not None
+        )
+
+    @property
     def is_fenced(self) -> bool:
         """Return whether a failure keeps the stream from writing until ``reopen``."""
         return self._state is _State.FENCED
@@ -162,7 +160,7 @@ class Stream:
         """
         if not frames:
             return []
-        self._check_sizes(frames)
+        self._bounds.check_frames(self.name, frames)
         with self._writing():
             self._rotate_for(framed_size(frames))
             first_seq = self._active.next_seq
@@ -186,6 +184,19 @@ class Stream:
         """
         with self._writing():
             self._active.mark()
+
+    def rotate_aged(self) -> None:
+        """Close the active segment if it holds a frame and is older than ``segment_age_max_s``.
+
+        For a stream that nothing may be appended to for long.
+
+        Raises:
+            FencedError: The stream is fenced or closed.
+            DurabilityError: The disk failed, and the stream is fenced.
+        """
+        if self._is_aged():
+            with self._writing():
+                self._rotate()
 
     def skip_to(self, seq: int) -> None:
         """Go on with a later number, so that none of those before it is ever given again.
@@ -245,7 +256,11 @@ class Stream:
         segment = self._paths.get(position.segment)
         if segment is None:
             raise CorruptionError(f"{where}: expected a frame, got no such segment")
-        return read_frame(self._disk, segment, position.offset, where=where)
+        try:
+            return read_frame(self._disk, segment, position.offset, where=where)
+        except CorruptionError:
+            self._damaged.add(segment.name)
+            raise
 
     def scan(self, *, from_seq: int = 1) -> Iterator[Scanned]:
         """Yield every durable frame from ``from_seq`` on with its position, and damage, in order.
@@ -303,27 +318,6 @@ class Stream:
                 finally:
                     self._lock.release()
 
-    def _check_sizes(self, frames: Sequence[NewFrame]) -> None:
-        for new in frames:
-            size = FRAME_BYTES + len(new.meta) + len(new.payload)
-            if size > self._frame_bytes_max or len(new.meta) > META_BYTES_MAX:
-                raise ContractError(
-                    f"stream {self.name}: expected a frame of at most {self._frame_bytes_max} "
-                    f"bytes with a meta block of at most {META_BYTES_MAX}, got {size} bytes with "
-                    f"{len(new.meta)}"
-                )
-            if not 0 <= new.received_ns <= RECEIVED_NS_MAX:
-                raise ContractError(
-                    f"stream {self.name}: expected received_ns from 0 to {RECEIVED_NS_MAX}, "
-                    f"got {new.received_ns}"
-                )
-        batch_bytes_max = self._segment_bytes_max - segment_bytes_for(0) + BATCH_BYTES
-        if (size := framed_size(frames)) > batch_bytes_max:
-            raise ContractError(
-                f"stream {self.name}: expected a batch of at most {batch_bytes_max} bytes, "
-                f"got {size}"
-            )
-
     @contextmanager
     def _writing(self) -> Iterator[None]:
         """Fence the stream unless what is done inside succeeds."""
@@ -341,8 +335,15 @@ class Stream:
     def _rotate_for(self, size: int) -> None:
         """Make room for a batch of this size, a mark behind it and the segment's footer."""
         end = self._active.end + size + BATCH_BYTES + FOOTER_BYTES
-        if self._active.has_frames and end > self._segment_bytes_max:
+        is_full = self._active.has_frames and end > self._bounds.segment_bytes_max
+        if is_full or self._is_aged():
             self._rotate()
+
+    def _is_aged(self) -> bool:
+        if self._bounds.segment_age_max_s == math.inf or not self._active.has_frames:
+            return False
+        now_ns, _ = self._disk.stamp()
+        return now_ns - self._active.header.created_ns > self._bounds.segment_age_max_s * _NS_PER_S
 
     def _rotate(self, *, first_seq: int | None = None, kept_from: int | None = None) -> None:
         old = self._active

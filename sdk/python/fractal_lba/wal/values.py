@@ -23,6 +23,17 @@ class Placed:
     position: Position
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sealed:
+    """A segment that is not written any more: its ordinal, its frames, its bytes, its birth."""
+
+    ordinal: int
+    first_seq: int
+    next_seq: int
+    size: int
+    created_ns: int
+
+
 @dataclass(frozen=True, slots=True)
 class Damage:
     """Bytes of a stream that are not what was written, or are not there.

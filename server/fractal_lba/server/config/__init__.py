@@ -9,7 +9,9 @@ from fractal_lba.server.config.load import (
     secret_value,
     to_toml,
 )
-from fractal_lba.server.config.settings import Settings, TenantTable, policies
+from fractal_lba.server.config.policies import policies
+from fractal_lba.server.config.settings import Settings
+from fractal_lba.server.config.tenant_table import TenantTable
 
 __all__ = [
     "LOG_LEVELS",

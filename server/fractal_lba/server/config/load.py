@@ -17,7 +17,8 @@ from fractal_lba.protocol.canonical import SAFE_INTEGER_MAX
 from fractal_lba.protocol.errors import ContractError
 from fractal_lba.protocol.keyring import TENANT
 from fractal_lba.protocol.undecodable import UNDECODABLE
-from fractal_lba.server.config.settings import Settings, TenantTable
+from fractal_lba.server.config.settings import Settings
+from fractal_lba.server.config.tenant_table import TenantTable
 from fractal_lba.server.core.names import is_shard_name
 
 ENVIRONMENT_PREFIX = "FLBA_"

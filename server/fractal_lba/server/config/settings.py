@@ -1,24 +1,10 @@
 """What can be set, with its default and its meaning."""
 
-from dataclasses import replace
 from typing import Annotated
 
 import msgspec
 
-from fractal_lba.server.core.tenant_policy import Policies, TenantPolicy
-
-
-class TenantTable(
-    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
-):
-    """What ``[tenants.NAME]`` sets for one tenant; what it leaves out is every tenant's."""
-
-    accepts_legacy: bool | None = None
-    horizon_days: Annotated[int, msgspec.Meta(ge=1)] | None = None
-    rate_per_s: Annotated[float, msgspec.Meta(ge=0)] | None = None
-    burst: Annotated[int, msgspec.Meta(ge=1)] | None = None
-    records_per_day: Annotated[int, msgspec.Meta(ge=0)] | None = None
-    bytes_per_day: Annotated[int, msgspec.Meta(ge=0)] | None = None
+from fractal_lba.server.config.tenant_table import TenantTable
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -327,6 +313,27 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     segment_bytes_max: Annotated[
         int, msgspec.Meta(ge=1, description="A segment of a log is closed at this size.")
     ] = 67_108_864
+    segment_age_s: Annotated[
+        float,
+        msgspec.Meta(gt=0, description="A segment that holds something is closed at this age."),
+    ] = 86_400.0
+    inbox_evidence_s: Annotated[
+        float,
+        msgspec.Meta(
+            gt=0,
+            description=(
+                "How long refused bodies stay in the inbox as evidence, counted from when their"
+                " segment was begun; segments of the inbox are closed at a 24th of it."
+            ),
+        ),
+    ] = 86_400.0
+    inbox_evidence_bytes_max: Annotated[
+        int,
+        msgspec.Meta(
+            ge=0,
+            description="Bytes of finished segments that stay for them, whichever ends first.",
+        ),
+    ] = 268_435_456
     index_map_bytes: Annotated[
         int,
         msgspec.Meta(
@@ -363,22 +370,3 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             )
         ),
     ] = msgspec.field(default_factory=dict)
-
-
-def policies(settings: Settings) -> Policies:
-    """Return what is asked of each tenant: the defaults, and where a table overrides them."""
-    default = TenantPolicy(
-        accepts_legacy=settings.tenant_accepts_legacy,
-        horizon_days=settings.horizon_days,
-        rate_per_s=settings.tenant_rate_per_s,
-        burst=settings.tenant_burst,
-        records_per_day=settings.tenant_records_per_day,
-        bytes_per_day=settings.tenant_bytes_per_day,
-    )
-    return Policies(
-        default=default,
-        named={
-            tenant: replace(default, **msgspec.to_builtins(table))
-            for tenant, table in settings.tenants.items()
-        },
-    )

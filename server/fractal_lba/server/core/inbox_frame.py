@@ -2,7 +2,8 @@
 
 A frame's meta block is one byte for the kind, then msgpack: for a body the route it came by, its
 content encoding, the tenant that the transport identified and the tenant header; for a mark
-nothing. A mark's payload is the sequence numbers it finishes, u64 little-endian each.
+nothing. A mark's payload is the sequence numbers it finishes, u64 little-endian each; one kind of
+mark finishes what was decided, another what was refused and is kept for a while.
 """
 
 import struct
@@ -14,7 +15,8 @@ from fractal_lba.protocol.errors import CorruptionError
 from fractal_lba.protocol.undecodable import UNDECODABLE
 
 _BODY = b"\x01"
-_FINISHED = b"\x02"
+_DECIDED = b"\x02"
+_REFUSED = b"\x03"
 
 FINISHED_IN_A_MARK_MAX = 8_192
 """64 KiB of sequence numbers: a mark never outgrows a body."""
@@ -53,10 +55,12 @@ def decode_received(meta: bytes) -> Received | None:
         CorruptionError: The block is neither; the frame verified, so another program wrote it.
     """
     kind = meta[:1]
-    if kind == _FINISHED:
+    if kind in {_DECIDED, _REFUSED}:
         return None
     if kind != _BODY:
-        raise CorruptionError(f"inbox frame: expected kind 1 or 2, got {kind.hex() or 'nothing'}")
+        raise CorruptionError(
+            f"inbox frame: expected kind 1, 2 or 3, got {kind.hex() or 'nothing'}"
+        )
     try:
         return _DECODER.decode(meta[1:])
     except UNDECODABLE as error:
@@ -65,9 +69,14 @@ def decode_received(meta: bytes) -> Received | None:
         ) from error
 
 
-def encode_finished(seqs: Sequence[int]) -> tuple[bytes, bytes]:
+def encode_finished(seqs: Sequence[int], *, is_refused: bool = False) -> tuple[bytes, bytes]:
     """Return the meta block and the payload of a mark that finishes ``seqs``."""
-    return _FINISHED, struct.pack(f"<{len(seqs)}Q", *seqs)
+    return _REFUSED if is_refused else _DECIDED, struct.pack(f"<{len(seqs)}Q", *seqs)
+
+
+def says_refused(meta: bytes) -> bool:
+    """Tell whether a mark's meta block says that what it finishes was refused."""
+    return meta[:1] == _REFUSED
 
 
 def decode_finished(payload: bytes) -> tuple[int, ...]:

@@ -118,7 +118,7 @@ class Batches:
                 self._meter.answered(
                     tenant=None, status=answer.status, code=answer.code, is_replayed=False
                 )
-                self._inbox.finish(frame.seq)
+                self._inbox.finish(frame.seq, is_refused=True)
                 return BatchSettled(refusal=answer, is_over=True)
             ingested(count)
             return await self._settle_lines(
@@ -128,7 +128,7 @@ class Batches:
     async def _settle_lines(
         self, lines: Iterator[bytes], frame: InboxFrame, on_line: OnLine, *, is_recovered: bool
     ) -> BatchSettled:
-        is_over = True
+        is_over, is_refused = True, False
         has_met_a_bug = False
         while together := list(islice(lines, LINES_AT_ONCE_MAX)):
             verified = await self._verify(together, frame)
@@ -145,9 +145,10 @@ class Batches:
                     settled = _bug(end)
                     has_met_a_bug = True
                 is_over = is_over and settled.is_over
+                is_refused = is_refused or settled.is_refused
                 on_line(settled)
         if is_over:
-            self._inbox.finish(frame.seq)
+            self._inbox.finish(frame.seq, is_refused=is_refused)
         elif not has_met_a_bug:
             # With a bug in it, it stays open on disk and is not tried again before the next start.
             self._inbox.leave_open(frame.seq)
@@ -178,7 +179,7 @@ class Batches:
         self._meter.answered(
             tenant=None, status=verified.status, code=verified.code, is_replayed=False
         )
-        return Settled(answer=verified, is_over=True)
+        return Settled(answer=verified, is_over=True, is_refused=True)
 
 
 def _decoded(frame: InboxFrame) -> tuple[bytes, int]:

@@ -36,11 +36,13 @@ RETRY_AFTER_S = 1.0
 class Settled:
     """How a body ended, for the answer and for the log line.
 
-    ``is_over`` where trying it again by itself is of no use.
+    ``is_over`` where trying it again by itself is of no use, ``is_refused`` where nothing in a
+    ledger came of it.
     """
 
     answer: Answer
     is_over: bool
+    is_refused: bool = False
     tenant: str | None = None
     pcs_id: str | None = None
 
@@ -122,7 +124,7 @@ class Intake:
             verified = error
         settled = await self.conclude(verified, frame, is_recovered=is_recovered)
         if settled.is_over:
-            self._inbox.finish(frame.seq)
+            self._inbox.finish(frame.seq, is_refused=settled.is_refused)
         else:
             self._inbox.leave_open(frame.seq)
         return settled
@@ -180,7 +182,7 @@ class Intake:
     ) -> Settled:
         tenant: str | None = None
         pcs_id: str | None = None
-        is_over = True
+        is_over, is_refused = True, False
         try:
             if isinstance(verified, Exception):
                 raise verified
@@ -192,14 +194,16 @@ class Intake:
                 verified, received_ns=frame.received_ns, is_recovered=is_recovered
             )
         except Refusal as refusal:
-            answer = refused(refusal)
+            answer, is_refused = refused(refusal), True
         except CorruptionError as error:
             # Only a person brings damaged bytes back. Left open, this body and each repeat of it
             # would be tried again for ever, and the inbox would take nothing more in the end.
-            answer = _unavailable(error)
+            answer, is_refused = _unavailable(error), True
         except (DurabilityError, UnavailableError) as error:
             answer, is_over = _unavailable(error), False
-        return Settled(answer=answer, is_over=is_over, tenant=tenant, pcs_id=pcs_id)
+        return Settled(
+            answer=answer, is_over=is_over, is_refused=is_refused, tenant=tenant, pcs_id=pcs_id
+        )
 
     def _authenticate_all(
         self, bodies: Sequence[tuple[bytes, Received]]

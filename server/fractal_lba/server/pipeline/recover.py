@@ -65,10 +65,11 @@ class Mender:
             _log.info("settled what was left open", extra={"count": ended})
 
     async def run(self, *, interval_s: float) -> None:
-        """Mend every ``interval_s`` seconds until cancelled."""
+        """Mend every ``interval_s`` seconds until cancelled, and let go of what is finished."""
         while True:
             await asyncio.sleep(interval_s)
             await self.mend()
+            await self._inbox.retain()
 
     async def _take_some(self, left: Iterator[int]) -> list[InboxFrame]:
         frames: list[InboxFrame] = []

@@ -2,21 +2,32 @@
 
 A body is open from its frame until a mark names it. Marks ride with the next batch of bodies, or
 are written when the stream goes idle; where one is lost its body is settled again, which the index
-answers as a repeat.
+answers as a repeat. Segments are removed below the first body that no durable mark names, but for
+what is kept as evidence.
 """
 
+import logging
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from fractal_lba.protocol.errors import CorruptionError, DurabilityError
 from fractal_lba.server.core import inbox_frame
 from fractal_lba.server.core.inbox_frame import FINISHED_IN_A_MARK_MAX, Received
+from fractal_lba.server.core.inbox_retention import Evidence, kept_from
 from fractal_lba.server.ports import InboxFrame, Meter
 from fractal_lba.server.storage.fence import Fence
-from fractal_lba.wal import Damage, NewFrame, Position, Stream
+from fractal_lba.wal import Damage, Frame, NewFrame, Placed, Position, Stream
 from fractal_lba.wal.group_commit import Bounds, GroupCommit
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Finished:
+    seq: int
+    is_refused: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,14 +44,31 @@ class InboxLog:
         stream: Opened, hence recovered.
         meter: Counts.
         bounds: Of a commit and of what waits for one.
+        evidence: How long refused bodies stay.
+        clock: Nanoseconds since 1970, for that alone.
     """
 
-    def __init__(self, stream: Stream, *, meter: Meter, bounds: Bounds) -> None:
+    def __init__(
+        self,
+        stream: Stream,
+        *,
+        meter: Meter,
+        bounds: Bounds,
+        evidence: Evidence = Evidence(),  # noqa: B008 - frozen
+        clock: Callable[[], int] = time.time_ns,
+    ) -> None:
         self._stream = stream
         self._meter = meter
         self._open: dict[int, Position] = {}
         self._left: set[int] = set()
-        self._finished: deque[int] = deque()
+        self._finished: deque[_Finished] = deque()
+        self._evidence = evidence
+        self._clock = clock
+        # The inbox's thread alone has these: bodies without a durable mark, oldest first, the
+        # segments that hold refused ones, and the last mark.
+        self._unmarked: dict[int, Position] = {}
+        self._refused: set[int] = set()
+        self._cursor_seq = 0
         self._fence = Fence(stream.name, meter=meter)
         self.damage: tuple[Damage, ...] = ()
         """What the last recovery and the scan that followed it met."""
@@ -82,12 +110,21 @@ class InboxLog:
         self._open[seq] = position
         return InboxFrame(seq=seq, received_ns=received_ns, received=received, body=body)
 
-    def finish(self, seq: int) -> None:
+    def finish(self, seq: int, *, is_refused: bool = False) -> None:
         """Note that a body was decided or refused. The mark is written with the next batch."""
         self._open.pop(seq, None)
         # A reopening may have found it before its handler came to its end.
         self._left.discard(seq)
-        self._finished.append(seq)
+        self._finished.append(_Finished(seq, is_refused))
+
+    async def retain(self) -> None:
+        """Remove segments of finished bodies that are no evidence; see ``ports.Inbox.retain``."""
+        if self._fence.reason is not None:
+            return
+        try:
+            await self._commits.call(self._retain)
+        except DurabilityError as error:
+            self._fence.put_up(error)
 
     def leave_open(self, seq: int) -> None:
         """Note that nobody handles an open body any longer."""
@@ -106,13 +143,14 @@ class InboxLog:
         """Read an open body back to handle it again.
 
         Raises:
-            CorruptionError: Its bytes do not verify; it stays open on disk, as evidence.
+            CorruptionError: Its bytes do not verify; it stays open on disk, as evidence. Its
+                segment is set aside once all the others in it are finished.
         """
         self._left.discard(seq)
         position = self._open.get(seq)
         if position is None:
             raise CorruptionError(f"inbox: expected the body {seq}, got none that is open")
-        frame = await self._commits.call(lambda: self._stream.read(position))
+        frame = await self._commits.call(lambda: self._read(seq, position))
         received = inbox_frame.decode_received(frame.meta)
         if frame.seq != seq or received is None:
             raise CorruptionError(f"inbox: expected the body {seq}, got another frame")
@@ -134,8 +172,8 @@ class InboxLog:
         )
         # What finished while the scan ran is gone from _open and must not come back; its mark is
         # still to be written.
-        for seq in tuple(self._finished):  # at once: the inbox's thread takes from it
-            found.pop(seq, None)
+        for each in tuple(self._finished):  # at once: the inbox's thread takes from it
+            found.pop(each.seq, None)
         self._left |= found.keys() - self._open.keys()
         self._open = found
         self._fence.lift()
@@ -146,7 +184,7 @@ class InboxLog:
         self._stream.close()
 
     def _commit(self, batch: Sequence[_Arrived]) -> list[tuple[int, Position] | Exception]:
-        marks, finished = self._take_marks()
+        finished, marks = self._take_marks()
         frames = [
             NewFrame(received_ns=arrived.received_ns, meta=arrived.meta, payload=arrived.body)
             for arrived in batch
@@ -160,29 +198,81 @@ class InboxLog:
         self._meter.synced(
             stream=self._stream.name, seconds=time.perf_counter() - started, frames=len(placed)
         )
-        return [(each.seq, each.position) for each in placed[len(marks) :]]
+        self._note_marks(finished, placed[: len(marks)])
+        bodies = placed[len(marks) :]
+        self._unmarked.update((each.seq, each.position) for each in bodies)
+        return [(each.seq, each.position) for each in bodies]
 
     def _idle(self) -> None:
-        marks, finished = self._take_marks()
+        finished, marks = self._take_marks()
         try:
-            if marks:
-                self._stream.append(marks)
+            placed = self._stream.append(marks)
+            self._note_marks(finished, placed)
+            finished = []
             self._stream.mark()
         except BaseException:
             self._finished.extendleft(reversed(finished))
             raise
 
-    def _take_marks(self) -> tuple[list[NewFrame], list[int]]:
-        finished: list[int] = []
+    def _take_marks(self) -> tuple[list[_Finished], list[NewFrame]]:
+        """Take what was finished, and return the frames that say so."""
+        finished: list[_Finished] = []
         while self._finished and len(finished) < FINISHED_IN_A_MARK_MAX:
             finished.append(self._finished.popleft())
-        if not finished:
-            return [], []
-        meta, payload = inbox_frame.encode_finished(finished)
-        return [NewFrame(received_ns=0, meta=meta, payload=payload)], finished
+        marks = []
+        for is_refused in (False, True):
+            seqs = [each.seq for each in finished if each.is_refused == is_refused]
+            if seqs:
+                meta, payload = inbox_frame.encode_finished(seqs, is_refused=is_refused)
+                marks.append(NewFrame(received_ns=0, meta=meta, payload=payload))
+        return finished, marks
+
+    def _note_marks(self, finished: Sequence[_Finished], placed: Sequence[Placed]) -> None:
+        """Note what is finished on disk from now on."""
+        for each in finished:
+            position = self._unmarked.pop(each.seq, None)
+            if each.is_refused and position is not None:
+                self._refused.add(position.segment)
+        if placed:
+            self._cursor_seq = placed[-1].seq
+
+    def _read(self, seq: int, position: Position) -> Frame:
+        try:
+            return self._stream.read(position)
+        except CorruptionError:
+            # Nobody can ever finish it: it must not keep every body after it.
+            self._unmarked.pop(seq, None)
+            raise
+
+    def _retain(self) -> None:
+        self._stream.rotate_aged()
+        seq = kept_from(
+            self._stream.sealed,
+            # The mark that says so stays with what it leaves.
+            finished_before=min(next(iter(self._unmarked), self._cursor_seq), self._cursor_seq),
+            refused=self._refused,
+            evidence=self._evidence,
+            now_ns=self._clock(),
+        )
+        if seq <= self._stream.first_seq:
+            return
+        retained = self._stream.retain_from(seq, cursor_seq=self._cursor_seq)
+        if retained.removed:
+            self._refused.intersection_update(each.ordinal for each in self._stream.sealed)
+            _log.info(
+                "finished bodies removed",
+                extra={
+                    "stream": self._stream.name,
+                    "segments": retained.removed,
+                    "bytes": retained.removed_bytes,
+                    "set_aside": list(retained.set_aside),
+                },
+            )
 
     def _scan(self) -> dict[int, Position]:
         found: dict[int, Position] = {}
+        refused: set[int] = set()
+        cursor_seq = 0
         damage = dict.fromkeys(self._stream.recovery.damage)
         for item in self._stream.scan():
             if isinstance(item, Damage):
@@ -193,7 +283,13 @@ class InboxLog:
             if inbox_frame.decode_received(frame.meta) is not None:
                 found[frame.seq] = position
                 continue
+            cursor_seq = frame.seq
             for seq in inbox_frame.decode_finished(frame.payload):
-                found.pop(seq, None)
+                body = found.pop(seq, None)
+                if body is not None and inbox_frame.says_refused(frame.meta):
+                    refused.add(body.segment)
         self.damage = tuple(damage)
+        self._unmarked = dict(found)
+        self._refused = refused
+        self._cursor_seq = cursor_seq
         return found

@@ -5,6 +5,7 @@ committed with the checkpoint. Numbers that are missing are decisions whose ids 
 """
 
 import logging
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -52,13 +53,14 @@ class Replayed:
     damage: tuple[Damage, ...]
 
 
-def open_shard(
+def open_shard(  # noqa: PLR0913 - each is a setting of its own, named at the call
     disk: Disk,
     folder: Path,
     *,
     segment_bytes_max: int,
     map_bytes: int,
     data_id: str | None = None,
+    segment_age_max_s: float = math.inf,
 ) -> ShardFiles:
     """Open a shard's ledger and bring its index up to it. Blocks; runs before the shard serves.
 
@@ -74,6 +76,7 @@ def open_shard(
         f"{folder.name}/{names.LEDGER}",
         segment_bytes_max=segment_bytes_max,
         frame_bytes_max=names.FRAME_BYTES_MAX,
+        segment_age_max_s=segment_age_max_s,
     )
     try:
         if checkpoint is not None and stream.next_seq <= checkpoint.seq:

@@ -9,6 +9,7 @@ from fractal_lba.server.core.inbox_frame import (
     decode_received,
     encode_finished,
     encode_received,
+    says_refused,
 )
 
 _TEXT = st.text(max_size=40)
@@ -29,12 +30,14 @@ def test_what_is_said_of_a_body_comes_back(received: Received) -> None:
 
 @given(st.lists(st.integers(0, 2**64 - 1), max_size=50))
 def test_the_numbers_of_a_mark_come_back(seqs: list[int]) -> None:
-    meta, payload = encode_finished(seqs)
-    assert decode_received(meta) is None
-    assert list(decode_finished(payload)) == seqs
+    for is_refused in (False, True):
+        meta, payload = encode_finished(seqs, is_refused=is_refused)
+        assert decode_received(meta) is None
+        assert says_refused(meta) == is_refused
+        assert list(decode_finished(payload)) == seqs
 
 
-@pytest.mark.parametrize("meta", [b"", b"\x00", b"\x03", b"\x01", b"\x01\xc0", b"\x01\x93"])
+@pytest.mark.parametrize("meta", [b"", b"\x00", b"\x04", b"\x01", b"\x01\xc0", b"\x01\x93"])
 def test_a_meta_block_of_another_program_is_corruption(meta: bytes) -> None:
     with pytest.raises(CorruptionError):
         decode_received(meta)

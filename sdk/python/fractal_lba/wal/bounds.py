@@ -1,0 +1,78 @@
+"""What a stream takes: the longest frame and batch, the largest and the oldest segment."""
+
+import math
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from fractal_lba.protocol.errors import ContractError
+from fractal_lba.wal.footer import FOOTER_BYTES
+from fractal_lba.wal.framing import (
+    BATCH_BYTES,
+    FRAME_BYTES,
+    HEADER_BYTES,
+    META_BYTES_MAX,
+    NAME_BYTES_MAX,
+    RECEIVED_NS_MAX,
+    NewFrame,
+    framed_size,
+)
+
+SEGMENT_BYTES_MAX: Final = 64 << 20
+"""Recovery reads one segment whole: this bounds its memory and its time."""
+FRAME_BYTES_MAX: Final = 17 << 20
+"""The largest body a server takes, 16 MiB, and room for what is said about it."""
+_SEGMENT_BYTES_LIMIT: Final = 1 << 30
+"""A batch's length is 32 bits wide; recovery may have to copy a whole segment as one batch."""
+
+
+def segment_bytes_for(frame_bytes: int) -> int:
+    """Return what a segment takes with one frame of this size, a mark and its footer."""
+    return HEADER_BYTES + 2 * BATCH_BYTES + frame_bytes + FOOTER_BYTES
+
+
+class Bounds(NamedTuple):
+    """The bounds of one stream, as ``Stream.open`` takes them."""
+
+    segment_bytes_max: int = SEGMENT_BYTES_MAX
+    frame_bytes_max: int = FRAME_BYTES_MAX
+    segment_age_max_s: float = math.inf
+
+    def check(self, stream: str) -> None:
+        """Check a stream's name and bounds.
+
+        Raises:
+            ContractError: One of them is out of its range.
+        """
+        if not 1 <= len(stream.encode()) <= NAME_BYTES_MAX:
+            raise ContractError(f"stream: expected a name of 1 to {NAME_BYTES_MAX} bytes")
+        segment_bytes_min = segment_bytes_for(self.frame_bytes_max)
+        if not segment_bytes_min <= self.segment_bytes_max <= _SEGMENT_BYTES_LIMIT:
+            raise ContractError(
+                f"stream {stream}: expected segment_bytes_max from {segment_bytes_min} to "
+                f"{_SEGMENT_BYTES_LIMIT}, got {self.segment_bytes_max}"
+            )
+
+    def check_frames(self, stream: str, frames: Sequence[NewFrame]) -> None:
+        """Check what is to be appended as one batch.
+
+        Raises:
+            ContractError: A frame or the batch is too large, or a time out of its range.
+        """
+        for new in frames:
+            size = FRAME_BYTES + len(new.meta) + len(new.payload)
+            if size > self.frame_bytes_max or len(new.meta) > META_BYTES_MAX:
+                raise ContractError(
+                    f"stream {stream}: expected a frame of at most {self.frame_bytes_max} "
+                    f"bytes with a meta block of at most {META_BYTES_MAX}, got {size} bytes with "
+                    f"{len(new.meta)}"
+                )
+            if not 0 <= new.received_ns <= RECEIVED_NS_MAX:
+                raise ContractError(
+                    f"stream {stream}: expected received_ns from 0 to {RECEIVED_NS_MAX}, "
+                    f"got {new.received_ns}"
+                )
+        batch_bytes_max = self.segment_bytes_max - segment_bytes_for(0) + BATCH_BYTES
+        if (size := framed_size(frames)) > batch_bytes_max:
+            raise ContractError(
+                f"stream {stream}: expected a batch of at most {batch_bytes_max} bytes, got {size}"
+            )
