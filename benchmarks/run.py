@@ -16,15 +16,21 @@ from benchmarks.machine import header
 
 from fractal_lba.server.config import Settings
 
-BEGIN: Final = "<!-- bench -->"
-END: Final = "<!-- /bench -->"
+QUOTED: Final = "bench"
 
 
-def quote(document: Path, output: str) -> None:
-    """Put the output into a document, in the place of what was quoted there before."""
-    before, _, rest = document.read_text(encoding="utf-8").partition(f"{BEGIN}\n")
-    _, _, after = rest.partition(f"{END}\n")
-    document.write_text(f"{before}{BEGIN}\n{output}\n{END}\n{after}", encoding="utf-8")
+def quote(document: Path, output: str, name: str) -> None:
+    """Put the output into a document, in the place of what was quoted there before.
+
+    Raises:
+        RuntimeError: The document has no such place; it is as it was.
+    """
+    begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->\n"
+    before, found, rest = document.read_text(encoding="utf-8").partition(begin)
+    _, closed, after = rest.partition(end)
+    if not (found and closed):
+        raise RuntimeError(f"{document}: expected {begin.strip()} and {end.strip()}, got none")
+    document.write_text(f"{before}{begin}{output}\n{end}{after}", encoding="utf-8")
 
 
 def main() -> int:
@@ -38,7 +44,7 @@ def main() -> int:
         "default: the current folder",
     )
     parser.add_argument(
-        "--quote", type=Path, help=f"also put the output between {BEGIN} and {END} of this file"
+        "--quote", type=Path, help=f"also put the output into this file, where {QUOTED} is marked"
     )
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=arguments.folder, prefix=".bench-") as name:
@@ -58,7 +64,7 @@ def main() -> int:
             figures += measure()
     print(f"\n{table(figures)}")
     if arguments.quote:
-        quote(arguments.quote, f"{facts}\n\n{table(figures)}")
+        quote(arguments.quote, f"{facts}\n\n{table(figures)}", QUOTED)
     return 0
 
 

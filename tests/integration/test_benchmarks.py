@@ -93,8 +93,10 @@ def test_the_header_tells_what_a_figure_depends_on(tmp_path: Path) -> None:
 def test_the_output_is_quoted_in_the_place_of_the_one_before(tmp_path: Path) -> None:
     document = tmp_path / "README.md"
     document.write_text("a\n<!-- bench -->\nold\n<!-- /bench -->\nz\n", encoding="utf-8")
-    quote(document, "new")
-    quote(document, "newer")
-    assert document.read_text(encoding="utf-8") == (
-        "a\n<!-- bench -->\nnewer\n<!-- /bench -->\nz\n"
-    )
+    quote(document, "new", "bench")
+    quote(document, "newer", "bench")
+    whole = "a\n<!-- bench -->\nnewer\n<!-- /bench -->\nz\n"
+    assert document.read_text(encoding="utf-8") == whole
+    with pytest.raises(RuntimeError, match="expected <!-- another --> and <!-- /another -->"):
+        quote(document, "x", "another")
+    assert document.read_text(encoding="utf-8") == whole

@@ -1,4 +1,4 @@
-"""The official vectors, read in place where they are."""
+"""The official vectors and real data, read in place where they are."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,8 @@ from typing import Any, Final
 
 import pytest
 
-VECTORS: Final = Path(__file__).parents[3] / "shared" / "vectors"
+SHARED: Final = Path(__file__).parents[3] / "shared"
+VECTORS: Final = SHARED / "vectors"
 
 
 def folder(name: str) -> Path:
@@ -14,6 +15,14 @@ def folder(name: str) -> Path:
     path = VECTORS / name
     if not path.is_dir():
         pytest.skip(f"../shared/vectors/{name} is not beside this checkout")
+    return path
+
+
+def data_file(name: str) -> Path:
+    """Return a file of the real data, or skip the test that asks, saying why."""
+    path = SHARED / "data" / name
+    if not path.is_file():
+        pytest.skip(f"../shared/data/{name} is not beside this checkout")
     return path
 
 
