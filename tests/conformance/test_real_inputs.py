@@ -18,6 +18,7 @@ from tests.support.vectors import data_file
 from fractal_lba.protocol import (
     CURRENT_PARAMS,
     Keyring,
+    Record,
     authenticate,
     judge,
     pcs_id,
@@ -50,7 +51,9 @@ def verified(summary: Summary, epoch: int) -> None:
         "pcs_id": pcs_id(summary.merkle_root, epoch, "real"),
     }
     body = stored_bytes(sign_record(members, HMAC_KEY))
-    outcome = judge(authenticate(body, RING).record, CURRENT_PARAMS)
+    record = authenticate(body, RING).record
+    assert isinstance(record, Record)
+    outcome = judge(record, CURRENT_PARAMS)
     assert (outcome.accepted, outcome.escalated, outcome.reasons) == (True, False, ())
 
 
