@@ -10,7 +10,8 @@ from tests.support.agent_world import RECIPE, DirectLanes, VirtualClock
 from fractal_lba.agent.bounds import OutboxBounds
 from fractal_lba.agent.contents import Contents
 from fractal_lba.agent.frames import WindowMeta
-from fractal_lba.agent.outbox import FOLDER, STREAM, Outbox
+from fractal_lba.agent.opening import FOLDER, STREAM
+from fractal_lba.agent.outbox import Outbox
 from fractal_lba.agent.ports import Lanes
 from fractal_lba.agent.record import sign, summarise
 from fractal_lba.agent.window import SourcePosition, Window

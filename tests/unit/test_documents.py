@@ -48,7 +48,11 @@ def help_of(*command: str) -> str:
 def test_a_command_that_is_told_exists_with_its_options(line: str) -> None:
     words = line.split()
     length = next(
-        (index for index, word in enumerate(words) if index and not re.fullmatch(r"[a-z]+", word)),
+        (
+            index
+            for index, word in enumerate(words)
+            if index and not re.fullmatch(r"[a-z][a-z-]*", word)
+        ),
         len(words),
     )
     shown = help_of(*words[:length])

@@ -1,4 +1,4 @@
-"""The command line of the agent: ``fractal-agent run`` and ``fractal-agent status``.
+"""The command line of the agent: ``fractal-agent run`` and ``status``.
 
 It translates words into a ``Plan``, meets adapters with ports, and translates what came of it into
 a report and an exit code.
@@ -22,6 +22,7 @@ from fractal_lba.agent.connection import connection_options
 from fractal_lba.agent.deadletters import FILE as DEAD_LETTERS
 from fractal_lba.agent.endpoint import parse_address, serving
 from fractal_lba.agent.hooks import Silent
+from fractal_lba.agent.letters_cli import dead_letters
 from fractal_lba.agent.machine import signing_key, this_machine
 from fractal_lba.agent.measures import Meter
 from fractal_lba.agent.outbox_options import outbox_options
@@ -60,6 +61,9 @@ IN_FLIGHT_MAX = 1024
 )
 def cli() -> None:
     """Observe data in windows, sign what was seen, and ship it until it is answered."""
+
+
+cli.add_command(dead_letters)
 
 
 @cli.command(epilog=WINDOW_RULES + "\n" + RUN_END)

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import assert_never
 
-from fractal_lba.agent.frames import AckMeta, Meta, SkippedMeta, WindowMeta, read_meta
+from fractal_lba.agent.frames import AckMeta, AgainMeta, Meta, SkippedMeta, WindowMeta, read_meta
 from fractal_lba.agent.pending import Pending, Place
 from fractal_lba.agent.verdict import Fate, fate_of
 from fractal_lba.agent.window import SourcePosition
@@ -91,6 +91,9 @@ class Contents:
         match meta:
             case WindowMeta():
                 self.submit(meta)
+                self.keep(frame.seq, place_of(at, frame, meta.shard_id))
+            case AgainMeta():
+                self.windows += 1
                 self.keep(frame.seq, place_of(at, frame, meta.shard_id))
             case AckMeta():
                 self.acknowledge(meta)

@@ -8,10 +8,12 @@
 it was kept, ``at`` when the answer came. A line is on disk before the outbox notes the answer;
 after a crash between the two the record is sent again and the line written again, so a reader takes
 the last line of each ``outbox_seq``. A torn last line is no line: its record is still in the
-outbox.
+outbox. Lines are added to the end; where some are taken out, the others are written to another file
+that takes the name in one step.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -29,6 +31,7 @@ from fractal_lba.protocol.undecodable import UNDECODABLE
 from fractal_lba.wal import Disk, File
 
 FILE = "dead-letters.ndjson"
+_NEW = "dead-letters.ndjson.new"
 FORMAT = 1
 
 # Problem documents and decisions are far below; a proxy's page is cut, the record is not.
@@ -73,12 +76,16 @@ def dead_letter(record: Record, answer: Answer, *, outbox_seq: int, at: str) -> 
 
 
 class DeadLetters:
-    """The file of one agent, open for appending; its methods block."""
+    """The file of one agent, open for appending; its methods block.
+
+    Attributes:
+        folder: The data folder it is in.
+    """
 
     def __init__(self, disk: Disk, data: Path, file: File | None, size: int) -> None:
         """Take over an open file; ``open`` is the usual way."""
         self._disk = disk
-        self._data = data
+        self.folder = data
         self._file = file
         self._size = size
         self._is_fenced = False
@@ -110,14 +117,14 @@ class DeadLetters:
         Raises:
             DurabilityError: They may or may not be there, and no further line is written.
         """
-        path = self._data / FILE
+        path = self.folder / FILE
         if self._is_fenced:
             raise FencedError(f"{path}: expected a file that can be written, got a failure before")
         lines = b"".join(msgspec.json.encode(letter) + b"\n" for letter in letters)
         try:
             if self._file is None:
                 self._file = self._disk.create(path)
-                self._disk.sync_dir(self._data)
+                self._disk.sync_dir(self.folder)
             self._file.write_at(self._size, lines)
             self._file.datasync()
         except OSError as error:
@@ -136,16 +143,70 @@ class DeadLetters:
             try:
                 file.close()
             except OSError as error:
-                raise _refused(self._data / FILE, error) from error
+                raise _refused(self.folder / FILE, error) from error
 
 
-def read_dead_letters(disk: Disk, data: Path) -> Iterator[DeadLetter | None]:
+def read_dead_letters(disk: Disk, data: Path) -> Generator[DeadLetter | None, None, None]:
     """Yield the lines of a data folder's dead letters in order, None for one that is damaged.
 
     Raises:
         ContractError: A newer program wrote a line; the ones before it were yielded.
         DurabilityError: The disk refused.
     """
+    with closing(_read(disk, data)) as lines:
+        for _, letter in lines:
+            yield letter
+
+
+def take_out(disk: Disk, data: Path, is_taken: Callable[[DeadLetter | None], bool]) -> int:
+    """Remove lines from a data folder's dead letters, and return how many.
+
+    The caller holds the folder's lock. Every other line stays as it is, damaged ones too.
+
+    Args:
+        disk: Where the folder is.
+        data: The folder.
+        is_taken: Called with each line as ``read_dead_letters`` yields it.
+
+    Raises:
+        ContractError: A newer program wrote a line; nothing was removed.
+        DurabilityError: The disk refused: either all of them are gone or none is.
+    """
+    try:
+        if FILE not in disk.names(data):
+            return 0
+        taken = _copy_without(disk, data, is_taken)
+        if taken:
+            disk.rename(data / _NEW, data / FILE)
+            disk.sync_dir(data)
+        else:
+            disk.unlink(data / _NEW)
+    except OSError as error:
+        raise _refused(data / FILE, error) from error
+    return taken
+
+
+def _copy_without(disk: Disk, data: Path, is_taken: Callable[[DeadLetter | None], bool]) -> int:
+    if _NEW in disk.names(data):
+        disk.unlink(data / _NEW)  # of a process that did not get further
+    taken = size = 0
+    file = disk.create(data / _NEW)
+    try:
+        with closing(_read(disk, data)) as lines:
+            for line, letter in lines:
+                if is_taken(letter):
+                    taken += 1
+                else:
+                    file.write_at(size, line + b"\n")
+                    size += len(line) + 1
+        file.datasync()
+    finally:
+        file.close()
+    return taken
+
+
+def _read(disk: Disk, data: Path) -> Generator[tuple[bytes, DeadLetter | None], None, None]:
+    """Yield each whole line, and what it says."""
     path = data / FILE
     try:
         if FILE not in disk.names(data):
@@ -153,7 +214,7 @@ def read_dead_letters(disk: Disk, data: Path) -> Iterator[DeadLetter | None]:
         file = disk.open(path)
         try:
             for line in _whole_lines(file):
-                yield _letter(line, path)
+                yield line, _letter(line, path)
         finally:
             file.close()
     except OSError as error:

@@ -6,6 +6,8 @@ Pure. A frame's meta block is JSON with the format's version, its payload a reco
             payload: the signed record's stored bytes, without ``delivery``
     ack     {"kind":"ack","v":1,"seq":…,"status":…,"replayed":…}
             no payload; ``seq`` names the window it ends
+    again   {"kind":"again","v":1,"letter":…,"shard_id":…,"next_epoch":…}
+            payload: the record of the dead letter with this number, to be sent once more
     skipped {"kind":"skipped","v":1,"to":…}
             no payload; no frame behind it has a number up to ``to``, and none is missing
 
@@ -58,6 +60,22 @@ class AckMeta(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="
     v: int = FORMAT
 
 
+class AgainMeta(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="again"):
+    """The meta block of a window that was a dead letter; no stream and no source goes on by it.
+
+    Attributes:
+        letter: The dead letter's number.
+        shard_id: Its stream.
+        next_epoch: As in the window's own frame.
+        v: The format's version.
+    """
+
+    letter: int
+    shard_id: str
+    next_epoch: int
+    v: int = FORMAT
+
+
 class SkippedMeta(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="skipped"):
     """The meta block of a frame that passes over numbers which may have been seen before.
 
@@ -70,7 +88,7 @@ class SkippedMeta(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", t
     v: int = FORMAT
 
 
-Meta = WindowMeta | AckMeta | SkippedMeta
+Meta = WindowMeta | AgainMeta | AckMeta | SkippedMeta
 _METAS: msgspec.json.Decoder[Meta] = msgspec.json.Decoder(Meta)
 
 
@@ -78,7 +96,7 @@ class _Version(msgspec.Struct):
     v: int
 
 
-def window_frame(meta: WindowMeta, record: bytes, *, received_ns: int) -> NewFrame:
+def window_frame(meta: WindowMeta | AgainMeta, record: bytes, *, received_ns: int) -> NewFrame:
     """Return the frame of a window."""
     return NewFrame(received_ns=received_ns, meta=msgspec.json.encode(meta), payload=record)
 

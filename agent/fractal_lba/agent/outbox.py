@@ -31,18 +31,15 @@ from fractal_lba.agent.bounds import (
     WhenFull,
 )
 from fractal_lba.agent.contents import Contents
-from fractal_lba.agent.deadletters import read_dead_letters
-from fractal_lba.agent.frames import AckMeta, SkippedMeta, WindowMeta, bare_frame, window_frame
+from fractal_lba.agent.frames import AckMeta, WindowMeta, bare_frame, window_frame
 from fractal_lba.agent.measures import Kind, Sample
+from fractal_lba.agent.opening import STREAM, open_log
 from fractal_lba.agent.pending import Place
 from fractal_lba.agent.ports import Clock, Lane, Lanes, now_ms
-from fractal_lba.protocol import LockedError, Record, parse_record, stored_bytes
+from fractal_lba.protocol import Record, parse_record, stored_bytes
 from fractal_lba.wal import Disk, NewFrame, Placed, Stream
 from fractal_lba.wal.framing import FRAME_BYTES
 from fractal_lba.wal.group_commit import Bounds, GroupCommit
-
-FOLDER = "outbox"
-STREAM = "outbox"
 
 # Each is repeated after a crash: few enough that this is soon done, enough that a sync for them
 # alone is rare.
@@ -143,7 +140,9 @@ class Outbox:
             DurabilityError: The disk refused; the folder is as a crash would leave it.
             ContractError: A newer program wrote it; nothing was added.
         """
-        stream, contents = await lanes.run(Lane.OUTBOX, _opened, disk, folder, clock.now_ns())
+        stream, contents = await lanes.run(
+            Lane.OUTBOX, open_log, disk, folder, now_ns=clock.now_ns()
+        )
         return cls(stream, contents, clock=clock, lanes=lanes, bounds=bounds)
 
     @property
@@ -367,29 +366,6 @@ class Outbox:
 
     async def _change(self) -> None:
         await self._changed.wait()
-
-
-def _opened(disk: Disk, data: Path, now_ns: int) -> tuple[Stream, Contents]:
-    """Open and read a stream, and pass over every number that may have been seen before."""
-    try:
-        stream = Stream.open(disk, data / FOLDER, STREAM)
-    except LockedError as error:
-        raise LockedError(f"data folder {data}: {error}") from error
-    try:
-        contents = Contents.read(stream.scan(), next_seq=stream.next_seq)
-        letters = (letter.outbox_seq for letter in read_dead_letters(disk, data) if letter)
-        # A batch that was damaged after its sync looks like a torn one, and its windows may have
-        # been sent: each had as many bytes as a frame has at least.
-        torn_seq = stream.next_seq - 1 + stream.recovery.torn_bytes // FRAME_BYTES
-        if (seen := max(torn_seq, *letters, 0)) >= contents.next_seq:
-            # This frame first: numbers that are missing without it would be a loss.
-            stream.append([bare_frame(SkippedMeta(to=seen), received_ns=now_ns)])
-            contents.pass_over(seen)
-        stream.skip_to(contents.next_seq)
-    except BaseException:
-        stream.close()
-        raise
-    return stream, contents
 
 
 def _size(frame: NewFrame) -> int:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fractal_lba.agent.deadletters import DeadLetters, dead_letter
 from fractal_lba.agent.outbox import Outbox
@@ -14,6 +14,9 @@ from fractal_lba.agent.tally import Tally
 from fractal_lba.agent.verdict import Fate, fate_of, in_words
 from fractal_lba.client import Answer
 from fractal_lba.protocol import DurabilityError, FencedError, format_timestamp
+
+# Refusals that speak of who sends, not of what is sent.
+_ABOUT_THE_CALLER = frozenset({"unauthenticated", "forbidden"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,7 @@ class Settling:
     clock: Clock
     lanes: Lanes
     tell: Callable[[Outcome], None]
+    _told: set[str] = field(default_factory=set)
 
     async def settle(self, ended: Sequence[Ended]) -> AbstractSet[int]:
         """Note final answers.
@@ -69,8 +73,20 @@ class Settling:
             self.failed(error)
             return {each.window.seq for each in dead}
         for each in dead:
+            self._warn(each.answer)
             await self._acknowledge(each)
         return set()
+
+    def _warn(self, answer: Answer) -> None:
+        """Say once in a run what makes every window of it a dead letter."""
+        if answer.code in _ABOUT_THE_CALLER and answer.code not in self._told:
+            self._told.add(answer.code)
+            self.tally.say(
+                f"answer {in_words(answer)}: the server does not let this agent submit, whatever it"
+                " sends: its windows go to the dead letters. Stop it, correct --token-file or"
+                " --cert, put them back with `fractal-agent dead-letters retry --data"
+                f" {self.letters.folder} --code {answer.code}`, and start it again"
+            )
 
     def failed(self, error: DurabilityError) -> None:
         """Say what could not be written or read back, and end the run."""

@@ -12,8 +12,8 @@ import msgspec
 
 from fractal_lba.agent.contents import Contents
 from fractal_lba.agent.deadletters import read_dead_letters
-from fractal_lba.agent.frames import AckMeta, WindowMeta
-from fractal_lba.agent.outbox import FOLDER, STREAM
+from fractal_lba.agent.frames import AckMeta, AgainMeta, WindowMeta
+from fractal_lba.agent.opening import FOLDER, STREAM
 from fractal_lba.agent.verdict import Fate, fate_of
 from fractal_lba.protocol import ContractError, CorruptionError, DurabilityError
 from fractal_lba.protocol.undecodable import UNDECODABLE
@@ -176,7 +176,9 @@ def _read(
             if window is not None:
                 window.state = _STATES[fate_of(meta.status)]
                 window.status, window.replayed = meta.status, meta.replayed
-        elif isinstance(meta, WindowMeta):
+        elif isinstance(meta, WindowMeta | AgainMeta):
+            if isinstance(meta, AgainMeta) and meta.letter in ids:
+                ids[meta.letter].state = "sent again"
             ids[frame.seq] = WindowState(
                 pcs_id=_id_of(frame), shard_id=meta.shard_id, epoch=meta.next_epoch - 1
             )

@@ -39,6 +39,21 @@ STATUS_END = epilog(
     },
 )
 
+LETTERS_CODES = {
+    0: "it was done",
+    1: "a defect of this program",
+    2: "there is no such folder, nothing fits, nothing was chosen, or an agent runs there",
+    4: "lines of the dead letters are damaged, or the disk refused",
+}
+
+LETTERS_END = epilog(
+    examples=[
+        "fractal-agent dead-letters list --data ./outbox",
+        "fractal-agent dead-letters retry --data ./outbox --code unknown_key",
+    ],
+    exit_codes=LETTERS_CODES,
+)
+
 WINDOW_RULES = """\
 Windows: a window holds N rows (bytes/1: N bytes) as long as at least 3 are left after it. Where 1
 or 2 would be left over at the end of a source, they are included in its last window (where that

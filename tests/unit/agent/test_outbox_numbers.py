@@ -9,7 +9,7 @@ from tests.support.outboxes import accept, contents_of, observe, opened
 from tests.support.virtual_time import run_virtual
 
 from fractal_lba.agent.deadletters import FILE
-from fractal_lba.agent.outbox import FOLDER
+from fractal_lba.agent.opening import FOLDER
 from fractal_lba.wal import RealDisk
 
 

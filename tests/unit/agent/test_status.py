@@ -9,7 +9,7 @@ from tests.support.virtual_time import run_virtual
 from typing_extensions import override
 
 from fractal_lba.agent.deadletters import FILE
-from fractal_lba.agent.outbox import FOLDER, STREAM
+from fractal_lba.agent.opening import FOLDER, STREAM
 from fractal_lba.agent.status import Status, read_status
 from fractal_lba.agent.tally import Exit, Tally
 from fractal_lba.protocol import ContractError, CorruptionError, DurabilityError

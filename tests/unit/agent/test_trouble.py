@@ -294,3 +294,19 @@ class TestAFullServer:
         minimum = 480 / size
         print(f"{len(server.requests)} requests, {minimum:.0f} at the least")  # noqa: T201
         assert len(server.requests) <= 1.25 * minimum
+
+
+def test_a_wrong_token_is_said_once_with_the_way_back(tmp_path: Path) -> None:
+    server = PortServer()
+    server.line = lambda _record: open_answer(401, "unauthenticated")
+    said: list[str] = []
+
+    async def main() -> None:
+        tally = Tally(say=said.append)
+        stream = csv_stream(tmp_path / "x.csv", 30)
+        await run_agent(plan(tmp_path / "d", stream), among(server), Stop(), tally)
+
+    run_virtual(main())
+    (line,) = said
+    assert line.startswith("answer 401 unauthenticated: the server does not let this agent submit")
+    assert f"dead-letters retry --data {tmp_path}/d --code unauthenticated" in line

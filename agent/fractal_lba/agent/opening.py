@@ -1,0 +1,47 @@
+"""Opening an outbox: lock, recover, read, and pass over every number that may have been seen.
+
+A window's number is given once. Two things could hide that one was used: a batch that was damaged
+after its sync and before anything marked it, which looks like a torn one; and an outbox that was
+removed while the dead letters stayed.
+"""
+
+from pathlib import Path
+
+from fractal_lba.agent.contents import Contents
+from fractal_lba.agent.deadletters import read_dead_letters
+from fractal_lba.agent.frames import SkippedMeta, bare_frame
+from fractal_lba.protocol import LockedError
+from fractal_lba.wal import Disk, Stream
+from fractal_lba.wal.framing import FRAME_BYTES
+
+FOLDER = "outbox"
+STREAM = "outbox"
+
+
+def open_log(disk: Disk, data: Path, *, now_ns: int) -> tuple[Stream, Contents]:
+    """Open and read a folder's log, and pass over every number that may have been seen before.
+
+    Raises:
+        LockedError: An agent uses it; nothing was changed.
+        DurabilityError: The disk refused; the folder is as a crash would leave it.
+        ContractError: A newer program wrote it; nothing was added.
+    """
+    try:
+        stream = Stream.open(disk, data / FOLDER, STREAM)
+    except LockedError as error:
+        raise LockedError(f"data folder {data}: {error}") from error
+    try:
+        contents = Contents.read(stream.scan(), next_seq=stream.next_seq)
+        letters = (letter.outbox_seq for letter in read_dead_letters(disk, data) if letter)
+        # A batch that was damaged after its sync looks like a torn one, and its windows may have
+        # been sent: each had as many bytes as a frame has at least.
+        torn_seq = stream.next_seq - 1 + stream.recovery.torn_bytes // FRAME_BYTES
+        if (seen := max(torn_seq, *letters, 0)) >= contents.next_seq:
+            # This frame first: numbers that are missing without it would be a loss.
+            stream.append([bare_frame(SkippedMeta(to=seen), received_ns=now_ns)])
+            contents.pass_over(seen)
+        stream.skip_to(contents.next_seq)
+    except BaseException:
+        stream.close()
+        raise
+    return stream, contents
