@@ -54,13 +54,20 @@ class AgentRig:
         *arguments: str,
         data: Path | None = None,
         before_exec: Callable[[], None] | None = None,
+        piped: bytes | None = None,
+        is_piped_open: bool = False,
     ) -> AsyncIterator[asyncio.subprocess.Process]:
+        has_input = piped is not None or is_piped_open
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "fractal_lba.agent", "run", *arguments, "--json",
             "--data", str(data or self.data), "--url", url, "--keyring", str(self.keyring),
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, cwd=self.folder,
-            preexec_fn=before_exec,
+            preexec_fn=before_exec, stdin=asyncio.subprocess.PIPE if has_input else None,
         )  # fmt: skip
+        if piped is not None:
+            assert process.stdin is not None
+            process.stdin.write(piped)
+            process.stdin.close()
         try:
             yield process
         finally:

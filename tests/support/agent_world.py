@@ -15,9 +15,9 @@ from fractal_lba.agent.ports import Lane, Server
 from fractal_lba.agent.record import Recipe
 from fractal_lba.agent.run import Plan, run_agent
 from fractal_lba.agent.session import World
-from fractal_lba.agent.sources.choose import FileStream, LiveStream
 from fractal_lba.agent.sources.csv_rows import CsvRows
 from fractal_lba.agent.sources.live import LiveSource
+from fractal_lba.agent.sources.streams import FileStream, LiveStream
 from fractal_lba.agent.status import Status, read_status
 from fractal_lba.agent.stop import Stop
 from fractal_lba.agent.tally import Tally

@@ -29,7 +29,8 @@ from fractal_lba.agent.outbox_options import outbox_options
 from fractal_lba.agent.ports import SystemClock, now_ms
 from fractal_lba.agent.record import Recipe, rehearse
 from fractal_lba.agent.run import Plan, run_agent
-from fractal_lba.agent.sources.choose import choose
+from fractal_lba.agent.source_options import source_options
+from fractal_lba.agent.sources.choose import Choice, choose
 from fractal_lba.agent.status import read_status
 from fractal_lba.agent.stop import Stop
 from fractal_lba.agent.tally import Exit, Tally
@@ -92,22 +93,12 @@ cli.add_command(dead_letters)
 )
 @click.option("--kid", help="The key to sign with; not needed where only one can sign.")
 @connection_options
-@click.option(
-    "--profile",
-    type=click.Choice([profile.value for profile in Profile]),
-    help="How to read the sources; by default .csv, .npy and live: as points/1, others as bytes/1.",
-)
-@click.option("--columns", help="Columns of the CSV files, a,b,…; all by default.")
+@source_options
 @click.option(
     "--window",
     type=int,
     metavar="N",
     help="Rows or bytes of a window, 3 … 65,536; 256 rows or 4,096 bytes by default.",
-)
-@click.option(
-    "--shard-id",
-    help="Name of the stream of all sources; by default each file's name, and live:HOST. Sources"
-    " of one stream share its epochs.",
 )
 @click.option("--seed", type=int, default=DEFAULT_SEED, show_default=True, help="0 … 2^53−1.")
 @click.option(
@@ -180,10 +171,8 @@ def run(  # noqa: PLR0913, PLR0917 - one argument for each option
     ca: Path | None,
     cert: Path | None,
     key: Path | None,
-    profile: str | None,
-    columns: str | None,
+    choice: Choice,
     window: int | None,
-    shard_id: str | None,
     seed: int,
     scales: str,
     metas: tuple[str, ...],
@@ -198,19 +187,15 @@ def run(  # noqa: PLR0913, PLR0917 - one argument for each option
 ) -> None:
     """Observe each SOURCE, and ship its windows until every one is answered.
 
-    SOURCE is a .csv file (UTF-8, a first row of names), a .npy array of the shape (n,) or (n, d),
-    any file (as bytes/1), or live: for this machine's counters.
+    SOURCE is a table (.csv, .ndjson, .jsonl, .parquet), an array (.npy, each of a .npz), any file
+    (as bytes/1), a folder of such files, - for standard input (csv:- and ndjson:- for rows), or
+    live: for this machine's counters.
 
     SIGINT or SIGTERM stops observing, goes on sending for the grace period, and ends; what was not
     answered is kept and sent by the next run with the same --data.
     """
     with _ending(Exit.UNUSABLE, ContractError):
-        files, live = choose(
-            sources,
-            profile=None if profile is None else Profile(profile),
-            columns=None if columns is None else columns.split(","),
-            shard_id=shard_id,
-        )
+        chosen = choose(sources, choice)
         recipe = Recipe(
             key=signing_key(load_keyring(keyring), kid, now_ms=now_ms(SystemClock())),
             seed=seed,
@@ -221,10 +206,8 @@ def run(  # noqa: PLR0913, PLR0917 - one argument for each option
             each: size if window is None else check_window_size(window)
             for each, size in WINDOW_DEFAULTS.items()
         }
-        for stream in files:
-            rehearse(recipe, stream.shard_id, stream.source.profile)
-        if live is not None:
-            rehearse(recipe, live.shard_id, Profile.POINTS)
+        for shard_id, profile in chosen.streams():
+            rehearse(recipe, shard_id, profile)
         address = None if metrics is None else parse_address(metrics)
         access = access_of(token_file=token_file, ca=ca, cert=cert, key=key)
         clients = {
@@ -233,8 +216,10 @@ def run(  # noqa: PLR0913, PLR0917 - one argument for each option
         }
     plan = Plan(
         data=data,
-        files=files,
-        live=live,
+        files=chosen.files,
+        followed=chosen.followed,
+        live=chosen.live,
+        standard_input=chosen.standard_input,
         windows=windows,
         recipe=recipe,
         interval_s=interval_s,

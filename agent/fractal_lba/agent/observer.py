@@ -2,27 +2,25 @@
 
 Each window is cut here and kept by a ``Keeper``. Files are observed
 one after the other in the order they were given, so that sources of one stream always get the same
-epochs; the live source beside them.
+epochs; what is followed and what comes by itself beside them.
 """
 
 import asyncio
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
+from fractal_lba.agent.cutting import Cutter, Units
 from fractal_lba.agent.keeper import Keeper
-from fractal_lba.agent.ports import Clock, Lane, Lanes
-from fractal_lba.agent.sources import live
-from fractal_lba.agent.sources.choose import FileStream, LiveStream
+from fractal_lba.agent.ports import Clock, Lane, Lanes, now_ms
+from fractal_lba.agent.sources.streams import FileStream, FollowedStream, UnitStream
 from fractal_lba.agent.stop import Stop, first_of
 from fractal_lba.agent.tally import Tally
-from fractal_lba.agent.window import UNITS_MAX, Window, next_cut
+from fractal_lba.agent.window import Window
 from fractal_lba.protocol import ContractError, Profile
 
-# Samples that wait while a window is summarised or the disk is slow; sampling pauses beyond it.
-SAMPLES_WAITING_MAX = UNITS_MAX
+# Between two looks at a file that is followed: soon enough for people, and next to no work.
+LOOK_INTERVAL_S = 0.5
 
-_Row = tuple[float, ...]
+_Waiting = asyncio.Queue[tuple[float, Units] | None]
 
 
 class Observer:
@@ -56,21 +54,87 @@ class Observer:
             except ContractError as error:
                 self._tally.source_failed(str(error))
 
-    async def watch_live(self, stream: LiveStream, window: int, *, interval_s: float) -> None:
-        """Observe the live source until observing stops, the rest of its samples included.
-
-        Args:
-            stream: The live source.
-            window: Rows of a window.
-            interval_s: Seconds between two samples.
+    async def watch_followed(self, stream: FollowedStream, windows: Mapping[Profile, int]) -> None:
+        """Observe a file as it grows until observing stops; what is no window then is left to it.
 
         Raises:
-            DurabilityError: The outbox refused a window; samples behind it are gone.
+            DurabilityError: The outbox refused a window; nothing after it was observed.
         """
-        rows: asyncio.Queue[_Row | None] = asyncio.Queue(SAMPLES_WAITING_MAX)
+        source = stream.source
+        after = self._outbox.contents.position(source.key, stream.shard_id)
+        pieces = source.windows(after, windows[source.profile])
+        try:
+            while not await first_of(self._stop.observing, self._outbox.room()):
+                piece = await self._lanes.run(Lane.FILES, next, pieces)
+                for note in source.notes:
+                    self._tally.left_over(note)
+                source.notes.clear()
+                if piece is None:
+                    await first_of(self._stop.observing, self._clock.sleep(LOOK_INTERVAL_S))
+                else:
+                    await self._keeper.keep(
+                        piece, source=source.key, shard_id=stream.shard_id, is_live=False
+                    )
+        except ContractError as error:
+            self._tally.source_failed(str(error))
+        finally:
+            await self._lanes.run(Lane.FILES, pieces.close)
+
+    async def watch_units(self, stream: UnitStream, cutter: Cutter) -> None:
+        """Observe what comes by itself until observing stops or it ends, its rest included.
+
+        Args:
+            stream: What hands over units.
+            cutter: Cuts them into windows.
+
+        Raises:
+            DurabilityError: The outbox refused a window; what came behind it is gone.
+        """
+        waiting: _Waiting = asyncio.Queue(stream.source.waiting_max)
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._sample(stream, rows, interval_s))
-            group.create_task(self._cut_rows(stream, rows, window))
+            group.create_task(self._take(stream, waiting))
+            group.create_task(self._cut(stream, waiting, cutter))
+
+    async def _take(self, stream: UnitStream, waiting: "_Waiting") -> None:
+        async def put(units: Units) -> None:
+            await waiting.put((now_ms(self._clock) / 1000, units))
+
+        try:
+            await first_of(self._stop.observing, stream.source.run(put))
+        except ContractError as error:
+            self._tally.source_failed(str(error))
+        await waiting.put(None)
+
+    async def _cut(self, stream: UnitStream, waiting: "_Waiting", cutter: Cutter) -> None:
+        is_end = False
+        while True:
+            now_s = now_ms(self._clock) / 1000
+            came: tuple[float, Units] | None = None
+            if not is_end:
+                await first_of(self._stop.observing, self._outbox.room())
+                try:
+                    due_s = cutter.due_s()
+                    async with asyncio.timeout(None if due_s is None else due_s - now_s):
+                        came = await waiting.get()
+                    is_end = came is None
+                except TimeoutError:
+                    pass
+            at_s = now_ms(self._clock) / 1000 if came is None else came[0]
+            while (data := cutter.cut(now_s=at_s, is_end=is_end)) is not None:
+                await self._keeper.keep(
+                    Window(data=data, after=None),
+                    source=stream.source.key,
+                    shard_id=stream.shard_id,
+                    is_live=True,
+                )
+            if came is not None:
+                cutter.add(came[1], now_s=at_s)
+            elif is_end:
+                if cutter.left:
+                    self._tally.left_over(
+                        f"{stream.source.name}: {cutter.left} at its end, too few for a window"
+                    )
+                return
 
     async def _watch_file(self, stream: FileStream, window: int) -> None:
         key, shard_id = stream.source.key, stream.shard_id
@@ -87,44 +151,3 @@ class Observer:
         finally:
             # In its lane, behind a cut that may still be under way.
             await self._lanes.run(Lane.FILES, windows.close)
-
-    async def _sample(
-        self, stream: LiveStream, rows: asyncio.Queue[_Row | None], interval_s: float
-    ) -> None:
-        try:
-            # The first sample has nothing to be an increase of.
-            await self._lanes.run(Lane.LIVE, stream.source.sample)
-            due_s = self._clock.monotonic_s()
-            while True:
-                # A sample that came late does not make the next ones come early.
-                due_s = max(due_s + interval_s, self._clock.monotonic_s())
-                wait_s = due_s - self._clock.monotonic_s()
-                if await first_of(self._stop.observing, self._clock.sleep(wait_s)):
-                    break
-                await rows.put(await self._lanes.run(Lane.LIVE, stream.source.sample))
-        except ContractError as error:
-            self._tally.source_failed(str(error))
-        await rows.put(None)
-
-    async def _cut_rows(
-        self, stream: LiveStream, rows: asyncio.Queue[_Row | None], window: int
-    ) -> None:
-        held: list[_Row] = []
-        is_end = False
-        while True:
-            taken = next_cut(len(held), window, is_end=is_end)
-            if taken:
-                piece = Window(data=np.array(held[:taken], dtype=np.float64), after=None)
-                del held[:taken]
-                await self._keeper.keep(
-                    piece, source=live.KEY, shard_id=stream.shard_id, is_live=True
-                )
-            elif is_end:
-                return
-            else:
-                await first_of(self._stop.observing, self._outbox.room())
-                row = await rows.get()
-                if row is None:
-                    is_end = True
-                else:
-                    held.append(row)

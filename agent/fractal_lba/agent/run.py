@@ -1,14 +1,21 @@
 """One run of the command: observers over a session, until the sources end or it is stopped."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from fractal_lba.agent.cutting import Cutter
 from fractal_lba.agent.keeper import Keeper
 from fractal_lba.agent.observer import Observer
 from fractal_lba.agent.ports import Clock
 from fractal_lba.agent.session import Shipping, World, session, until_unwritable
-from fractal_lba.agent.sources.choose import FileStream, LiveStream
+from fractal_lba.agent.sources.streams import (
+    FileStream,
+    FollowedStream,
+    LiveStream,
+    Samples,
+    UnitStream,
+)
 from fractal_lba.agent.stop import Stop
 from fractal_lba.agent.tally import Tally
 from fractal_lba.protocol import Profile
@@ -20,7 +27,9 @@ class Plan(Shipping):
 
     Attributes:
         files: Observed one after the other, in this order.
+        followed: Observed beside them as they grow, until observing ends.
         live: Observed beside them; None for no live source.
+        standard_input: Observed beside them; None for none.
         windows: Units of a window for each profile.
         interval_s: Seconds between two live samples.
         duration_s: Observing ends after so long; None for when the sources end.
@@ -31,6 +40,8 @@ class Plan(Shipping):
     windows: Mapping[Profile, int]
     interval_s: float
     duration_s: float | None
+    followed: Sequence[FollowedStream] = ()
+    standard_input: UnitStream | None = None
 
 
 async def run_agent(plan: Plan, world: World, stop: Stop, tally: Tally) -> None:
@@ -61,10 +72,21 @@ async def _observe(plan: Plan, world: World, stop: Stop, tally: Tally, keeper: K
     async with asyncio.TaskGroup() as group:
         files = observer.watch_files(plan.files, plan.windows)
         group.create_task(until_unwritable(files, stop, tally))
-        if plan.live is not None:
-            points = plan.windows[Profile.POINTS]
-            live = observer.watch_live(plan.live, points, interval_s=plan.interval_s)
-            group.create_task(until_unwritable(live, stop, tally))
+        for followed in plan.followed:
+            growing = observer.watch_followed(followed, plan.windows)
+            group.create_task(until_unwritable(growing, stop, tally))
+        for stream in _unit_streams(plan, world):
+            cutter = Cutter(stream.source.profile, plan.windows[stream.source.profile])
+            coming = observer.watch_units(stream, cutter)
+            group.create_task(until_unwritable(coming, stop, tally))
+
+
+def _unit_streams(plan: Plan, world: World) -> Iterator[UnitStream]:
+    if plan.live is not None:
+        samples = Samples(plan.live.source, plan.interval_s, world.clock, world.lanes)
+        yield UnitStream(shard_id=plan.live.shard_id, source=samples)
+    if plan.standard_input is not None:
+        yield plan.standard_input
 
 
 async def _end_observing(duration_s: float, clock: Clock, stop: Stop) -> None:

@@ -16,6 +16,8 @@ RUN_CODES = {
 RUN_EXAMPLES = [
     "fractal-agent run sensors.csv --columns temperature,pressure --data ./outbox \\",
     "    --url http://server:8080 --keyring agent-keyring.json",
+    "fractal-agent run answers.jsonl --columns tokens,seconds --follow --data ./outbox \\",
+    "    --url http://server:8080 --keyring agent-keyring.json",
     "fractal-agent run live: --window 60 --duration 3600 --data ./outbox \\",
     "    --url http://server:8080 --keyring agent-keyring.json",
 ]
@@ -65,6 +67,10 @@ DIR/outbox. A rerun goes on behind the last window kept, also after a crash, and
 appended to a file since. A file that is shorter than it was read, or differs right before that
 position, is refused; a change further in front is not noticed. 1 or 2 rows appended later wait for
 more. A live source has no position: its epochs go on.
+
+A followed file (--follow) is read through renaming and truncation; its last windows wait in it for
+more, also over a restart. Standard input has no position. --text makes each line, paragraph or file
+a window of its own; texts of fewer than 3 bytes are passed over and counted.
 
 A last CSV line without a line end counts as a line. Where the file later goes on inside that line,
 it is refused with the row's number. Such a line with too few cells is not there yet: it is left for

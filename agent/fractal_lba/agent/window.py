@@ -107,3 +107,22 @@ def check_points(
             f"{where}: row {first_row + row}, column {columns[column]!r}:"
             f" expected a finite number within ±1e300, got another"
         )
+
+
+def check_row(values: Sequence[float], *, where: str, row: int) -> None:
+    """Check that every value of a row can be summarised.
+
+    Args:
+        values: The row's.
+        where: The source's name, for the message.
+        row: Its number, counted from 1.
+
+    Raises:
+        ContractError: A value is not finite or beyond 1e300; names its row and column.
+    """
+    for column, value in enumerate(values):
+        if not abs(value) <= VALUE_ABS_MAX:
+            raise ContractError(
+                f"{where}: row {row}, column {column}: expected a finite number within ±1e300,"
+                " got another"
+            )

@@ -3,29 +3,46 @@
 import re
 import socket
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from fractal_lba.agent.sources.byte_file import ByteFile
-from fractal_lba.agent.sources.choose import FileStream, LiveStream, choose
+from fractal_lba.agent.sources.choose import Choice, choose
 from fractal_lba.agent.sources.csv_rows import CsvRows
+from fractal_lba.agent.sources.ndjson_rows import NdjsonRows
 from fractal_lba.agent.sources.npy_rows import NpyRows
+from fractal_lba.agent.sources.parquet_rows import ParquetRows
+from fractal_lba.agent.sources.streams import FileStream, LiveStream
+from fractal_lba.agent.sources.text_pieces import TextPiece, TextPieces
 from fractal_lba.protocol import ContractError, Profile
 
 
 def chosen(
     *texts: object,
     profile: Profile | None = None,
-    columns: list[str] | None = None,
-    shard_id: str | None = None,
+    **settings: Any,  # noqa: ANN401 - of Choice's own types
 ) -> tuple[list[FileStream], LiveStream | None]:
-    return choose(list(map(str, texts)), profile=profile, columns=columns, shard_id=shard_id)
+    found = choose(list(map(str, texts)), Choice(profile=profile, **settings))
+    return found.files, found.live
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    for name in ("x.csv", "X.CSV", "x.npy", "x.txt", "x", "sp ce (1).txt"):
+    for name in (
+        "x.csv",
+        "X.CSV",
+        "x.npy",
+        "x.ndjson",
+        "x.jsonl",
+        "x.parquet",
+        "x.txt",
+        "x",
+        "sp ce (1).txt",
+    ):
         (tmp_path / name).touch()
+    (tmp_path / "empty").mkdir()
     return tmp_path
 
 
@@ -35,6 +52,9 @@ def folder(tmp_path: Path) -> Path:
         ("x.csv", None, CsvRows),
         ("X.CSV", None, CsvRows),
         ("x.npy", None, NpyRows),
+        ("x.ndjson", None, NdjsonRows),
+        ("x.jsonl", None, NdjsonRows),
+        ("x.parquet", None, ParquetRows),
         ("x.txt", None, ByteFile),
         ("x", None, ByteFile),
         ("x.csv", Profile.POINTS, CsvRows),
@@ -77,14 +97,24 @@ def test_a_long_file_name_is_cut_to_a_shard_id(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("texts", "settings", "message"),
     [
-        (["nowhere.csv"], {}, "nowhere.csv: expected a regular file or live:, got no such file"),
-        (["."], {}, "expected a regular file or live:, got a folder"),
-        (["x.txt"], {"profile": Profile.POINTS}, "expected .csv, .npy or live: for points/1"),
+        (
+            ["nowhere.csv"],
+            {},
+            "nowhere.csv: expected a file, a folder, live: or -, got no such file",
+        ),
+        (["empty"], {}, "empty: expected files below the folder, got none"),
+        (["x.txt"], {"profile": Profile.POINTS}, ".npz or live: for points/1, got '.txt'"),
         (["live:"], {"profile": Profile.BYTES}, "live:: expected the profile points/1"),
         (["live:", "live:"], {}, "expected each source once"),
         (["x.csv", "./x.csv"], {}, "expected each source once"),
         (["live:", "x.csv"], {"shard_id": "s"}, "expected a shard id of its own"),
-        (["x.txt"], {"columns": ["a"]}, "columns: expected a CSV file"),
+        (["x.txt"], {"columns": ["a"]}, "columns: expected a table to take them from, got none"),
+        (["-", "csv:-"], {}, "expected each source once"),
+        (["-"], {"profile": Profile.POINTS}, "-: expected a source of points/1, got bytes/1"),
+        (["csv:-"], {"text": TextPiece.LINE}, "expected a source of texts, each a line"),
+        (["-", "live:"], {"shard_id": "s"}, "live:: expected a shard id of its own"),
+        (["x.txt"], {"text": TextPiece.LINE, "profile": Profile.POINTS}, "text: expected"),
+        (["x.npy"], {"is_followed": True}, "expected CSV, NDJSON or bytes to follow, got an array"),
         (["x.csv"], {"shard_id": "a|b"}, "shard id: expected"),
         (["x.csv"], {"shard_id": ""}, "shard id: expected"),
         (["x.csv"], {"shard_id": "s" * 129}, "shard id: expected"),
@@ -100,6 +130,41 @@ def test_what_does_not_fit_together_is_refused(
     monkeypatch.chdir(folder)
     with pytest.raises(ContractError, match=re.escape(message)):
         chosen(*texts, **settings)  # type: ignore[arg-type]  # a table of settings
+
+
+def test_a_folder_is_the_files_below_it_in_the_order_of_their_paths(tmp_path: Path) -> None:
+    top = tmp_path / "top"
+    for name in ("b.csv", "a/z.txt", "a/b/c.csv", ".hidden/x.csv", "a/.hidden", "B.csv"):
+        path = top / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    (top / "a" / "back").symlink_to(top)  # never entered: it leads back
+    streams, _ = chosen(top)
+    assert [stream.shard_id for stream in streams] == [
+        "top-B.csv", "top-b.csv", "top-a-z.txt", "top-a-b-c.csv",
+    ]  # fmt: skip
+    assert [type(stream.source) for stream in streams] == [CsvRows, CsvRows, ByteFile, CsvRows]
+
+
+def test_each_array_of_an_archive_is_a_stream(tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", left=np.zeros((4, 2)), right=np.ones(5))
+    streams, _ = chosen(tmp_path / "x.npz")
+    assert [stream.shard_id for stream in streams] == ["x.npz:left", "x.npz:right"]
+    assert len({stream.source.key for stream in streams}) == 2
+
+
+def test_texts_and_what_grows_are_asked_for(folder: Path) -> None:
+    (texts,), _ = chosen(folder / "x.csv", text=TextPiece.LINE)
+    assert type(texts.source) is TextPieces
+    found = choose([str(folder / "x.csv")], Choice(is_followed=True))
+    assert (found.files, [each.shard_id for each in found.followed]) == ([], ["x.csv"])
+
+
+def test_standard_input_is_a_stream_of_bytes_or_of_rows() -> None:
+    for word, profile in (("-", Profile.BYTES), ("ndjson:-", Profile.POINTS)):
+        found = choose([word], Choice()).standard_input
+        assert found is not None
+        assert (found.shard_id, found.source.profile) == ("stdin", profile)
 
 
 def test_the_same_file_with_other_columns_is_refused_in_one_run(folder: Path) -> None:

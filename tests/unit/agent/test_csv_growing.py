@@ -7,8 +7,8 @@ import pytest
 from tests.support.agent_world import MemoryServer, plan, run, world
 from tests.support.virtual_time import run_virtual
 
-from fractal_lba.agent.sources.choose import FileStream
 from fractal_lba.agent.sources.csv_rows import CsvRows
+from fractal_lba.agent.sources.streams import FileStream
 from fractal_lba.agent.tally import Exit
 from fractal_lba.protocol import ContractError
 

@@ -27,7 +27,7 @@ from fractal_lba.agent.deadletters import read_dead_letters
 from fractal_lba.agent.ports import Lane
 from fractal_lba.agent.run import Plan, run_agent
 from fractal_lba.agent.sources.byte_file import ByteFile
-from fractal_lba.agent.sources.choose import FileStream
+from fractal_lba.agent.sources.streams import FileStream
 from fractal_lba.agent.stop import Stop
 from fractal_lba.agent.tally import Exit, Tally
 from fractal_lba.client import Answer

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,8 +15,12 @@ from numpy.typing import NDArray
 
 from fractal_lba.agent.sources.base import FileSource
 from fractal_lba.agent.sources.byte_file import ByteFile
-from fractal_lba.agent.sources.csv_rows import LINE_BYTES_MAX, CsvRows
+from fractal_lba.agent.sources.csv_rows import CsvRows
+from fractal_lba.agent.sources.lines import LINE_BYTES_MAX
+from fractal_lba.agent.sources.ndjson_rows import NdjsonRows
 from fractal_lba.agent.sources.npy_rows import NpyRows
+from fractal_lba.agent.sources.npz_rows import NpzRows
+from fractal_lba.agent.sources.parquet_rows import ParquetRows
 from fractal_lba.agent.window import SourcePosition, Window
 from fractal_lba.protocol import ContractError
 
@@ -38,8 +44,34 @@ def write_npy(path: Path, units: int, first: int = 0) -> FileSource:
     return NpyRows(path)
 
 
+def write_npz(path: Path, units: int, first: int = 0) -> FileSource:
+    at = np.arange(first, first + units, dtype=np.float64)
+    np.savez_compressed(path, points=np.column_stack([at, at**2 / 8]), other=at)
+    return NpzRows(path, "points")
+
+
+def write_ndjson(path: Path, units: int, first: int = 0) -> FileSource:
+    lines = [f'{{"a":{first + index},"b":{(first + index) ** 2 / 8}}}' for index in range(units)]
+    path.write_text("\n".join([*lines, ""]), encoding="utf-8")
+    return NdjsonRows(path, None)
+
+
+def write_parquet(path: Path, units: int, first: int = 0) -> FileSource:
+    at = np.arange(first, first + units, dtype=np.float64)
+    # Row groups of 4: windows and marks reach across them.
+    pq.write_table(pa.table({"a": at, "b": at**2 / 8}), path, row_group_size=4)
+    return ParquetRows(path, None)
+
+
 Writer = Callable[[Path, int, int], FileSource]
-WRITERS = {"x.bin": write_bytes, "x.csv": write_csv, "x.npy": write_npy}
+WRITERS = {
+    "x.bin": write_bytes,
+    "x.csv": write_csv,
+    "x.npy": write_npy,
+    "x.npz": write_npz,
+    "x.ndjson": write_ndjson,
+    "x.parquet": write_parquet,
+}
 
 
 @pytest.fixture(params=WRITERS)
@@ -110,7 +142,7 @@ def test_a_source_too_short_for_one_window_says_so(
     written: tuple[Path, Writer], units: int
 ) -> None:
     path, write = written
-    with pytest.raises(ContractError, match=rf"{path.name}: expected at least 3 .*, got {units}"):
+    with pytest.raises(ContractError, match=rf"{path.name}.*: expected at least 3 .*, got {units}"):
         list(write(path, units, 0).windows(None, 10))
 
 

@@ -16,6 +16,10 @@ from fractal_lba.protocol import ContractError, Profile
 MARK_BYTES = 4096
 
 
+class ChangedError(ContractError):
+    """The file is not the one that was read before: shorter, or with other content."""
+
+
 class FileSource(Protocol):
     """A finite source with a position."""
 
@@ -39,6 +43,31 @@ class FileSource(Protocol):
         """
 
 
+class GrowingSource(FileSource, Protocol):
+    """A file that can also be read while it is being written."""
+
+    def grown(self, after: SourcePosition | None, window: int) -> Generator[Window, None, None]:
+        """Yield the windows behind a position that are whole; leave what may still go on.
+
+        At least 3 units stay behind the last one, so that whatever comes next, the end of the file
+        too, can be summarised.
+
+        Raises:
+            ContractError: As ``windows``, but that a file may still be short.
+        """
+
+    def at(self, path: Path) -> "GrowingSource":
+        """Return the same source, read from another path."""
+
+    def check(self, after: SourcePosition) -> None:
+        """Check that the file is the one a position was taken in.
+
+        Raises:
+            ChangedError: It is not.
+            ContractError: It cannot be read as this source.
+        """
+
+
 def source_key(kind: str, path: Path) -> str:
     """Return the outbox's name of a file: its kind and its absolute address, links resolved."""
     return f"{kind}+{path.resolve().as_uri()}"
@@ -57,10 +86,10 @@ def check_size(name: str, after: SourcePosition, *, size: int, unit: str) -> Non
     """Check that a file still reaches to where it was read.
 
     Raises:
-        ContractError: It is shorter; nothing was read.
+        ChangedError: It is shorter; nothing was read.
     """
     if size < after.offset:
-        raise ContractError(
+        raise ChangedError(
             f"{name}: expected at least {after.offset} {unit}, which were read before, got {size}:"
             " the file was truncated or replaced; give it another name or use another data folder"
         )
@@ -70,10 +99,10 @@ def check_mark(name: str, after: SourcePosition, *, mark: str) -> None:
     """Check that what lies before the position is what was read.
 
     Raises:
-        ContractError: It differs; nothing was read.
+        ChangedError: It differs; nothing was read.
     """
     if mark != after.mark:
-        raise ContractError(
+        raise ChangedError(
             f"{name}: expected the content that was read before position {after.offset}, got other:"
             " the file was changed or replaced; give it another name or use another data folder"
         )

@@ -1,14 +1,16 @@
-"""Rows of a ``.npy`` array mapped into memory, ``(n,)`` or ``(n, d)``, as ``points/1``.
+"""Rows of an array, ``(n,)`` or ``(n, d)``, as ``points/1``; of a ``.npy`` file, mapped.
 
 Other number types convert to the nearest double. The position is a row number; its mark covers the
 shape of a row and the rows before it.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Generator
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import override
 
 from fractal_lba.agent.sources.base import (
     MARK_BYTES,
@@ -18,6 +20,7 @@ from fractal_lba.agent.sources.base import (
     mark_of,
     source_key,
 )
+from fractal_lba.agent.sources.row_file import COLUMNS_MAX
 from fractal_lba.agent.window import (
     UNITS_MIN,
     SourcePosition,
@@ -27,29 +30,33 @@ from fractal_lba.agent.window import (
 )
 from fractal_lba.protocol import ContractError, Profile
 
-# The record's bound of `d`.
-COLUMNS_MAX = 4096
-
 # Booleans, signed and unsigned integers and floats; never objects, which would mean unpickling.
 _REAL_KINDS = "biuf"
 
 _DIMENSIONS = 2  # rows, columns
 
 
-class NpyRows:
-    """One array file."""
+class ArrayRows(ABC):
+    """One array of a file."""
 
     profile = Profile.POINTS
     left_over = ""
 
-    def __init__(self, path: Path) -> None:
-        self.name = str(path)
-        self.key = source_key("npy", path)
-        self._path = path
+    def __init__(self, name: str, key: str) -> None:
+        self.name = name
+        self.key = key
+
+    @abstractmethod
+    def _array(self) -> NDArray[np.generic]:
+        """Return the array as it is in the file.
+
+        Raises:
+            ContractError: There is none.
+        """
 
     def windows(self, after: SourcePosition | None, window: int) -> Generator[Window, None, None]:
         """Yield windows of rows; see ``FileSource.windows``."""
-        rows = self._mapped()
+        rows = self._rows()
         count = rows.shape[0]
         start = 0
         if after is None:
@@ -75,8 +82,31 @@ class NpyRows:
                 after=SourcePosition(offset=start, units=start, mark=_mark_before(rows, start)),
             )
 
-    def _mapped(self) -> NDArray[np.generic]:
-        """Return the array as (n, d), mapped and not read."""
+    def _rows(self) -> NDArray[np.generic]:
+        """Return the array as (n, d)."""
+        array = self._array()
+        if array.dtype.kind not in _REAL_KINDS:
+            raise ContractError(
+                f"{self.name}: expected an array of real numbers, got {array.dtype}"
+            )
+        if array.ndim == 1:
+            array = array.reshape(-1, 1)
+        if array.ndim != _DIMENSIONS or not 1 <= array.shape[1] <= COLUMNS_MAX:
+            raise ContractError(
+                f"{self.name}: expected the shape (n,) or (n, 1 … {COLUMNS_MAX}), got {array.shape}"
+            )
+        return array
+
+
+class NpyRows(ArrayRows):
+    """The array of a ``.npy`` file, mapped and not read."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(str(path), source_key("npy", path))
+        self._path = path
+
+    @override
+    def _array(self) -> NDArray[np.generic]:
         try:
             # Not np.load, which would also open a zip of arrays under this name.
             array: NDArray[np.generic] = np.lib.format.open_memmap(self._path, mode="r")
@@ -89,16 +119,6 @@ class NpyRows:
             raise ContractError(
                 f"{self.name}: expected a .npy array of numbers, got another format"
             ) from error
-        if array.dtype.kind not in _REAL_KINDS:
-            raise ContractError(
-                f"{self.name}: expected an array of real numbers, got {array.dtype}"
-            )
-        if array.ndim == 1:
-            array = array.reshape(-1, 1)
-        if array.ndim != _DIMENSIONS or not 1 <= array.shape[1] <= COLUMNS_MAX:
-            raise ContractError(
-                f"{self.name}: expected the shape (n,) or (n, 1 … {COLUMNS_MAX}), got {array.shape}"
-            )
         return array
 
 

@@ -1,0 +1,65 @@
+"""The options that say how an agent reads its sources."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from fractal_lba.agent.sources.choose import Choice
+from fractal_lba.agent.sources.text_pieces import TextPiece
+from fractal_lba.protocol import Profile
+
+
+def source_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command these options, which come to it as one ``choice``."""
+
+    @functools.wraps(command)
+    def choosing(
+        *args: Any,  # noqa: ANN401 - the command's own
+        profile: str | None,
+        columns: str | None,
+        shard_id: str | None,
+        text: str | None,
+        is_followed: bool,
+        **given: Any,  # noqa: ANN401 - the command's own
+    ) -> None:
+        choice = Choice(
+            profile=None if profile is None else Profile(profile),
+            columns=None if columns is None else columns.split(","),
+            shard_id=shard_id,
+            text=None if text is None else TextPiece(text),
+            is_followed=is_followed,
+        )
+        command(*args, choice=choice, **given)
+
+    for option in (
+        click.option(
+            "--follow",
+            "is_followed",
+            is_flag=True,
+            help="Read CSV, NDJSON, texts and bytes as they grow, through rotation, until stopped.",
+        ),
+        click.option(
+            "--text",
+            type=click.Choice([piece.value for piece in TextPiece]),
+            help="Each line, paragraph or file is a window of its own (bytes/1); for answers of a"
+            " model. --window does not apply.",
+        ),
+        click.option(
+            "--shard-id",
+            help="Name of the stream of all sources; by default each file's name, live:HOST and"
+            " stdin. Sources of one stream share its epochs.",
+        ),
+        click.option(
+            "--columns", help="Columns of CSV, NDJSON and Parquet, a,b,…; all by default."
+        ),
+        click.option(
+            "--profile",
+            type=click.Choice([profile.value for profile in Profile]),
+            help="How to read the sources; by default tables, arrays (.csv, .ndjson, .jsonl,"
+            " .parquet, .npy, .npz) and live: as points/1, others as bytes/1.",
+        ),
+    ):
+        choosing = option(choosing)
+    return choosing

@@ -1,0 +1,163 @@
+"""Rows of a Parquet file: the named columns as numbers, as ``points/1``; the extra ``parquet``.
+
+The position is a row number; its mark covers the names and types of the columns and the rows before
+it. Row groups are read one after the other, the chosen columns of each whole: memory is bounded by
+the largest row group, which whoever writes the file decides, and ``GROUP_BYTES_MAX``. Integers,
+floating numbers, decimals and booleans convert to the nearest double; a null is refused with its
+row.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+from typing_extensions import override
+
+from fractal_lba.agent.sources.base import MARK_BYTES, check_mark, check_size, mark_of
+from fractal_lba.agent.sources.columns import columns_key
+from fractal_lba.agent.sources.row_file import Row, RowFile, check_columns
+from fractal_lba.agent.window import SourcePosition
+from fractal_lba.protocol import ContractError
+
+# What a row group may take of memory, decoded; the usual one has a million rows of a few columns.
+GROUP_BYTES_MAX = 1 << 30
+
+
+class ParquetRows(RowFile):
+    """Some columns of one Parquet file."""
+
+    def __init__(self, path: Path, columns: Sequence[str] | None) -> None:
+        """Name the source.
+
+        Args:
+            path: The file.
+            columns: The columns to take, in this order; None for all of them.
+
+        Raises:
+            ContractError: The package that reads the format is not installed.
+        """
+        super().__init__(path, kind="parquet")
+        self.key += columns_key(columns)
+        self._columns = columns
+        try:
+            import pyarrow.parquet  # noqa: PLC0415, F401 - an extra of its own
+        except ModuleNotFoundError as error:
+            raise ContractError(
+                f"{path}: pyarrow is not installed; run: pip install 'fractal-lba[parquet]'"
+            ) from error
+
+    @override
+    def _feed(
+        self, file: BinaryIO, after: SourcePosition | None, *, is_growing: bool
+    ) -> "_Feed | None":
+        feed = _Feed(self.name, file, self._columns, start=0 if after is None else after.offset)
+        if after is not None:
+            check_size(self.name, after, size=feed.size, unit="rows")
+            check_mark(self.name, after, mark=feed.mark(after.offset))
+        return feed
+
+
+class _Feed:
+    """One pass over a file."""
+
+    def __init__(
+        self, name: str, file: BinaryIO, columns: Sequence[str] | None, *, start: int
+    ) -> None:
+        import pyarrow as pa  # noqa: PLC0415 - an extra of its own
+        import pyarrow.parquet as pq  # noqa: PLC0415 - the same
+
+        self._name = name
+        self._arrow: Any = pa  # its functions are made when it is imported: no types
+        try:
+            self._file: Any = pq.ParquetFile(file)
+        except (pa.ArrowException, OSError) as error:
+            raise ContractError(
+                f"{name}: expected a readable Parquet file, got another format"
+            ) from error
+        schema = self._file.schema_arrow
+        self.columns = list(schema.names if columns is None else columns)
+        check_columns(name, self.columns)
+        for column in self.columns:
+            count = schema.names.count(column)
+            if count != 1:
+                raise ContractError(f"{name}: expected one column named {column!r}, got {count}")
+            kind = schema.field(column).type
+            kinds = pa.types
+            if not any(
+                is_kind(kind)
+                for is_kind in (
+                    kinds.is_integer, kinds.is_floating, kinds.is_decimal, kinds.is_boolean,
+                )
+            ):  # fmt: skip
+                raise ContractError(f"{name}: column {column!r}: expected numbers, got {kind}")
+        self._types = [str(schema.field(column).type) for column in self.columns]
+        self.size: int = self._file.metadata.num_rows
+        self._start = start
+        self._group: tuple[int, NDArray[np.float64]] = (-1, np.empty((0, 0)))
+
+    def mark(self, end: int) -> str:
+        """See ``Feed``."""
+        count = max(1, MARK_BYTES // (8 * len(self.columns)))
+        before = self._between(max(0, end - count), end)
+        names = "\0".join(map(" ".join, zip(self.columns, self._types, strict=True)))
+        return mark_of(names.encode(), before.astype("<f8").tobytes())
+
+    def rows(self) -> Iterator[Row]:
+        """See ``Feed``."""
+        at = self._start
+        while at < self.size:
+            first, end, values = self._group_of(at)
+            for row in values[at - first :]:
+                at += 1
+                yield Row(row, at)
+            at = end
+
+    def _between(self, start: int, end: int) -> NDArray[np.float64]:
+        parts = [np.empty((0, len(self.columns)))]
+        while start < end:
+            first, behind, values = self._group_of(start)
+            parts.append(values[start - first : end - first])
+            start = behind
+        return np.concatenate(parts)
+
+    def _group_of(self, row: int) -> tuple[int, int, NDArray[np.float64]]:
+        """Return the first row, the row behind and the numbers of a row's group."""
+        first = 0
+        for number in range(self._file.metadata.num_row_groups):
+            count: int = self._file.metadata.row_group(number).num_rows
+            if row < first + count:
+                if self._group[0] != number:
+                    self._group = (number, self._read(number, count, first))
+                return first, first + count, self._group[1]
+            first += count
+        raise AssertionError("unreachable: the row is one of the file's")
+
+    def _read(self, number: int, count: int, first: int) -> NDArray[np.float64]:
+        size = count * 8 * len(self.columns)
+        if size > GROUP_BYTES_MAX:
+            raise ContractError(
+                f"{self._name}: row group {number}: expected at most {GROUP_BYTES_MAX} bytes of"
+                f" numbers, got {size}: choose fewer columns"
+            )
+        try:
+            table = self._file.read_row_group(number, columns=self.columns)
+            values = np.empty((count, len(self.columns)))
+            for index, column in enumerate(self.columns):
+                cells = table.column(column)
+                if cells.null_count:
+                    row = first + 1 + int(np.argmax(cells.is_null().to_numpy()))
+                    raise ContractError(
+                        f"{self._name}: row {row}, column {column!r}: expected a number, got null"
+                    )
+                if self._arrow.types.is_decimal(cells.type):
+                    # The library's own cast is not to the nearest double.
+                    values[:, index] = [float(value) for value in cells.to_pylist()]
+                else:
+                    values[:, index] = cells.cast(self._arrow.float64(), safe=False).to_numpy()
+        except (self._arrow.ArrowException, OSError) as error:
+            raise ContractError(
+                f"{self._name}: row group {number}: expected Parquet, got damaged data"
+            ) from error
+        return values
