@@ -5,8 +5,10 @@ from contextlib import asynccontextmanager
 from functools import cache
 from pathlib import Path
 
+import pytest
 from tests.support.agent_world import RECIPE, DirectLanes, VirtualClock
 
+from fractal_lba.agent import compaction, opening
 from fractal_lba.agent.bounds import OutboxBounds
 from fractal_lba.agent.contents import Contents
 from fractal_lba.agent.frames import WindowMeta
@@ -18,6 +20,19 @@ from fractal_lba.agent.window import SourcePosition, Window
 from fractal_lba.protocol import Record
 from fractal_lba.signals import Summary
 from fractal_lba.wal import Disk, RealDisk, scan_folder
+
+SMALL_SEGMENT_BYTES = 9_000
+"""Ten windows or so."""
+
+
+def make_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let segments be small, and a compaction be worth it at once."""
+    monkeypatch.setattr(opening, "SEGMENT_BYTES_MAX", SMALL_SEGMENT_BYTES)
+    monkeypatch.setattr(opening, "OUTBOX_FRAME_BYTES_MAX", 4_096)
+    monkeypatch.setattr(compaction, "DEAD_BYTES_MIN", 6_000)
+    monkeypatch.setattr(compaction, "CARRY_BYTES_MAX", SMALL_SEGMENT_BYTES)
+    monkeypatch.setattr(compaction, "PIECE_BYTES_MAX", 1_500)
+    monkeypatch.setattr(compaction, "PIECE_STREAMS_MAX", 2)
 
 
 @cache
@@ -59,9 +74,14 @@ async def observe(outbox: Outbox, shard_id: str = "s") -> int:
     """Append the next window of a stream as a keeper does, and return its number."""
     await outbox.room()
     epoch = outbox.contents.next_epoch(shard_id, is_live=False)
-    position = SourcePosition(offset=10 * epoch + 10, units=epoch + 1, mark="m")
+    position = position_after(epoch)
     meta = WindowMeta(source="x", shard_id=shard_id, next_epoch=epoch + 1, position=position)
     return await outbox.append(meta, record(epoch, shard_id))
+
+
+def position_after(epoch: int) -> SourcePosition:
+    """Return where a source stands behind the window of an epoch."""
+    return SourcePosition(offset=10 * epoch + 10, units=epoch + 1, mark="m")
 
 
 async def accept(outbox: Outbox, seq: int) -> None:

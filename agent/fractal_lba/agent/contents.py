@@ -9,14 +9,23 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import assert_never
 
-from fractal_lba.agent.frames import AckMeta, AgainMeta, Meta, SkippedMeta, WindowMeta, read_meta
-from fractal_lba.agent.pending import Pending, Place
+from fractal_lba.agent.frames import (
+    AckMeta,
+    AgainMeta,
+    CarriedMeta,
+    Meta,
+    SkippedMeta,
+    StreamMeta,
+    TotalsMeta,
+    WindowMeta,
+    read_meta,
+)
+from fractal_lba.agent.pending import NS_PER_MS, Pending, Place
+from fractal_lba.agent.segments import Segments
 from fractal_lba.agent.verdict import Fate, fate_of
 from fractal_lba.agent.window import SourcePosition
 from fractal_lba.wal import Damage, Frame, Position
 from fractal_lba.wal.framing import FRAME_BYTES, SEQ_MAX
-
-_NS_PER_MS = 1_000_000
 
 
 @dataclass(slots=True, kw_only=True)
@@ -24,25 +33,35 @@ class Contents:
     """What an outbox holds, frame by frame.
 
     Attributes:
+        segments: What they take.
         pending: The windows without a final answer.
         fates: How many windows ended how.
         repeats: How many final answers were repeats.
         windows: Windows submitted.
         lost: Frames that cannot be read any more.
+        compactions: How often old segments were given up.
         damage: Where, for people.
     """
 
-    pending: Pending = field(default_factory=Pending)
+    segments: Segments = field(default_factory=Segments)
+    pending: Pending = field(init=False)
     fates: dict[Fate, int] = field(default_factory=lambda: dict.fromkeys(Fate, 0))
     repeats: int = 0
     windows: int = 0
     lost: int = 0
+    compactions: int = 0
     damage: list[str] = field(default_factory=list)
     _next_epochs: dict[str, int] = field(default_factory=dict)
     _positions: dict[tuple[str, str], SourcePosition | None] = field(default_factory=dict)
+    _stated: dict[tuple[str, str], int] = field(default_factory=dict)
     _lost_since: dict[str, int] = field(default_factory=dict)
+    _lost_before: int = 0
     _next_seq: int | None = None
     _passed_to: int = 0
+
+    def __post_init__(self) -> None:
+        """Let the segments know what is pending in them."""
+        self.pending = Pending(self.segments)
 
     @classmethod
     def read(
@@ -66,6 +85,7 @@ class Contents:
                 contents.add(item[0], item[1])
         if next_seq is not None:
             contents.skip_to(next_seq)
+        contents.pending.sort()
         return contents
 
     @property
@@ -88,15 +108,23 @@ class Contents:
         self.skip_to(frame.seq)
         self._next_seq = frame.seq + 1
         meta = read_meta(frame)
+        self.segments.write(at.segment, frame.seq, frame.seq, _size(frame))
         match meta:
             case WindowMeta():
                 self.submit(meta)
-                self.keep(frame.seq, place_of(at, frame, meta.shard_id))
+                self.keep(frame.seq, place_of(at, frame, meta.shard_id), meta)
             case AgainMeta():
                 self.windows += 1
-                self.keep(frame.seq, place_of(at, frame, meta.shard_id))
+                self.pending.keep(frame.seq, place_of(at, frame, meta.shard_id))
+            case CarriedMeta():
+                self.carry(meta.seq, place_of(at, frame, meta.shard_id))
             case AckMeta():
                 self.acknowledge(meta)
+            case StreamMeta():
+                self._state(meta)
+                self._stated[meta.source, meta.shard_id] = frame.seq
+            case TotalsMeta():
+                self._count(meta)
             case SkippedMeta():
                 self.pass_over(meta.to)
             case _:
@@ -112,9 +140,46 @@ class Contents:
         self._positions[meta.source, meta.shard_id] = meta.position
         self._lost_since[meta.shard_id] = 0
 
-    def keep(self, seq: int, place: Place) -> None:
+    def keep(self, seq: int, place: Place, meta: WindowMeta) -> None:
         """Note that a window is on disk."""
         self.pending.keep(seq, place)
+        self._stated[meta.source, meta.shard_id] = seq
+
+    def carry(self, seq: int, place: Place) -> None:
+        """Note that a copy of a window is on disk, in place of what stood elsewhere."""
+        self.pending.keep(seq, place)
+        self.segments.carry(place.position.segment, seq)
+
+    def restate(self, source: str, shard_id: str, seq: int) -> None:
+        """Note which frame says how a stream goes on."""
+        self._stated[source, shard_id] = max(seq, self._stated[source, shard_id])
+
+    def stated_before(self, seq: int) -> list[tuple[str, str]]:
+        """Return source and name of the streams that no frame from this one on says anything of."""
+        return [stream for stream, stated in self._stated.items() if stated < seq]
+
+    def stream(self, source: str, shard_id: str) -> StreamMeta:
+        """Return how a stream goes on, everything counted that was submitted."""
+        return StreamMeta(
+            source=source,
+            shard_id=shard_id,
+            next_epoch=self._next_epochs[shard_id],
+            position=self._positions[source, shard_id],
+            lost_since=self._lost_since[shard_id],
+        )
+
+    def totals(self, kept_from: int) -> TotalsMeta:
+        """Return the counts of everything submitted, for a compaction that keeps what follows."""
+        return TotalsMeta(
+            kept_from=kept_from,
+            windows=self.windows,
+            accepted=self.fates[Fate.ACCEPTED],
+            escalated=self.fates[Fate.ESCALATED],
+            dead=self.fates[Fate.DEAD],
+            repeats=self.repeats,
+            lost=self.lost,
+            compactions=self.compactions + 1,
+        )
 
     def acknowledge(self, meta: AckMeta) -> None:
         """Add an acknowledgement; one for a window already ended counts once."""
@@ -150,7 +215,28 @@ class Contents:
         read any more: each of them may have used one.
         """
         known = self._next_epochs.get(shard_id, 0)
-        return known + self._lost_since.get(shard_id, self.lost) if is_live else known
+        unknown = self.lost + self._lost_before
+        return known + self._lost_since.get(shard_id, unknown) if is_live else known
+
+    def _state(self, meta: StreamMeta) -> None:
+        self._next_epochs[meta.shard_id] = max(
+            meta.next_epoch, self._next_epochs.get(meta.shard_id, 0)
+        )
+        self._positions[meta.source, meta.shard_id] = meta.position
+        self._lost_since[meta.shard_id] = meta.lost_since
+
+    def _count(self, meta: TotalsMeta) -> None:
+        self.windows = meta.windows
+        self.fates |= {
+            Fate.ACCEPTED: meta.accepted,
+            Fate.ESCALATED: meta.escalated,
+            Fate.DEAD: meta.dead,
+        }
+        self.repeats = meta.repeats
+        # What was found lost on the way here may be counted there already, or be new.
+        self._lost_before = min(self.lost, meta.lost)
+        self.lost = max(self.lost, meta.lost)
+        self.compactions = meta.compactions
 
     def streams(self) -> list[tuple[str, str, int, SourcePosition | None]]:
         """Return source, stream, next epoch of the stream and position, for people."""
@@ -162,5 +248,8 @@ class Contents:
 
 def place_of(at: Position, frame: Frame, shard_id: str) -> Place:
     """Return the place of a window's frame."""
-    size = FRAME_BYTES + len(frame.meta) + len(frame.payload)
-    return Place(at, size, frame.received_ns // _NS_PER_MS, shard_id)
+    return Place(at, _size(frame), frame.received_ns // NS_PER_MS, shard_id)
+
+
+def _size(frame: Frame) -> int:
+    return FRAME_BYTES + len(frame.meta) + len(frame.payload)

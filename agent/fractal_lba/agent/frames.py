@@ -11,6 +11,16 @@ Pure. A frame's meta block is JSON with the format's version, its payload a reco
     skipped {"kind":"skipped","v":1,"to":…}
             no payload; no frame behind it has a number up to ``to``, and none is missing
 
+What a compaction writes before it gives old segments up::
+
+    carried {"kind":"carried","v":1,"seq":…,"shard_id":…,"next_epoch":…}
+            payload: as the window's that has this number; received when that was
+    stream  {"kind":"stream","v":1,"source":…,"shard_id":…,"next_epoch":…,"position":…,
+            "lost_since":…}
+            no payload; what the last window of the stream said
+    totals  {"kind":"totals","v":1,"kept_from":…,"windows":…,"accepted":…, …}
+            no payload; no frame before ``kept_from`` is needed, and these are the counts up to here
+
 The rule: the next epoch of a stream and the next position of a source are in the frame of the
 window they follow from. Either all three are on disk or none is, so no epoch is ever used for two
 windows and no part of a source is read twice or left out.
@@ -88,7 +98,70 @@ class SkippedMeta(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", t
     v: int = FORMAT
 
 
-Meta = WindowMeta | AgainMeta | AckMeta | SkippedMeta
+class CarriedMeta(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="carried"):
+    """The meta block of a copy of a window's frame.
+
+    Attributes:
+        seq: The window's number.
+        shard_id: Its stream.
+        next_epoch: As in the window's own frame.
+        v: The format's version.
+    """
+
+    seq: int
+    shard_id: str
+    next_epoch: int
+    v: int = FORMAT
+
+
+class StreamMeta(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="stream"):
+    """The meta block of a frame that says how a stream goes on.
+
+    Attributes:
+        source: The source's key.
+        shard_id: The stream.
+        next_epoch: The epoch of the stream's next window.
+        position: Where the source goes on; None for a live source.
+        lost_since: Frames lost since the stream's last window.
+        v: The format's version.
+    """
+
+    source: str
+    shard_id: str
+    next_epoch: int
+    position: SourcePosition | None
+    lost_since: int
+    v: int = FORMAT
+
+
+class TotalsMeta(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="totals"):
+    """The meta block of the last frame of a compaction: what the outbox counted up to here.
+
+    Attributes:
+        kept_from: No frame before this one is needed.
+        windows: Windows observed.
+        accepted: Windows answered 200.
+        escalated: Windows answered 202.
+        dead: Windows not accepted.
+        repeats: Final answers that were repeats.
+        lost: Frames that could not be read any more.
+        compactions: With this one.
+        v: The format's version.
+    """
+
+    kept_from: int
+    windows: int
+    accepted: int
+    escalated: int
+    dead: int
+    repeats: int
+    lost: int
+    compactions: int
+    v: int = FORMAT
+
+
+BareMeta = AckMeta | SkippedMeta | StreamMeta | TotalsMeta
+Meta = WindowMeta | AgainMeta | CarriedMeta | BareMeta
 _METAS: msgspec.json.Decoder[Meta] = msgspec.json.Decoder(Meta)
 
 
@@ -101,7 +174,22 @@ def window_frame(meta: WindowMeta | AgainMeta, record: bytes, *, received_ns: in
     return NewFrame(received_ns=received_ns, meta=msgspec.json.encode(meta), payload=record)
 
 
-def bare_frame(meta: AckMeta | SkippedMeta, *, received_ns: int) -> NewFrame:
+def carried_frame(seq: int, frame: Frame) -> NewFrame:
+    """Return a copy of the frame that holds a window, its own or an earlier copy.
+
+    Raises:
+        CorruptionError: It holds none.
+    """
+    meta = read_meta(frame)
+    if not isinstance(meta, WindowMeta | AgainMeta | CarriedMeta):
+        raise CorruptionError(f"outbox frame {frame.seq}: expected a window, got something else")
+    carried = CarriedMeta(seq=seq, shard_id=meta.shard_id, next_epoch=meta.next_epoch)
+    return NewFrame(
+        received_ns=frame.received_ns, meta=msgspec.json.encode(carried), payload=frame.payload
+    )
+
+
+def bare_frame(meta: BareMeta, *, received_ns: int) -> NewFrame:
     """Return a frame that has no payload."""
     return NewFrame(received_ns=received_ns, meta=msgspec.json.encode(meta), payload=b"")
 

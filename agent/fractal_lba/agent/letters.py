@@ -21,8 +21,8 @@ from fractal_lba.wal import Disk, NewFrame
 
 Letters = Generator[DeadLetter, None, None]
 
-_TOGETHER = 256
-"""Records written with one sync; each is held in memory until then."""
+_TOGETHER = 64
+"""Records written with one sync; each is held in memory until then, and a segment holds them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

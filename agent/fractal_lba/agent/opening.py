@@ -17,9 +17,15 @@ from fractal_lba.wal.framing import FRAME_BYTES
 FOLDER = "outbox"
 STREAM = "outbox"
 
+# One segment is what a compaction gives up at the least, and what recovery reads whole.
+SEGMENT_BYTES_MAX = 8 << 20
+
+# A record of 64 KiB and a meta block of as many, and some.
+OUTBOX_FRAME_BYTES_MAX = 256 << 10
+
 
 def open_log(disk: Disk, data: Path, *, now_ns: int) -> tuple[Stream, Contents]:
-    """Open and read a folder's log, and pass over every number that may have been seen before.
+    """Open, recover and read the outbox of a data folder; it blocks.
 
     Raises:
         LockedError: An agent uses it; nothing was changed.
@@ -27,7 +33,13 @@ def open_log(disk: Disk, data: Path, *, now_ns: int) -> tuple[Stream, Contents]:
         ContractError: A newer program wrote it; nothing was added.
     """
     try:
-        stream = Stream.open(disk, data / FOLDER, STREAM)
+        stream = Stream.open(
+            disk,
+            data / FOLDER,
+            STREAM,
+            segment_bytes_max=SEGMENT_BYTES_MAX,
+            frame_bytes_max=OUTBOX_FRAME_BYTES_MAX,
+        )
     except LockedError as error:
         raise LockedError(f"data folder {data}: {error}") from error
     try:

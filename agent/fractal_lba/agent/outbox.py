@@ -10,36 +10,38 @@ One stream of segments in ``DIR/outbox``; ``frames`` says what is in it. The rul
   moment, and is durable after ``close``; one that is lost leads to a repeat, which the server
   answers as it did the first time;
 - a number is given once, whatever happens to the log;
+- old segments are given up when little in them still waits (``compaction``);
 - bodies are read back from disk when they are sent; in memory is one place for each pending window.
 
 All methods are called from one event loop; the disk is touched on its lanes only.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar
 
 from fractal_lba.agent.bounds import (
-    BATCH_BYTES_MAX,
-    BATCH_RECORDS_MAX,
     QUEUE_BYTES_MAX,
     QUEUE_RECORDS_MAX,
     OutboxBounds,
     OutboxFullError,
     WhenFull,
 )
+from fractal_lba.agent.compaction import Compactor
 from fractal_lba.agent.contents import Contents
 from fractal_lba.agent.frames import AckMeta, WindowMeta, bare_frame, window_frame
+from fractal_lba.agent.log import (
+    Entry,
+    Log,
+    entry_of,
+    frame_size,
+)
 from fractal_lba.agent.measures import Kind, Sample
-from fractal_lba.agent.opening import STREAM, open_log
-from fractal_lba.agent.pending import Place
+from fractal_lba.agent.opening import open_log
+from fractal_lba.agent.pending import NS_PER_MS, Place
 from fractal_lba.agent.ports import Clock, Lane, Lanes, now_ms
-from fractal_lba.protocol import Record, parse_record, stored_bytes
+from fractal_lba.protocol import CorruptionError, Record, parse_record, stored_bytes
 from fractal_lba.wal import Disk, NewFrame, Placed, Stream
-from fractal_lba.wal.framing import FRAME_BYTES
-from fractal_lba.wal.group_commit import Bounds, GroupCommit
 
 # Each is repeated after a crash: few enough that this is soon done, enough that a sync for them
 # alone is rare.
@@ -50,23 +52,6 @@ ACKS_IN_ENTRY_MAX = 4096
 
 # The segment format's own: what is on disk is marked as such this long after the last write.
 QUIET_S = 0.1
-
-_T = TypeVar("_T")
-
-
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    """What goes to the log together: acknowledgements, and at most one window behind them.
-
-    Attributes:
-        frames: In the order of the log.
-        shard_id: The window's stream; None where there is no window.
-        size: Bytes of the frames.
-    """
-
-    frames: Sequence[NewFrame]
-    shard_id: str | None
-    size: int
 
 
 class Outbox:
@@ -91,9 +76,7 @@ class Outbox:
         """Take over an open stream and what it holds; ``open`` is the usual way."""
         self.contents = contents
         self.bounds = bounds or OutboxBounds()
-        self._stream = stream
         self._clock = clock
-        self._lanes = lanes
         self._arrivals = list(contents.pending.streams())
         self.is_ended = False
         self.news = asyncio.Event()
@@ -109,18 +92,9 @@ class Outbox:
         self._syncs = 0
         self._refused = 0
         self._waits = 0
-        self._commits: GroupCommit[_Entry, Placed] = GroupCommit(
-            STREAM,
-            self._commit,
-            run=self._on_disk,
-            done=self._done,
-            bounds=Bounds(
-                items_max=BATCH_RECORDS_MAX,
-                bytes_max=BATCH_BYTES_MAX,
-                # Over what ``room`` lets in stand acknowledgements, one entry at a time.
-                queue_items_max=QUEUE_RECORDS_MAX + BATCH_RECORDS_MAX,
-                queue_bytes_max=QUEUE_BYTES_MAX + BATCH_BYTES_MAX,
-            ),
+        self._log = Log(stream, lanes, self._done)
+        self._compactor = Compactor(
+            self._log, contents, now_ns=clock.now_ns, take_acks=self._take_acks
         )
 
     @classmethod
@@ -148,7 +122,7 @@ class Outbox:
     @property
     def is_fenced(self) -> bool:
         """Whether a failed write ended the writing; what is on disk can still be sent."""
-        return self._stream.is_fenced
+        return self._log.is_fenced
 
     @property
     def is_full(self) -> bool:
@@ -158,6 +132,11 @@ class Outbox:
             len(pending) + self._queued >= self.bounds.records_max
             or pending.size + self._queued_bytes >= self.bounds.bytes_max
         )
+
+    @property
+    def is_compaction_due(self) -> bool:
+        """Whether enough of the disk is taken by what nothing waits for."""
+        return self._compactor.is_worth_it
 
     async def room(self) -> None:
         """Return when another window may be appended; nothing runs between this and the caller.
@@ -195,11 +174,11 @@ class Outbox:
         frame = window_frame(meta, stored_bytes(record), received_ns=self._clock.now_ns())
         if not self._has_room:  # else nothing may run between the caller's reading and this
             await self.room()
-        entry = self._entry(frame, meta.shard_id)
+        entry = entry_of([*self._take_acks(ACKS_IN_ENTRY_MAX), frame], meta)
         self.contents.submit(meta)
         self._queued += 1
         self._queued_bytes += entry.size
-        return (await self._commits.submit(entry, size=entry.size)).seq
+        return (await self._log.write(entry))[-1].seq
 
     def end(self) -> None:
         """Note that no more windows will come."""
@@ -217,9 +196,15 @@ class Outbox:
         Raises:
             CorruptionError: It does not verify; it stays pending.
         """
-        position = self.contents.pending[seq].position
-        frame = await self._lanes.run(Lane.READ, self._stream.read, position)
-        return parse_record(frame.payload)
+        while True:
+            position = self.contents.pending[seq].position
+            try:
+                (frame,) = await self._log.read([position])
+            except CorruptionError:
+                if self.contents.pending[seq].position == position:
+                    raise  # else a compaction moved it meanwhile
+            else:
+                return parse_record(frame.payload)
 
     async def acknowledge(self, seq: int, *, status: int, replayed: bool) -> None:
         """Note the final answer of a window.
@@ -236,7 +221,7 @@ class Outbox:
             await self._write_acks()
 
     async def tend(self) -> None:
-        """Use quiet moments to write waiting acknowledgements and to mark what is durable.
+        """Compact where that is worth it, write waiting acknowledgements, mark what is durable.
 
         Ends by being cancelled, and when the outbox is fenced.
 
@@ -249,13 +234,24 @@ class Outbox:
             await self._clock.sleep(QUIET_S)
             if self.is_fenced:
                 return  # whoever met the failure reports it
+            if self.is_compaction_due:
+                await self.compact()
+                continue
             if seen != self._syncs or self._queued:
                 continue
             if self._acks:
                 await self._write_acks()
                 continue
             self._written.clear()
-            await self._commits.call(self._stream.mark)
+            await self._log.mark()
+
+    async def compact(self) -> None:
+        """Give up the oldest segments, whether that is worth it or not.
+
+        Raises:
+            DurabilityError: The outbox is fenced; nothing that is needed is gone.
+        """
+        await self._compactor.run()
 
     async def close(self) -> None:
         """Make the acknowledgements durable and release the folder.
@@ -268,10 +264,7 @@ class Outbox:
             while self._acks and not self.is_fenced:
                 await self._write_acks()
         finally:
-            try:
-                await self._commits.close()
-            finally:
-                await self._lanes.run(Lane.OUTBOX, self._stream.close)
+            await self._log.close()
 
     def samples(self) -> Iterator[Sample]:
         """Yield the outbox's numbers, see ``Measured``."""
@@ -283,6 +276,7 @@ class Outbox:
             ("pending_bytes", "Bytes of their frames.", pending.size),
             ("records_max", "Windows that may wait at the most.", self.bounds.records_max),
             ("bytes_max", "Bytes that may wait at the most.", self.bounds.bytes_max),
+            ("disk_bytes", "Bytes of all frames on disk.", self.contents.segments.size),
             ("oldest_pending_seconds", "How long the oldest has waited.", max(0.0, age_s)),
         ):
             yield Sample(
@@ -291,6 +285,11 @@ class Outbox:
         for name, meaning, value in (
             ("appends_total", "Windows made durable.", self._appends),
             ("syncs_total", "Batches written and synced.", self._syncs),
+            (
+                "compactions_total",
+                "Times that old segments were given up.",
+                self._compactor.compactions,
+            ),
             ("refused_total", "Windows refused because the outbox was full.", self._refused),
             ("waits_total", "Times that observing waited for room.", self._waits),
         ):
@@ -303,50 +302,39 @@ class Outbox:
         if self._acks and not self._is_acking:
             self._is_acking = True
             try:
-                entry = self._entry()
-                await self._commits.submit(entry, size=entry.size)
+                await self._log.write(entry_of(self._take_acks(ACKS_IN_ENTRY_MAX)))
             finally:
                 self._is_acking = False
 
-    def _entry(self, window: NewFrame | None = None, shard_id: str | None = None) -> _Entry:
-        """Return the waiting acknowledgements, and a window behind them."""
-        frames = self._acks[:ACKS_IN_ENTRY_MAX]
-        del self._acks[:ACKS_IN_ENTRY_MAX]
-        if window is not None:
-            frames.append(window)
-        return _Entry(frames, shard_id, sum(map(_size, frames)))
+    def _take_acks(self, most: int | None = None) -> list[NewFrame]:
+        """Return the oldest waiting acknowledgements, all by default: they are to be written."""
+        taken = self._acks[:most]
+        del self._acks[:most]
+        return taken
 
-    def _commit(self, batch: Sequence[_Entry]) -> list[Placed]:
-        """Write a batch of entries and return where the last frame of each went."""
-        placed = self._stream.append([frame for entry in batch for frame in entry.frames])
-        last = -1
-        found = []
-        for entry in batch:
-            last += len(entry.frames)
-            found.append(placed[last])
-        return found
-
-    def _done(self, batch: Sequence[_Entry], results: Sequence[Placed | Exception]) -> None:
+    def _done(
+        self, batch: Sequence[Entry], results: Sequence[Sequence[Placed] | Exception]
+    ) -> None:
         """Note what a batch came to: who waits for it may be gone, what is on disk is."""
         self._syncs += 1
         self._written.set()
         for entry, placed in zip(batch, results, strict=True):
-            if entry.shard_id is None:
+            if entry.window is not None:
+                self._queued -= 1
+                self._queued_bytes -= entry.size
+            if isinstance(placed, Exception):
                 continue
-            self._queued -= 1
-            self._queued_bytes -= entry.size
-            if not isinstance(placed, Exception):
+            last = placed[-1]
+            self.contents.segments.write(last.position.segment, placed[0].seq, last.seq, entry.size)
+            if entry.window is not None:
                 self._appends += 1
-                received_ms = entry.frames[-1].received_ns // 1_000_000
-                size = _size(entry.frames[-1])
-                place = Place(placed.position, size, received_ms, entry.shard_id)
-                self.contents.keep(placed.seq, place)
-                self._arrivals.append((placed.seq, entry.shard_id))
+                frame, shard_id = entry.frames[-1], entry.window.shard_id
+                received_ms = frame.received_ns // NS_PER_MS
+                place = Place(last.position, frame_size(frame), received_ms, shard_id)
+                self.contents.keep(last.seq, place, entry.window)
+                self._arrivals.append((last.seq, shard_id))
                 self.news.set()
         self._signal()
-
-    def _on_disk(self, work: Callable[[], _T], /) -> Awaitable[_T]:
-        return self._lanes.run(Lane.OUTBOX, work)
 
     @property
     def _has_room(self) -> bool:
@@ -366,7 +354,3 @@ class Outbox:
 
     async def _change(self) -> None:
         await self._changed.wait()
-
-
-def _size(frame: NewFrame) -> int:
-    return FRAME_BYTES + len(frame.meta) + len(frame.payload)

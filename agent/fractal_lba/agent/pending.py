@@ -13,8 +13,12 @@ Streams are numbered in the order in which they came.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
+from fractal_lba.agent.segments import Segments
 from fractal_lba.wal import Position
+
+NS_PER_MS = 1_000_000
 
 _MS_BITS = 44
 _SIZE_BITS = 24
@@ -44,14 +48,18 @@ class Place:
 class Pending:
     """The places of the windows without a final answer, by their numbers, oldest first.
 
+    Args:
+        segments: Told where they stand.
+
     Attributes:
         size: Bytes of all their frames.
     """
 
-    __slots__ = ("_names", "_numbers", "_places", "size")
+    __slots__ = ("_names", "_numbers", "_places", "_segments", "size")
 
-    def __init__(self) -> None:
+    def __init__(self, segments: Segments) -> None:
         self._places: dict[int, int] = {}
+        self._segments = segments
         self._numbers: dict[str, int] = {}
         self._names: list[str] = []
         self.size = 0
@@ -76,17 +84,23 @@ class Pending:
         """Add a window, or note that it stands elsewhere now."""
         before = self._places.get(seq)
         if before is not None:
-            self.size -= _size(before)
+            self._count(self._unpacked(before), -1)
         self._places[seq] = self._packed(place)
-        self.size += place.size
+        self._count(place, 1)
 
     def end(self, seq: int) -> bool:
         """Remove a window; False when it is not pending."""
         packed = self._places.pop(seq, None)
         if packed is None:
             return False
-        self.size -= _size(packed)
+        self._count(self._unpacked(packed), -1)
         return True
+
+    def sort(self) -> None:
+        """Let the oldest be the first again, where copies of old windows stood behind others."""
+        seqs = list(self._places)
+        if any(seq > following for seq, following in pairwise(seqs)):
+            self._places = {seq: self._places[seq] for seq in sorted(seqs)}
 
     def oldest(self) -> Place | None:
         """Return the place of the window that has waited longest."""
@@ -98,6 +112,10 @@ class Pending:
         """Yield the number and the stream of each, oldest first."""
         for seq, packed in self._places.items():
             yield seq, self._names[packed >> _BELOW_STREAM & (1 << _STREAM_BITS) - 1]
+
+    def _count(self, place: Place, sign: int) -> None:
+        self.size += sign * place.size
+        self._segments.live(place.position.segment, sign * place.size)
 
     def _packed(self, place: Place) -> int:
         stream = self._numbers.setdefault(place.shard_id, len(self._names))

@@ -7,6 +7,7 @@ from collections import deque
 import pytest
 
 from fractal_lba.agent.pending import Pending, Place
+from fractal_lba.agent.segments import Segments
 from fractal_lba.wal import Position
 
 
@@ -18,21 +19,21 @@ from fractal_lba.wal import Position
     ],
 )
 def test_a_place_comes_back_as_it_was(place: Place) -> None:
-    pending = Pending()
+    pending = Pending(Segments())
     pending.keep(7, place)
     assert pending[7] == place
     assert pending.oldest() == place
 
 
 def test_a_clock_beyond_all_years_is_kept_as_the_last_one() -> None:
-    pending = Pending()
+    pending = Pending(Segments())
     pending.keep(7, Place(Position(3, 216), 5, 1 << 60, "s"))
     assert pending[7] == Place(Position(3, 216), 5, (1 << 44) - 1, "s")
 
 
 def test_places_are_those_of_a_plain_dictionary() -> None:
     rng = random.Random(1)  # noqa: S311 - a seed, so that a failure can be replayed
-    pending, model = Pending(), dict[int, Place]()
+    pending, model = Pending(Segments()), dict[int, Place]()
     for step in range(300):
         seq = rng.choice([step, *list(model)[:3]])
         if rng.random() < 0.6:
@@ -53,7 +54,7 @@ def test_a_pending_window_takes_about_150_bytes() -> None:
     count = 20_000
     tracemalloc.start()
     try:
-        pending = Pending()
+        pending = Pending(Segments())
         for seq in range(1_000_000, 1_000_000 + count):
             at = Position(12, 300 + seq)
             pending.keep(seq, Place(at, 1_200, 1_767_225_600_000 + seq, "sensors.csv"))

@@ -1,0 +1,161 @@
+"""Compaction: old segments are given up when what still waits in them has been copied behind.
+
+A window may wait for weeks among millions that were answered. The rule: when the sealed segments
+hold at least ``DEAD_BYTES_MIN`` that nothing waits for, and at least as much as waits in all, the
+oldest of them go; so the outbox takes at most twice what waits, and three segments. Each pass, in
+this order:
+
+1. the windows that wait in those segments are copied, under their own numbers;
+2. the streams that nothing behind those segments tells of are stated again;
+3. the totals are written, which say what is given up: the cursor;
+4. the segments are removed.
+
+A crash before 4 leaves both, and reading them gives the same as either. Producers go on meanwhile:
+a piece waits in the queue like a window, and is no larger than a few of them. What a piece says is
+true where it stands in the log, because everything that was noted before was written before.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Protocol
+
+from fractal_lba.agent.contents import Contents
+from fractal_lba.agent.frames import bare_frame, carried_frame
+from fractal_lba.agent.log import Entry, entry_of, frame_size
+from fractal_lba.agent.opening import SEGMENT_BYTES_MAX
+from fractal_lba.agent.pending import Place
+from fractal_lba.agent.segments import Front
+from fractal_lba.protocol import CorruptionError
+from fractal_lba.wal import Frame, NewFrame, Placed, Position
+
+# Below this a compaction saves less than its syncs cost.
+DEAD_BYTES_MIN = 2 * SEGMENT_BYTES_MAX
+
+# What one pass copies: a second's work on a slow disk, after which the rule is asked again.
+CARRY_BYTES_MAX = SEGMENT_BYTES_MAX
+
+# What one append of a compaction holds: producers wait for it as for a batch of their own.
+PIECE_BYTES_MAX = 256 << 10
+PIECE_STREAMS_MAX = 512
+
+
+class CompactedLog(Protocol):
+    """What a compaction does with the log; see ``Log``."""
+
+    async def write(self, entry: Entry) -> Sequence[Placed]:
+        """Make an entry durable and return where its frames went."""
+
+    async def read(self, positions: Sequence[Position]) -> list[Frame]:
+        """Return the frames at these positions."""
+
+    async def retain(self, seq: int, cursor_seq: int) -> None:
+        """Give up the segments before a frame."""
+
+
+class Compactor:
+    """Compacts one outbox.
+
+    Args:
+        log: Of the outbox.
+        contents: Of the outbox.
+        now_ns: Tells the time.
+        take_acks: Returns the acknowledgements that were noted and not written yet: they go to the
+            log before whatever takes them for known.
+
+    Attributes:
+        compactions: Passes made.
+    """
+
+    def __init__(
+        self,
+        log: CompactedLog,
+        contents: Contents,
+        *,
+        now_ns: Callable[[], int],
+        take_acks: Callable[[], list[NewFrame]],
+    ) -> None:
+        self._log = log
+        self._contents = contents
+        self._now_ns = now_ns
+        self._take_acks = take_acks
+        self._is_off = False
+        self.compactions = 0
+
+    @property
+    def is_worth_it(self) -> bool:
+        """Whether enough is dead."""
+        dead = self._contents.segments.dead()
+        return not self._is_off and dead >= max(DEAD_BYTES_MIN, self._contents.pending.size)
+
+    async def run(self) -> None:
+        """Make one pass.
+
+        Raises:
+            DurabilityError: The log is fenced; nothing that is needed is gone.
+        """
+        front = self._contents.segments.front(CARRY_BYTES_MAX)
+        if front is None:
+            return
+        try:
+            await self._carry(front)
+        except CorruptionError:
+            # A window that waits cannot be read: whoever sends it says so, and its segment is
+            # evidence. The next run counts it as lost, and compacts again.
+            self._is_off = True
+            return
+        await self._restate(front)
+        totals = bare_frame(self._contents.totals(front.kept_from), received_ns=self._now_ns())
+        cursor = (await self._log.write(entry_of([*self._take_acks(), totals])))[-1].seq
+        await self._log.retain(front.kept_from, cursor)
+        self._contents.segments.drop(front)
+        self._contents.compactions += 1
+        self.compactions += 1
+
+    async def _carry(self, front: Front) -> None:
+        """Copy what waits in these segments."""
+        ordinals = frozenset(front.ordinals)
+        pending = self._contents.pending
+        piece: list[tuple[int, Place]] = []
+        size = 0
+        for seq in self._contents.segments.numbers(front):
+            if seq not in pending:
+                continue
+            place = pending[seq]
+            if place.position.segment in ordinals:
+                piece.append((seq, place))
+                size += place.size
+            if size >= PIECE_BYTES_MAX:
+                await self._carry_piece(piece)
+                piece, size = [], 0
+        await self._carry_piece(piece)
+
+    async def _carry_piece(self, piece: Sequence[tuple[int, Place]]) -> None:
+        frames = await self._log.read([place.position for _, place in piece])
+        # What was answered meanwhile must not stand behind its acknowledgement.
+        carried = [
+            (seq, carried_frame(seq, frame))
+            for (seq, _), frame in zip(piece, frames, strict=True)
+            if seq in self._contents.pending
+        ]
+        if not carried:
+            return
+        placed = await self._log.write(entry_of([frame for _, frame in carried]))
+        for (seq, frame), at in zip(carried, placed, strict=True):
+            if seq in self._contents.pending:
+                before = self._contents.pending[seq]
+                self._contents.carry(
+                    seq, replace(before, position=at.position, size=frame_size(frame))
+                )
+
+    async def _restate(self, front: Front) -> None:
+        """Say again of each stream how it goes on, where only these segments do."""
+        stale = self._contents.stated_before(front.kept_from)
+        for start in range(0, len(stale), PIECE_STREAMS_MAX):
+            piece = stale[start : start + PIECE_STREAMS_MAX]
+            now_ns = self._now_ns()
+            frames = [
+                bare_frame(self._contents.stream(*each), received_ns=now_ns) for each in piece
+            ]
+            placed = await self._log.write(entry_of(frames))
+            for (source, shard_id), at in zip(piece, placed, strict=True):
+                self._contents.restate(source, shard_id, at.seq)
