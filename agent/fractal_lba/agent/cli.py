@@ -264,7 +264,7 @@ def run(  # noqa: PLR0913, PLR0917 - one argument for each option
     "--ids",
     "has_ids",
     is_flag=True,
-    help="List every pcs_id with its state: pending, acknowledged or dead.",
+    help="List every pcs_id still in the outbox with its state: pending, acknowledged or dead.",
 )
 def status(data: Path, is_json: bool, has_ids: bool) -> None:  # noqa: FBT001 - click passes by name
     """Show what the outbox holds, also while an agent runs on it."""

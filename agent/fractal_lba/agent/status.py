@@ -12,10 +12,15 @@ import msgspec
 
 from fractal_lba.agent.contents import Contents
 from fractal_lba.agent.deadletters import read_dead_letters
-from fractal_lba.agent.frames import AckMeta, AgainMeta, WindowMeta
+from fractal_lba.agent.frames import AckMeta, AgainMeta, CarriedMeta, WindowMeta
 from fractal_lba.agent.opening import FOLDER, STREAM
 from fractal_lba.agent.verdict import Fate, fate_of
-from fractal_lba.protocol import ContractError, CorruptionError, DurabilityError
+from fractal_lba.protocol import (
+    ContractError,
+    CorruptionError,
+    DurabilityError,
+    format_timestamp,
+)
 from fractal_lba.protocol.undecodable import UNDECODABLE
 from fractal_lba.wal import Damage, Disk, Frame, Position, scan_folder
 
@@ -51,7 +56,8 @@ class Status:
         contents: The outbox, added up.
         dead_letters: Lines of the dead letters that can be read, each window once.
         unreadable_letters: Lines that cannot.
-        ids: Every window by its sequence number; None where they were not asked for.
+        ids: Every window that is still in the outbox by its number; None where they were not asked
+            for.
     """
 
     contents: Contents
@@ -67,9 +73,14 @@ class Status:
     def members(self) -> dict[str, object]:
         """Return the status as one object, for ``--json``."""
         fates = self.contents.fates
+        oldest = self.contents.pending.oldest()
         found: dict[str, object] = {
             "windows": self.contents.windows,
             "pending": len(self.contents.pending),
+            "pending_bytes": self.contents.pending.size,
+            "oldest_pending_at": None if oldest is None else format_timestamp(oldest.received_ms),
+            "outbox_bytes": self.contents.segments.size,
+            "compactions": self.contents.compactions,
             "acknowledged": fates[Fate.ACCEPTED] + fates[Fate.ESCALATED],
             "accepted": fates[Fate.ACCEPTED],
             "escalated": fates[Fate.ESCALATED],
@@ -107,8 +118,8 @@ class Status:
     def lines(self) -> Iterator[str]:
         """Yield the status as lines for people."""
         for name, value in self.members().items():
-            if isinstance(value, int):
-                yield f"{name.replace('_', ' '):<24}{value}"
+            if isinstance(value, int) or name == "oldest_pending_at":
+                yield f"{name.replace('_', ' '):<24}{'–' if value is None else value}"
         for source, shard_id, next_epoch, position in self.contents.streams():
             units = "live" if position is None else f"{position.units} units read"
             yield f"stream {shard_id}  next epoch {next_epoch}  {units}  {source}"
@@ -176,12 +187,14 @@ def _read(
             if window is not None:
                 window.state = _STATES[fate_of(meta.status)]
                 window.status, window.replayed = meta.status, meta.replayed
-        elif isinstance(meta, WindowMeta | AgainMeta):
+        elif isinstance(meta, WindowMeta | AgainMeta | CarriedMeta):
             if isinstance(meta, AgainMeta) and meta.letter in ids:
                 ids[meta.letter].state = "sent again"
-            ids[frame.seq] = WindowState(
+            seq = meta.seq if isinstance(meta, CarriedMeta) else frame.seq
+            ids[seq] = WindowState(
                 pcs_id=_id_of(frame), shard_id=meta.shard_id, epoch=meta.next_epoch - 1
             )
+    contents.pending.sort()
     return contents
 
 

@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.agent_world import MemoryServer, csv_stream, plan, run, world
+from tests.support.agent_world import MemoryServer, csv_stream, plan, run, waiting, world
+from tests.support.outboxes import accept, make_small, observe, opened
 from tests.support.virtual_time import run_virtual
 from typing_extensions import override
 
@@ -52,6 +53,8 @@ def test_a_whole_folder_is_counted(data: Path) -> None:
     members: dict[str, Any] = found.members()
     assert (members["windows"], members["acknowledged"], members["dead"]) == (5, 4, 1)
     assert (members["pending"], members["dead_letters"]) == (0, 1)
+    assert (members["pending_bytes"], members["oldest_pending_at"]) == (0, None)
+    assert members["outbox_bytes"] > 5 * 500
     assert [each["state"] for each in members["ids"]] == [
         "acknowledged", "dead", "acknowledged", "acknowledged", "acknowledged",
     ]  # fmt: skip
@@ -60,6 +63,38 @@ def test_a_whole_folder_is_counted(data: Path) -> None:
     assert any(
         line.startswith("stream s  next epoch 5  15 units read  csv+file:") for line in lines
     )
+
+
+def test_what_waits_is_told_with_its_bytes_and_since_when(tmp_path: Path) -> None:
+    found = status(waiting(tmp_path, 3))
+    members: dict[str, Any] = found.members()
+    assert members["pending"] == 3
+    assert 3 * 500 < members["pending_bytes"] <= members["outbox_bytes"]
+    assert members["oldest_pending_at"] == "2026-01-01T00:00:00.000Z"
+    assert "oldest pending at       2026-01-01T00:00:00.000Z" in list(found.lines())
+
+
+def test_windows_that_were_carried_over_are_listed_under_their_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_small(monkeypatch)
+
+    async def main() -> None:
+        async with opened(tmp_path / "d") as outbox:
+            for number in range(40):
+                seq = await observe(outbox)
+                if number != 2:
+                    await accept(outbox, seq)
+            await outbox.compact()
+
+    run_virtual(main())
+    found = status(tmp_path / "d")
+    assert found.ids is not None
+    assert [window.epoch for window in found.ids.values() if window.state == "pending"] == [2]
+    assert len(found.ids) < 40
+    members: dict[str, Any] = found.members()
+    assert (members["windows"], members["acknowledged"], members["pending"]) == (40, 39, 1)
+    assert members["compactions"] == 1
 
 
 def test_a_folder_without_an_outbox_is_no_agents(tmp_path: Path) -> None:
