@@ -16,24 +16,36 @@ SAMPLES_MIN: Final = 5
 class Figure:
     """One line of the table.
 
-    ``at_most`` is the target, in ``unit``; ``None`` where there is none.
+    ``at_most`` or ``at_least`` is the target, in ``unit``; ``None`` where there is none.
     """
 
     name: str
     unit: str
     samples: tuple[float, ...]
     at_most: float | None = None
+    at_least: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse a figure that stands on too few samples: that is a bug of its benchmark."""
         assert len(self.samples) >= SAMPLES_MIN, self.name  # noqa: S101
+        assert self.at_most is None or self.at_least is None, self.name  # noqa: S101
 
     @property
     def verdict(self) -> str:
         """``PASS`` or ``FAIL`` by the median, a dash where there is no target."""
-        if self.at_most is None:
-            return "–"
-        return "PASS" if statistics.median(self.samples) <= self.at_most else "FAIL"
+        middle = statistics.median(self.samples)
+        if self.at_most is not None:
+            return "PASS" if middle <= self.at_most else "FAIL"
+        if self.at_least is not None:
+            return "PASS" if middle >= self.at_least else "FAIL"
+        return "–"
+
+    @property
+    def target(self) -> str:
+        """The target as the table shows it, a dash where there is none."""
+        if self.at_most is not None:
+            return f"≤ {number(self.at_most)} {self.unit}"
+        return "–" if self.at_least is None else f"≥ {number(self.at_least)} {self.unit}"
 
 
 def number(value: float) -> str:
@@ -50,13 +62,12 @@ def table(figures: Sequence[Figure]) -> str:
         "|---|---|---|---|",
     ]
     for figure in figures:
-        target = "–" if figure.at_most is None else f"≤ {number(figure.at_most)} {figure.unit}"
         low, high = min(figure.samples), max(figure.samples)
         measured = (
             f"{number(statistics.median(figure.samples))} {figure.unit} "
             f"({number(low)} … {number(high)}, n = {len(figure.samples)})"
         )
-        lines.append(f"| {figure.name} | {target} | {measured} | {figure.verdict} |")
+        lines.append(f"| {figure.name} | {figure.target} | {measured} | {figure.verdict} |")
     return "\n".join(lines)
 
 

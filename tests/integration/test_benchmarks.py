@@ -12,8 +12,10 @@ from benchmarks.run import quote
 
 def test_checking_a_record_gives_its_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(verify, "RECORDS", 10)
+    monkeypatch.setattr(time, "process_time", time.perf_counter)
     figures = verify.measure()
-    assert [figure.at_most for figure in figures] == [2.5, None, None, None]
+    assert [figure.at_most for figure in figures] == [2.5, None, None, None, 2.0] + [None] * 5
+    assert [figure.at_least for figure in figures] == [None] * 6 + [100_000] + [None] * 3
     assert all(sample > 0 for figure in figures for sample in figure.samples)
 
 

@@ -4,13 +4,21 @@ import pytest
 from benchmarks.figures import Figure, in_turn, ratios, table
 
 
-def figure(*samples: float, at_most: float | None = None) -> Figure:
-    return Figure(name="a figure", unit="ms", samples=samples, at_most=at_most)
+def figure(*samples: float, at_most: float | None = None, at_least: float | None = None) -> Figure:
+    return Figure(name="a figure", unit="ms", samples=samples, at_most=at_most, at_least=at_least)
 
 
 def test_the_verdict_is_the_medians() -> None:
     assert figure(1, 1, 2, 9, 9, at_most=2.0).verdict == "PASS"
     assert figure(1, 1, 2.1, 2.2, 2.3, at_most=2.0).verdict == "FAIL"
+
+
+def test_a_target_may_be_the_least() -> None:
+    assert figure(1, 2, 2, 9, 9, at_least=2.0).verdict == "PASS"
+    assert figure(1, 1.9, 1.9, 9, 9, at_least=2.0).verdict == "FAIL"
+    assert " | ≥ 2 ms | " in table([figure(1, 1, 3, 3, 3, at_least=2.0)])
+    with pytest.raises(AssertionError, match="a figure"):
+        figure(1, 1, 1, 1, 1, at_most=2.0, at_least=1.0)
 
 
 def test_a_figure_without_a_target_is_shown_without_a_verdict() -> None:

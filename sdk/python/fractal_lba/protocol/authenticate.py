@@ -9,7 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, assert_never
 
-from fractal_lba.protocol.canonical import JsonValue
+from msgspec.structs import replace
+
+from fractal_lba.protocol.canonical import JsonValue, with_member
 from fractal_lba.protocol.errors import ContractError, Refusal, RefusalCode
 from fractal_lba.protocol.identity import content_digest, record_digest, signing_input
 from fractal_lba.protocol.keyring import Alg, Key, Keyring
@@ -136,7 +138,12 @@ def sign_record(members: Mapping[str, JsonValue], key: Key) -> Record:
             signature = sign_ed25519(key.secret, message)
         case _:
             assert_never(key.alg)
-    return record_from_members({**record.members, "sig": encode_base64(signature)})
+    # Checked above but for the signature, which is made here: to read it all again is the same.
+    return replace(
+        record,
+        members=with_member(record.members, "sig", encode_base64(signature)),
+        signature=signature,
+    )
 
 
 _SIGNATURE_BYTES: Final = {

@@ -64,8 +64,16 @@ class PlainObject(dict[str, JsonValue]):
 
 def without(members: Mapping[str, JsonValue], names: frozenset[str]) -> Mapping[str, JsonValue]:
     """Return an object without some of its members; what is left of a plain one is plain."""
-    left = {name: value for name, value in members.items() if name not in names}
-    return PlainObject(left) if type(members) is PlainObject else left
+    left = PlainObject(members) if type(members) is PlainObject else dict(members)
+    for name in names:
+        left.pop(name, None)
+    return left
+
+
+def with_member(members: Mapping[str, JsonValue], name: str, value: str) -> Mapping[str, JsonValue]:
+    """Return an object with one more member, an ASCII name; a plain object stays plain."""
+    more = {**members, name: value}
+    return PlainObject(more) if type(members) is PlainObject else more
 
 
 def is_plain(value: object, depth_max: int) -> bool:
@@ -78,21 +86,26 @@ def is_plain(value: object, depth_max: int) -> bool:
 
 def _are_plain(values: Iterable[Any], depth_max: int) -> bool:
     # One loop for each level: a call for each scalar would be most of the time of reading a record.
+    # The kinds stand in the order of how many of them a record has.
     for value in values:
         kind = type(value)
-        if kind is str or kind is bool or value is None:
-            continue
         if kind is int:
             plain = -SAFE_INTEGER_MAX <= value <= SAFE_INTEGER_MAX
+        elif kind is str:
+            continue
         elif kind is float:
-            size = abs(value)
-            plain = _PLAIN_FLOAT_MIN <= size <= SAFE_INTEGER_MAX and not value.is_integer()
-        elif kind is dict and depth_max > 0:
-            plain = _sort_alike(value) and _are_plain(value.values(), depth_max - 1)
-        elif (kind is list or kind is tuple) and depth_max > 0:
-            plain = _are_plain(value, depth_max - 1)
+            plain = (
+                _PLAIN_FLOAT_MIN <= value <= SAFE_INTEGER_MAX
+                or -SAFE_INTEGER_MAX <= value <= -_PLAIN_FLOAT_MIN
+            ) and value % 1.0 != 0.0
+        elif kind is dict:
+            plain = (
+                depth_max > 0 and _sort_alike(value) and _are_plain(value.values(), depth_max - 1)
+            )
+        elif kind is list or kind is tuple:
+            plain = depth_max > 0 and _are_plain(value, depth_max - 1)
         else:
-            plain = False
+            plain = kind is bool or value is None
         if not plain:
             return False
     return True
