@@ -18,6 +18,7 @@ from pathlib import Path
 
 import msgspec
 
+from fractal_lba.agent.measures import Kind, Sample
 from fractal_lba.client import Answer
 from fractal_lba.protocol import (
     ContractError,
@@ -80,14 +81,18 @@ class DeadLetters:
 
     Attributes:
         folder: The data folder it is in.
+        count: Its lines.
     """
 
-    def __init__(self, disk: Disk, data: Path, file: File | None, size: int) -> None:
+    def __init__(
+        self, disk: Disk, data: Path, file: File | None, size: int, count: int = 0
+    ) -> None:
         """Take over an open file; ``open`` is the usual way."""
         self._disk = disk
         self.folder = data
         self._file = file
         self._size = size
+        self.count = count
         self._is_fenced = False
 
     @classmethod
@@ -104,12 +109,13 @@ class DeadLetters:
             file = disk.open(path, is_writable=True)
             try:
                 size = _mend(file, path)
+                count = sum(1 for _ in _whole_lines(file))
             except BaseException:
                 file.close()
                 raise
         except OSError as error:
             raise _refused(path, error) from error
-        return cls(disk, data, file, size)
+        return cls(disk, data, file, size, count)
 
     def append(self, *letters: DeadLetter) -> None:
         """Write a line for each, with one sync; they are durable when this returns.
@@ -131,6 +137,16 @@ class DeadLetters:
             self._is_fenced = True
             raise _refused(path, error) from error
         self._size += len(lines)
+        self.count += len(letters)
+
+    def samples(self) -> Iterator[Sample]:
+        """Yield how many there are; see ``Measured``."""
+        yield Sample(
+            name="flk_agent_dead_letters",
+            kind=Kind.GAUGE,
+            meaning="Windows that were not accepted and wait for a person.",
+            value=self.count,
+        )
 
     def close(self) -> None:
         """Close the file.

@@ -6,11 +6,13 @@ soon as it answers. A window may thus reach two endpoints: each answers it as wh
 time or a repeat.
 """
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from fractal_lba.agent.breaker import Breaker, Permit, State
 from fractal_lba.agent.load import Load
+from fractal_lba.agent.measures import Kind, Sample
 from fractal_lba.agent.pace import Pace
 from fractal_lba.agent.ports import Server
 
@@ -27,6 +29,9 @@ class Endpoint:
         breaker: Whether it is asked at all.
         in_flight: Requests under way.
         failures: Requests in a row that were refused for the moment or had no answer.
+        results: Requests that ended, by what came of them: ``answered`` (some window by itself, for
+            good or for now), ``refused`` as a whole, ``failed``.
+        opened: How often its breaker opened.
     """
 
     name: str
@@ -36,6 +41,8 @@ class Endpoint:
     breaker: Breaker = field(default_factory=Breaker)
     in_flight: int = 0
     failures: int = 0
+    results: Counter[str] = field(default_factory=Counter)
+    opened: int = 0
 
 
 class Route:
@@ -66,6 +73,49 @@ class Route:
                 endpoint.pace.sent(now_s)
                 return endpoint, permit
         return None
+
+    def samples(self) -> Iterator[Sample]:
+        """Yield what is known of each endpoint; see ``Measured``."""
+        for each in self.endpoints:
+            for result in ("answered", "refused", "failed"):
+                yield Sample(
+                    name="flk_agent_attempts_total",
+                    kind=Kind.COUNTER,
+                    meaning="Requests that ended, by server and by what came of them.",
+                    value=each.results[result],
+                    labels={"server": each.name, "result": result},
+                )
+            yield Sample(
+                name="flk_agent_breaker_opened_total",
+                kind=Kind.COUNTER,
+                meaning="Times that requests to a server were stopped for a while.",
+                value=each.opened,
+                labels={"server": each.name},
+            )
+        for each in self.endpoints:
+            for state in State:
+                yield Sample(
+                    name="flk_agent_breaker_state",
+                    kind=Kind.GAUGE,
+                    meaning="1 for the state a server's breaker is in, 0 for the others.",
+                    value=each.breaker.state is state,
+                    labels={"server": each.name, "state": state.value},
+                )
+            for name, meaning, value in (
+                ("requests_in_flight", "Requests under way.", each.in_flight),
+                (
+                    "requests_in_flight_limit",
+                    "Requests at once, by what is answered.",
+                    int(each.pace.limit),
+                ),
+            ):
+                yield Sample(
+                    name=f"flk_agent_{name}",
+                    kind=Kind.GAUGE,
+                    meaning=meaning,
+                    value=value,
+                    labels={"server": each.name},
+                )
 
     def due_s(self, now_s: float) -> float | None:
         """Return when time alone opens a way; None where an answer has to come first."""

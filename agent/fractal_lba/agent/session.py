@@ -146,6 +146,8 @@ async def session(
                 hooks=world.hooks,
             )
             world.meter.register(tally)
+            world.meter.register(letters)
+            world.meter.register(shipper)
             world.meter.register(outbox)
             async with asyncio.TaskGroup() as group:
                 timers = [

@@ -12,11 +12,12 @@ What was refused for the moment is planned for later (``waiting``), and takes no
 import asyncio
 import random
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fractal_lba.agent.breaker import Permit, State
 from fractal_lba.agent.budget import Budget
+from fractal_lba.agent.measures import Kind, Sample
 from fractal_lba.agent.outbox import Outbox
 from fractal_lba.agent.ports import Clock, Server, now_ms
 from fractal_lba.agent.request import Past, Window, ask, bodies_of
@@ -85,6 +86,16 @@ class Shipper:
     async def run(self) -> None:
         """Send until the outbox is empty and will stay so, or sending is stopped."""
         await first_of(self.settling.stop.sending, self._send_all())
+
+    def samples(self) -> Iterator[Sample]:
+        """Yield the numbers of sending; see ``Measured``."""
+        yield from self._route.samples()
+        yield Sample(
+            name="flk_agent_retry_budget_requests",
+            kind=Kind.GAUGE,
+            meaning="Requests that may be sent again at once; negative where some wait for that.",
+            value=self._budget.saved,
+        )
 
     async def _send_all(self) -> None:
         news = self.outbox.news
@@ -191,6 +202,7 @@ class Shipper:
         is_first = call.windows[0].past.refusals == 0
         self._settle_call(call, is_failed=fault and is_first)
         endpoint.failures = 0
+        endpoint.results["answered"] += 1
         endpoint.pace.answered(endpoint.in_flight, sent_s=call.sent_s)
         if ended:
             if now_s - call.sent_s >= endpoint.breaker.rule.slow_s:
@@ -225,7 +237,7 @@ class Shipper:
         for shard_id, some in _by_stream([each.window for each in still_open]).items():
             answers = [each.answer for each in still_open if each.window.shard_id == shard_id]
             worst = max(answers, key=lambda each: each.retry_after_s or 0.0)
-            self.tally.retried(f"answer {in_words(worst)}", len(some))
+            self.tally.retried(f"answer {in_words(worst)}", len(some), status=worst.status)
             times = self._waiting.failures(shard_id)
             # One that was refused before says nothing new of its stream.
             is_alone = shard_id in alive or (
@@ -247,8 +259,11 @@ class Shipper:
         now_s, count = self.clock.monotonic_s(), len(call.windows)
         self._settle_call(call, is_failed=False)
         call.endpoint.failures = 0
+        call.endpoint.results["refused"] += 1
         call.endpoint.load.refused(count, refusal.status, now_s=now_s)
-        self.tally.retried(f"answer {in_words(refusal)} to a batch of {count}", count)
+        self.tally.retried(
+            f"answer {in_words(refusal)} to a batch of {count}", count, status=refusal.status
+        )
         for shard_id, some in _by_stream(call.windows).items():
             self._waiting.give_back(shard_id, [window.seq for window in some])
 
@@ -257,8 +272,11 @@ class Shipper:
         endpoint, now_s, count = call.endpoint, self.clock.monotonic_s(), len(call.windows)
         asked_s = min(reason.retry_after_s or 0.0, self.policy.retry_after_max_s)
         is_rate = isinstance(reason, Answer) and reason.status == _TOO_MANY_REQUESTS
-        why = f"answer {in_words(reason)}" if isinstance(reason, Answer) else str(reason)
-        self.tally.retried(why, count)
+        if isinstance(reason, Answer):
+            self.tally.retried(f"answer {in_words(reason)}", count, status=reason.status)
+        else:
+            self.tally.retried(str(reason), count)
+        endpoint.results["refused" if is_rate else "failed"] += 1
         endpoint.failures += 1
         attempts = max(window.past.attempts for window in call.windows)
         wait_s = self.policy.wait_s(max(endpoint.failures, attempts), self.rng, asked_s=asked_s)
@@ -288,7 +306,10 @@ class Shipper:
             asked_s=asked_s,
         )
         match before, endpoint.breaker.state:
+            case State.HALF_OPEN, State.OPEN:
+                endpoint.opened += 1
             case State.CLOSED, State.OPEN:
+                endpoint.opened += 1
                 self.tally.say(
                     f"{endpoint.name}: expected answers in time, got too many failures or late"
                     f" ones: asked rarely until it answers{self._last_trouble}"

@@ -6,6 +6,7 @@ The counts are a partition, so that a reader can check them::
     acknowledged      = accepted + escalated
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -39,6 +40,7 @@ class Tally:
         dead_letters: Answered finally, not accepted.
         pending: Not answered finally yet.
         retries: Windows that had to be sent again, each time.
+        retry_reasons: The same by what made it necessary: a status, or ``no_answer``.
         requests: Requests to the server, of one window or of several.
         slowest_answer_ms: The longest time from a window's first attempt to its final answer.
         trouble: Why the last attempt had to be repeated; empty since the last final answer.
@@ -60,6 +62,7 @@ class Tally:
     dead_letters: int = 0
     pending: int = 0
     retries: int = 0
+    retry_reasons: Counter[str] = field(default_factory=Counter)
     requests: int = 0
     slowest_answer_ms: float = 0.0
     trouble: str = ""
@@ -97,9 +100,10 @@ class Tally:
                 self.dead_letters += 1
                 self.refusals[refusal] = self.refusals.get(refusal, 0) + 1
 
-    def retried(self, why: str, windows: int = 1) -> None:
-        """Count windows that have to be sent again."""
+    def retried(self, why: str, windows: int = 1, *, status: int | None = None) -> None:
+        """Count windows that have to be sent again; ``status`` is None where no answer came."""
         self.retries += windows
+        self.retry_reasons["no_answer" if status is None else str(status)] += windows
         self.trouble = self.last_failure = why
 
     def left_over(self, what: str) -> None:
@@ -168,7 +172,9 @@ class Tally:
         for fate, value in answers.items():
             yield count("windows_answered", value, "Final answers, by fate.", fate=fate.value)
         yield count("repeats", self.repeats, "Final answers the server had given before.")
-        yield count("retries", self.retries, "Windows that had to be sent again, each time.")
+        for reason, windows in sorted(self.retry_reasons.items()):
+            meaning = "Windows that had to be sent again, each time, by status or no_answer."
+            yield count("retries", windows, meaning, reason=reason)
         yield count("requests", self.requests, "Requests to the server.")
         yield count("source_failures", len(self.source_failures), "Sources that failed.")
         yield count("durability_failures", len(self.durability_failures), "What could not be kept.")

@@ -72,10 +72,14 @@ def test_a_line_says_what_was_answered_to_which_record(tmp_path: Path) -> None:
     assert stored_bytes(record(4)) in line  # the very bytes, so that the signature still verifies
 
 
-def test_a_later_run_adds_lines(tmp_path: Path) -> None:
+def test_a_later_run_adds_lines_and_counts_them_all(tmp_path: Path) -> None:
     write(tmp_path, letter(0), letter(1))
     write(tmp_path, letter(2))
     assert epochs(tmp_path) == [0, 1, 2]
+    file = DeadLetters.open(RealDisk(), tmp_path)
+    file.append(letter(3), letter(4))
+    file.close()
+    assert file.count == 5
 
 
 def test_no_file_means_no_dead_letters(tmp_path: Path) -> None:
@@ -170,6 +174,7 @@ def test_what_a_process_before_may_not_have_synced_is_written_and_synced_again(
     disk = FailingDisk(RealDisk())
     DeadLetters.open(disk, tmp_path).close()
     assert [call.name for call in disk.calls] == [
-        "names", "open", "size", "read_at", "truncate", "write_at", "datasync", "close",
+        "names", "open", "size", "read_at", "truncate", "write_at", "datasync",
+        "read_at", "read_at", "close",
     ]  # fmt: skip
     assert (tmp_path / FILE).read_bytes() == before

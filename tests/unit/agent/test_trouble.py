@@ -310,3 +310,38 @@ def test_a_wrong_token_is_said_once_with_the_way_back(tmp_path: Path) -> None:
     (line,) = said
     assert line.startswith("answer 401 unauthenticated: the server does not let this agent submit")
     assert f"dead-letters retry --data {tmp_path}/d --code unauthenticated" in line
+
+
+def test_what_sending_does_is_measured_for_each_server(tmp_path: Path) -> None:
+    first, second = PortServer(), PortServer()
+    first.is_down = True
+    second.line = lambda record: open_answer(422, "x") if record.epoch == 1 else None
+    given = among(first, second)
+    shown: dict[str, float] = {}
+
+    def count() -> None:
+        """Note the numbers; as a server's answer to the whole: none."""
+        for sample in given.meter.samples():
+            labels = ",".join(str(value) for _, value in sorted(sample.labels.items()))
+            shown[f"{sample.name.removeprefix('flk_agent_')}[{labels}]"] = sample.value
+
+    async def main() -> None:
+        stream = csv_stream(tmp_path / "x.csv", 9)
+        tally = Tally(say=lambda _text: None)
+        second.whole = count
+        await run_agent(plan(tmp_path / "d", stream, in_flight=1), given, Stop(), tally)
+        count()
+
+    run_virtual(main())
+    one, two = "http://server-0", "http://server-1"
+    assert shown[f"attempts_total[failed,{one}]"] == 5
+    assert shown[f"attempts_total[answered,{one}]"] == 0
+    assert shown[f"attempts_total[answered,{two}]"] >= 1
+    assert shown[f"breaker_state[{one},open]"] == 1
+    assert shown[f"breaker_state[{one},closed]"] == 0
+    assert shown[f"breaker_state[{two},closed]"] == 1
+    assert shown[f"breaker_opened_total[{one}]"] == 1
+    assert shown[f"requests_in_flight[{two}]"] == 0
+    assert shown["dead_letters[]"] == 1
+    assert shown["retries_total[no_answer]"] >= 5
+    assert 0 < shown["retry_budget_requests[]"] <= 20
