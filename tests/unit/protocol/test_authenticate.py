@@ -81,6 +81,7 @@ def test_what_was_signed_is_what_its_bytes_are_read_as(key: Key, d_hat: float) -
     read = parse_record(stored_bytes(record))
     assert record == read
     assert type(record.members) is type(read.members)
+    assert list(record.members) == list(read.members)
 
 
 def test_the_signature_covers_the_signing_input_without_a_pre_hash() -> None:

@@ -70,9 +70,12 @@ def without(members: Mapping[str, JsonValue], names: frozenset[str]) -> Mapping[
     return left
 
 
-def with_member(members: Mapping[str, JsonValue], name: str, value: str) -> Mapping[str, JsonValue]:
-    """Return an object with one more member, an ASCII name; a plain object stays plain."""
-    more = {**members, name: value}
+def with_member(members: Mapping[str, JsonValue], name: str, value: str) -> dict[str, JsonValue]:
+    """Return an object with one more member, all names ASCII, in the order of canonical bytes.
+
+    A plain object stays plain.
+    """
+    more = dict(sorted({**members, name: value}.items()))
     return PlainObject(more) if type(members) is PlainObject else more
 
 
