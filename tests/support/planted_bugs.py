@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from tests.support import power_files
 from tests.support.power_agent import AGENT
 from tests.support.power_runs import Invariant, Kind
 from tests.support.power_server import SERVER
@@ -18,6 +19,7 @@ from tests.support.power_stream import STREAM
 
 from fractal_lba.agent.deadletters import DeadLetter, DeadLetters
 from fractal_lba.agent.outbox import Outbox
+from fractal_lba.keyfile import write_private
 from fractal_lba.protocol import Record
 from fractal_lba.wal import Disk, NewFrame, framing, one_frame, recovery, segment, stream, walk
 from fractal_lba.wal.framing import FRAME_BYTES, FrameAt, SegmentKey, claimed_size
@@ -150,6 +152,28 @@ def _note_an_answer_before_it_came(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Outbox, "read", read)
 
 
+class _Unsynced:
+    """A disk whose new files are never synced."""
+
+    def __init__(self, inner: Disk) -> None:
+        self._inner = inner
+
+    def create(self, path: Path) -> Any:  # noqa: ANN401 - stands for a file
+        return Without(self._inner.create(path), "datasync")
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the other has
+        return getattr(self._inner, name)
+
+
+def _name_before_the_sync(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give a replaced file its name before its bytes are durable."""
+
+    def unsynced(path: Path, data: bytes, *, files: Disk) -> None:
+        write_private(path, data, files=_Unsynced(files))
+
+    monkeypatch.setattr(power_files, "write_private", unsynced)
+
+
 PLANTED: Final = [
     Planted(
         name="skip a sync",
@@ -210,5 +234,11 @@ PLANTED: Final = [
         kind=SERVER,
         invariants=frozenset({Invariant.NOTHING_LOST, Invariant.NOBODY_NEEDED}),
         patch=_give_a_number_again,
+    ),
+    Planted(
+        name="name a replaced file before its sync",
+        kind=power_files.FILES,
+        invariants=frozenset({Invariant.WHOLE_OR_OLD}),
+        patch=_name_before_the_sync,
     ),
 ]

@@ -336,4 +336,4 @@ def check(settings: Settings, base: Path) -> None:
 
 def initialise(folder: Path) -> Provisioned:
     """Make a folder to run from (see ``provision``)."""
-    return provision(folder)
+    return provision(RealDisk(), folder)

@@ -215,13 +215,17 @@ def test_a_file_whose_owner_cannot_be_kept_is_not_replaced(
 ) -> None:
     path = private(tmp_path / "keyring.json", b"old")
 
-    def of_somebody_else(_: Path) -> os.stat_result:
+    stat_of = Path.stat
+
+    def of_somebody_else(self: Path) -> os.stat_result:
+        if self != path:
+            return stat_of(self)
         return os.stat_result((0o100600, 1, 1, 1, 12_345, 12_346, 3, 0, 0, 0))
 
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise PermissionError(errno.EPERM, "Operation not permitted")
 
-    monkeypatch.setattr(os, "fchown", refuse)
+    monkeypatch.setattr(os, "chown", refuse)
     with monkeypatch.context() as patched:
         patched.setattr(Path, "stat", of_somebody_else)
         with pytest.raises(PermissionError, match="uid 12345, gid 12346") as caught:

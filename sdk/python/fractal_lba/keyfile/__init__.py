@@ -3,6 +3,7 @@
 The I/O beside `fractal_lba.protocol`, which knows what a keyring holds and reads no file.
 """
 
-from fractal_lba.keyfile.private_files import load_keyring, write_private
+from fractal_lba.keyfile.private_files import load_keyring
+from fractal_lba.keyfile.replace import Files, write_private
 
-__all__ = ["load_keyring", "write_private"]
+__all__ = ["Files", "load_keyring", "write_private"]

@@ -1,16 +1,15 @@
-"""Files that hold secrets: refused when others can read them, written whole or not at all.
+"""Files that hold secrets: refused when others can read them.
 
 The mode is checked on the open file and not on its name, so that the file checked is the file
-read. A new file gets its mode before its first byte and its name after its last.
+read.
 """
 
 import os
 import stat
-import tempfile
 from pathlib import Path
 from typing import Final
 
-from fractal_lba.command.denied import denied, user
+from fractal_lba.command.denied import denied
 from fractal_lba.protocol.errors import KeyringError
 from fractal_lba.protocol.keyring import Keyring, parse_keyring
 
@@ -43,52 +42,6 @@ def load_keyring(path: Path) -> Keyring:
         return parse_keyring(data, resolve)
     except KeyringError as error:
         raise KeyringError(f"{path}: {error}") from error
-
-
-def write_private(path: Path, data: bytes) -> None:
-    """Write a file that only its owner can read, replacing what stood there.
-
-    Owner and group stay those of the file that is replaced: a server whose ring root extends can
-    still read it. After a crash the old file or the new one stands under the name, never a part.
-
-    Raises:
-        OSError: The old file, or none, still stands; no temporary file is left.
-    """
-    try:
-        old = path.stat()
-    except FileNotFoundError:
-        old = None
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            if old is not None:
-                _keep_owner(handle, old)
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)  # a new name is durable only after its directory is
-    finally:
-        os.close(folder)
-
-
-def _keep_owner(handle: int, old: os.stat_result) -> None:
-    new = os.fstat(handle)
-    if (new.st_uid, new.st_gid) == (old.st_uid, old.st_gid):
-        return
-    try:
-        os.fchown(handle, old.st_uid, old.st_gid)
-    except OSError as error:
-        raise type(error)(
-            error.errno,
-            f"its owner ({user(old.st_uid)}, gid {old.st_gid}) cannot be kept by"
-            f" {user(os.geteuid())}: run it as that user or as root",
-        ) from error
 
 
 def _from_environment(name: str) -> bytes:

@@ -9,10 +9,10 @@ from fractal_lba.keyfile import write_private
 from fractal_lba.protocol.errors import ContractError
 from fractal_lba.protocol.undecodable import UNDECODABLE
 from fractal_lba.server.core import names
+from fractal_lba.wal import Disk
+from fractal_lba.wal.folder import make_folder
 
 FORMAT_VERSION = 1
-FOLDER_MODE = 0o700
-"""Ids and tenants are nobody's but the server's."""
 
 
 class _ShardSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -37,24 +37,24 @@ class ShardSet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return tuple(shard.name for shard in self.shards)
 
 
-def create(folder: Path, shard_names: tuple[str, ...]) -> None:
-    """Make a data folder with its shard set.
+def create(disk: Disk, folder: Path, shard_names: tuple[str, ...]) -> None:
+    """Make a data folder with its shard set, durable when this returns.
 
     Raises:
         ContractError: There is one already; it is left as it is.
         OSError: The disk failed.
     """
     path = folder / names.SHARDS
-    if path.exists():
+    if disk.is_folder(folder) and names.SHARDS in disk.names(folder):
         raise ContractError(f"{path}: expected no data folder, got one")
-    folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+    make_folder(disk, folder)
     shard_set = ShardSet(
         format_version=FORMAT_VERSION,
         data_id=secrets.token_hex(16),
         ring_version=1,
         shards=tuple(_ShardSpec(name=name) for name in shard_names),
     )
-    write_private(path, msgspec.json.format(msgspec.json.encode(shard_set)) + b"\n")
+    write_private(path, msgspec.json.format(msgspec.json.encode(shard_set)) + b"\n", files=disk)
 
 
 def check(folder: Path, shard_names: tuple[str, ...]) -> ShardSet:

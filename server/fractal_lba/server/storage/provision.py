@@ -13,7 +13,8 @@ from fractal_lba.protocol.errors import ContractError
 from fractal_lba.protocol.signing import ed25519_public
 from fractal_lba.server.config import Settings, to_toml
 from fractal_lba.server.storage import data_folder
-from fractal_lba.wal import RealDisk
+from fractal_lba.wal import Disk
+from fractal_lba.wal.folder import make_folder
 
 TENANT = "demo"
 KID = "demo-1"
@@ -37,11 +38,12 @@ class Provisioned:
     data: Path
 
 
-def provision(folder: Path) -> Provisioned:
-    """Make a folder that a server can run from and an agent can sign for.
+def provision(disk: Disk, folder: Path) -> Provisioned:
+    """Make a folder that a server can run from and an agent can sign for; durable on return.
 
     The server's keyring holds the public key and the token's hash; the secret seed is in the
-    agent's keyring alone.
+    agent's keyring alone. The settings come last: a folder that has them is a whole one, and one
+    that a crash left without them is to be removed.
 
     Raises:
         ContractError: Something of it is there already; nothing was written.
@@ -55,28 +57,24 @@ def provision(folder: Path) -> Provisioned:
         token=folder / TOKEN,
         data=folder / settings.data,
     )
+    taken = disk.names(folder) if disk.is_folder(folder) else []
     for path in (made.settings, made.server_keyring, made.agent_keyring, made.token, made.data):
-        if path.exists():
+        if path.name in taken:
             raise ContractError(
                 f"{path}: expected nothing there, got something; init changes no folder"
             )
-    folder.mkdir(mode=data_folder.FOLDER_MODE, parents=True, exist_ok=True)
+    make_folder(disk, folder)
     seed = secrets.token_bytes(32)
     token = secrets.token_urlsafe(_TOKEN_BYTES)
     key = {"kid": KID, "tenant": TENANT, "alg": "ed25519", "public": _base64(ed25519_public(seed))}
     hashed = hashlib.sha256(token.encode()).hexdigest()
-    write_private(made.token, f"{token}\n".encode())
-    write_private(made.agent_keyring, _json({"keys": [key | {"secret": _base64(seed)}]}))
-    write_private(
-        made.server_keyring,
-        _json(
-            {"keys": [key], "tokens": [{"tenant": TENANT, "sha256": hashed, "scopes": ["read"]}]}
-        ),
-    )
-    data_folder.create(made.data, settings.shards)
-    # Last: a folder with its settings is a whole one.
-    write_private(made.settings, to_toml(settings).encode())
-    RealDisk().sync_dir(folder.parent)
+    read = {"tenant": TENANT, "sha256": hashed, "scopes": ["read"]}
+    write_private(made.token, f"{token}\n".encode(), files=disk)
+    agents = _json({"keys": [key | {"secret": _base64(seed)}]})
+    write_private(made.agent_keyring, agents, files=disk)
+    write_private(made.server_keyring, _json({"keys": [key], "tokens": [read]}), files=disk)
+    data_folder.create(disk, made.data, settings.shards)
+    write_private(made.settings, to_toml(settings).encode(), files=disk)
     return made
 
 
