@@ -14,8 +14,10 @@ from tests.support.failing_disk import FailingDisk
 from fractal_lba.agent import Agent, Event, Outcome
 from fractal_lba.agent.bounds import OutboxBounds
 from fractal_lba.agent.hooks import Attribute, Silent
+from fractal_lba.agent.kept import Keeping
 from fractal_lba.agent.measures import Meter
 from fractal_lba.agent.options import Setup
+from fractal_lba.agent.ports import Lanes
 from fractal_lba.agent.session import Shipping, World
 from fractal_lba.client import RetryPolicy
 from fractal_lba.wal import Disk, RealDisk
@@ -25,13 +27,15 @@ def _no_client() -> NoReturn:
     raise AssertionError("this world has a server of its own")
 
 
-def agent_of(
+def agent_of(  # noqa: PLR0913 - each by name
     data: Path,
     server: MemoryServer,
     disk: Disk | None = None,
     *,
     grace_s: float = 10.0,
     bounds: OutboxBounds | None = None,
+    kept: Keeping | None = None,
+    lanes: Lanes | None = None,
     **changes: Any,  # noqa: ANN401 - of Setup's own types
 ) -> Agent:
     """Return an agent of the stream ``s`` that is not open yet; it does not wait for a device."""
@@ -50,6 +54,7 @@ def agent_of(
         grace_s=grace_s,
         policy=RetryPolicy(),
         outbox=bounds or OutboxBounds(),
+        kept=kept,
     )
 
     @contextlib.asynccontextmanager
@@ -59,7 +64,7 @@ def agent_of(
         given = world(server, FailingDisk(RealDisk()) if disk is None else disk)
         yield World(
             clock=given.clock,
-            lanes=given.lanes,
+            lanes=lanes or given.lanes,
             disk=given.disk,
             servers=given.servers,
             rng=given.rng,

@@ -7,7 +7,7 @@ sent until its answer is final. Decisions are pure (``window``, ``record``, ``ve
 
 Public surface, for programs: ``Agent`` (asyncio) and ``SyncAgent`` (threads), what they return
 (``Observed``, ``Pending``) and tell (``Outcome`` with its ``Fate``; ``Hooks`` of an ``Event``), and
-``OutboxBounds`` with the error of a full one.
+``OutboxBounds`` with the error of a full one, and ``Keeping`` for what is kept of windows.
 """
 
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from fractal_lba.agent.bounds import OutboxBounds, OutboxFullError
     from fractal_lba.agent.hooks import Event, Hooks
     from fractal_lba.agent.keeper import Observed
+    from fractal_lba.agent.kept import Keeping, WhenKept
     from fractal_lba.agent.outcome import Outcome
     from fractal_lba.agent.verdict import Fate
 
@@ -26,12 +27,14 @@ __all__ = [
     "Event",
     "Fate",
     "Hooks",
+    "Keeping",
     "Observed",
     "OutboxBounds",
     "OutboxFullError",
     "Outcome",
     "Pending",
     "SyncAgent",
+    "WhenKept",
 ]
 
 _HOMES = {
@@ -39,12 +42,14 @@ _HOMES = {
     "Event": "hooks",
     "Fate": "verdict",
     "Hooks": "hooks",
+    "Keeping": "kept",
     "Observed": "keeper",
     "Outcome": "outcome",
     "OutboxBounds": "bounds",
     "OutboxFullError": "bounds",
     "Pending": "api",
     "SyncAgent": "blocking",
+    "WhenKept": "kept",
 }
 
 

@@ -22,6 +22,8 @@ from fractal_lba.agent.connection import connection_options
 from fractal_lba.agent.deadletters import FILE as DEAD_LETTERS
 from fractal_lba.agent.endpoint import parse_address, serving
 from fractal_lba.agent.hooks import Silent
+from fractal_lba.agent.kept import Keeping
+from fractal_lba.agent.kept_options import kept_options
 from fractal_lba.agent.letters_cli import dead_letters
 from fractal_lba.agent.machine import signing_key, this_machine
 from fractal_lba.agent.measures import Meter
@@ -146,6 +148,7 @@ cli.add_command(dead_letters)
     help="Send a stream's next window only when the one before it has its final answer.",
 )
 @outbox_options
+@kept_options
 @click.option(
     "--grace",
     "grace_s",
@@ -181,6 +184,7 @@ def run(  # noqa: PLR0913, PLR0917 - one argument for each option
     in_flight: int,
     is_ordered: bool,  # noqa: FBT001 - click passes by name
     outbox: OutboxBounds,
+    kept: Keeping | None,
     grace_s: float,
     metrics: str | None,
     is_json: bool,  # noqa: FBT001 - click passes by name
@@ -228,6 +232,7 @@ def run(  # noqa: PLR0913, PLR0917 - one argument for each option
         grace_s=grace_s,
         policy=RetryPolicy(),
         outbox=outbox,
+        kept=kept,
         is_ordered=is_ordered,
     )
     console = Console(stderr=True)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from fractal_lba.agent.frames import WindowMeta
 from fractal_lba.agent.hooks import Event, Hooks, span
+from fractal_lba.agent.kept import KeptWindows
 from fractal_lba.agent.outbox import Outbox
 from fractal_lba.agent.ports import Clock, Lane, Lanes, now_ms
 from fractal_lba.agent.record import Recipe, sign, summarise
@@ -45,6 +46,7 @@ class Keeper:
         self,
         *,
         outbox: Outbox,
+        kept: KeptWindows | None,
         recipe: Recipe,
         tally: Tally,
         clock: Clock,
@@ -52,6 +54,8 @@ class Keeper:
         hooks: Hooks,
     ) -> None:
         self.outbox = outbox
+        self._kept = kept
+        self._given: dict[str, int] = {}
         self._recipe = recipe
         self._tally = tally
         self._clock = clock
@@ -79,13 +83,17 @@ class Keeper:
         Raises:
             ContractError: The window or the meta breaks a rule; nothing was kept, and no epoch was
                 taken.
-            OutboxFullError: The outbox is full and refuses; nothing was kept.
+            OutboxFullError: The outbox, or the folder of kept windows, is full and refuses; nothing
+                was sent.
             DurabilityError: It may or may not be on disk; the outbox is fenced.
         """
         with span(self._hooks, Event.OBSERVE, {"shard_id": shard_id, "source": source}) as found:
             summary = await self._lanes.run(Lane.COMPUTE, summarise, window, self._recipe)
             await self.outbox.room()
-            epoch = self.outbox.contents.next_epoch(shard_id, is_live=is_live)
+            epoch = max(
+                self.outbox.contents.next_epoch(shard_id, is_live=is_live),
+                self._given.get(shard_id, 0),
+            )
             record = sign(
                 summary,
                 self._recipe,
@@ -94,6 +102,9 @@ class Keeper:
                 created_at=format_timestamp(now_ms(self._clock)),
                 meta=meta or {},
             )
+            self._given[shard_id] = epoch + 1
+            if self._kept is not None:
+                await self._lanes.run(Lane.KEPT, self._kept.keep, window, record)
             found |= {"pcs_id": record.pcs_id, "epoch": epoch, "n": record.n, "d": record.d}
             told = WindowMeta(
                 source=source, shard_id=shard_id, next_epoch=epoch + 1, position=window.after

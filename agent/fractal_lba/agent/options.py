@@ -10,6 +10,7 @@ from fractal_lba.access import access_of
 from fractal_lba.agent.bounds import OutboxBounds
 from fractal_lba.agent.endpoint import parse_address
 from fractal_lba.agent.hooks import Hooks, Silent
+from fractal_lba.agent.kept import Keeping
 from fractal_lba.agent.machine import signing_key
 from fractal_lba.agent.outcome import Outcome
 from fractal_lba.agent.ports import SystemClock, now_ms
@@ -50,6 +51,7 @@ class AgentOptions(TypedDict, total=False):
         ordered: A stream's next window is sent only when the one before it has its final answer.
         grace_s: For so long ``close`` goes on sending; default 10.
         outbox: How much may wait for an answer, and what happens beyond; default: as the command.
+        kept: Where windows are kept, and how many; default: nowhere.
         on_accepted: Called with the outcome of each window that was accepted, on the agent's loop,
             at least once for each window: after a crash an answer is asked for again. It must
             return at once; where it raises, that is logged.
@@ -76,6 +78,7 @@ class AgentOptions(TypedDict, total=False):
     ordered: bool
     grace_s: float
     outbox: OutboxBounds
+    kept: Keeping
     on_accepted: Callback
     on_escalated: Callback
     on_dead: Callback
@@ -159,6 +162,7 @@ def setup_of(options: AgentOptions) -> Setup:
             grace_s=options.get("grace_s", GRACE_DEFAULT_S),
             policy=RetryPolicy(),
             outbox=options.get("outbox", OutboxBounds()),
+            kept=options.get("kept"),
             is_ordered=options.get("ordered", False),
         ),
         shard_id=options["shard_id"],

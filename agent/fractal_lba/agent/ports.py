@@ -37,6 +37,7 @@ class Lane(StrEnum):
     LIVE = "live"  # sampling: never behind a file that is slow to read
     COMPUTE = "compute"  # summarising and signing
     OUTBOX = "outbox"  # the writer of the outbox and the dead letters: one thread for the disk
+    KEPT = "kept"  # the writer of kept windows, which may be on another disk
     READ = "read"  # reading records back: never behind an fsync
 
 

@@ -17,6 +17,7 @@ from fractal_lba.agent.bounds import OutboxBounds, OutboxFullError
 from fractal_lba.agent.deadletters import DeadLetters
 from fractal_lba.agent.hooks import Hooks, Silent, TracedServer
 from fractal_lba.agent.keeper import Keeper
+from fractal_lba.agent.kept import Keeping, KeptWindows
 from fractal_lba.agent.measures import Meter
 from fractal_lba.agent.outbox import Outbox
 from fractal_lba.agent.outcome import Outcome
@@ -44,6 +45,7 @@ class Shipping:
         grace_s: Sending ends so long after it was asked to.
         policy: When an attempt is repeated.
         outbox: How much may wait for an answer.
+        kept: Where windows are kept; None for nowhere.
         is_ordered: A stream's next window is sent only when the one before it is final.
     """
 
@@ -53,6 +55,7 @@ class Shipping:
     grace_s: float
     policy: RetryPolicy
     outbox: OutboxBounds = field(default_factory=OutboxBounds)
+    kept: Keeping | None = None
     is_ordered: bool = False
 
 
@@ -113,7 +116,10 @@ async def session(
         tally.say(f"outbox damaged: {damage}")
     async with _closing(outbox.close, tally):
         letters = await world.lanes.run(Lane.OUTBOX, DeadLetters.open, world.disk, shipping.data)
-        async with _closing(lambda: world.lanes.run(Lane.OUTBOX, letters.close), tally):
+        async with (
+            _closing(lambda: world.lanes.run(Lane.OUTBOX, letters.close), tally),
+            _kept(shipping.kept, world) as kept,
+        ):
             settling = Settling(
                 outbox=outbox,
                 letters=letters,
@@ -139,6 +145,7 @@ async def session(
             )
             keeper = Keeper(
                 outbox=outbox,
+                kept=kept,
                 recipe=shipping.recipe,
                 tally=tally,
                 clock=world.clock,
@@ -181,6 +188,18 @@ async def until_unwritable(work: Awaitable[None], stop: Stop, tally: Tally) -> N
         for failure in _leaves(failures):
             tally.durability_failed(str(failure))
         stop.give_up()
+
+
+@contextlib.asynccontextmanager
+async def _kept(keeping: Keeping | None, world: World) -> AsyncIterator[KeptWindows | None]:
+    if keeping is None:
+        yield None
+        return
+    kept = await world.lanes.run(Lane.KEPT, KeptWindows.open, world.disk, keeping)
+    try:
+        yield kept
+    finally:
+        await world.lanes.run(Lane.KEPT, kept.close)
 
 
 @contextlib.asynccontextmanager

@@ -12,6 +12,7 @@ from fractal_lba.cli import streams
 from fractal_lba.cli.completion import completion_command
 from fractal_lba.cli.doctor import doctor_command
 from fractal_lba.cli.keys import keys
+from fractal_lba.cli.merkle import merkle
 from fractal_lba.cli.records import canonical_command, sign_command, verify_command
 from fractal_lba.cli.signals import signals_command
 from fractal_lba.cli.usage import require_command
@@ -52,6 +53,7 @@ fractal_lba.add_command(sign_command)
 fractal_lba.add_command(verify_command)
 fractal_lba.add_command(canonical_command)
 fractal_lba.add_command(signals_command)
+fractal_lba.add_command(merkle)
 fractal_lba.add_command(doctor_command)
 fractal_lba.add_command(completion_command)
 
