@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from benchmarks import append, flood, siege, signals, submit, verify
+from benchmarks import append, flood, outbox, shipping, siege, signals, submit, verify
 from benchmarks.figures import table
 from benchmarks.machine import header
 
@@ -56,6 +56,8 @@ def main() -> int:
             ("verify", verify.measure),
             ("signals", lambda: signals.measure(folder)),
             ("append", lambda: append.measure(folder)),
+            ("outbox", lambda: outbox.measure(folder)),
+            ("shipping", lambda: shipping.measure(folder)),
             ("submit", lambda: submit.measure(folder)),
             ("siege", lambda: siege.measure(folder)),
             ("flood", lambda: flood.measure(folder)),

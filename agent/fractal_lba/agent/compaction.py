@@ -16,7 +16,6 @@ true where it stands in the log, because everything that was noted before was wr
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Protocol
 
 from fractal_lba.agent.contents import Contents
@@ -143,9 +142,8 @@ class Compactor:
         for (seq, frame), at in zip(carried, placed, strict=True):
             if seq in self._contents.pending:
                 before = self._contents.pending[seq]
-                self._contents.carry(
-                    seq, replace(before, position=at.position, size=frame_size(frame))
-                )
+                place = before._replace(position=at.position, size=frame_size(frame))
+                self._contents.carry(seq, place)
 
     async def _restate(self, front: Front) -> None:
         """Say again of each stream how it goes on, where only these segments do."""

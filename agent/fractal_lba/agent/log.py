@@ -5,8 +5,7 @@ entry says holds for everything before it.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from fractal_lba.agent.bounds import (
     BATCH_BYTES_MAX,
@@ -24,8 +23,7 @@ from fractal_lba.wal.group_commit import Bounds, GroupCommit
 _T = TypeVar("_T")
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """What goes to the log together.
 
     Attributes:

@@ -174,7 +174,8 @@ class Outbox:
         frame = window_frame(meta, stored_bytes(record), received_ns=self._clock.now_ns())
         if not self._has_room:  # else nothing may run between the caller's reading and this
             await self.room()
-        entry = entry_of([*self._take_acks(ACKS_IN_ENTRY_MAX), frame], meta)
+        acks = self._take_acks(ACKS_IN_ENTRY_MAX) if self._acks else []
+        entry = entry_of([*acks, frame], meta)
         self.contents.submit(meta)
         self._queued += 1
         self._queued_bytes += entry.size

@@ -12,8 +12,8 @@ Streams are numbered in the order in which they came.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 from fractal_lba.agent.segments import Segments
 from fractal_lba.wal import Position
@@ -28,8 +28,7 @@ _MS_MAX = (1 << _MS_BITS) - 1
 _BELOW_STREAM = _MS_BITS + _SIZE_BITS + _OFFSET_BITS
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Where a pending window stands.
 
     Attributes:

@@ -1,0 +1,125 @@
+"""What the agent's outbox takes: appends of one producer and of many, against the bare primitive.
+
+Producers on one event loop append signed records to a real outbox, each waiting until its own is
+durable before it gives the next. Beside them, in turn, in the same folder: one append and one
+``fdatasync`` at a time of a frame's bytes. The records are signed beforehand; canonical bytes,
+framing, checksums, group commit and the sync are what is measured.
+"""
+
+import asyncio
+import os
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from benchmarks.corpus import signed_bodies
+from benchmarks.figures import Figure, ratios
+from benchmarks.verify import hmac_key
+
+from fractal_lba.agent.bounds import OutboxBounds
+from fractal_lba.agent.frames import WindowMeta
+from fractal_lba.agent.outbox import Outbox
+from fractal_lba.agent.ports import SystemClock, ThreadLanes
+from fractal_lba.protocol import Record, parse_record, stored_bytes
+from fractal_lba.wal import RealDisk
+
+ROUNDS: Final = 7
+MANY: Final = 64
+WINDOWS_OF_ONE: Final = 200
+WINDOWS_OF_MANY: Final = 12_800
+BARE_APPENDS: Final = 200
+TIMES: Final = 20
+RATE_MAX: Final = 60_000
+SHARD_ID: Final = "benchmark"
+
+
+def kept_per_second(folder: Path, records: Sequence[Record], producers: int) -> float:
+    """Return the windows a second that so many producers bring to the disk."""
+    try:
+        return asyncio.run(_keep(folder, records, producers))
+    finally:
+        shutil.rmtree(folder)
+
+
+async def _keep(folder: Path, records: Sequence[Record], producers: int) -> float:
+    lanes = ThreadLanes()
+    outbox = await Outbox.open(
+        RealDisk(), folder, clock=SystemClock(), lanes=lanes, bounds=OutboxBounds()
+    )
+
+    async def produce(mine: Sequence[Record]) -> None:
+        for record in mine:
+            meta = WindowMeta(
+                source="live:", shard_id=SHARD_ID, next_epoch=record.epoch + 1, position=None
+            )
+            await outbox.append(meta, record)
+
+    started = time.perf_counter()
+    async with asyncio.TaskGroup() as group:
+        for number in range(producers):
+            group.create_task(produce(records[number::producers]))
+    seconds = time.perf_counter() - started
+    await outbox.close()
+    lanes.close()
+    return len(records) / seconds
+
+
+def bare_per_second(descriptor: int, data: bytes) -> float:
+    """Return the appends a second, each with a ``fdatasync`` of its own."""
+    started = time.perf_counter()
+    for _ in range(BARE_APPENDS):
+        os.write(descriptor, data)
+        os.fdatasync(descriptor)
+    return BARE_APPENDS / (time.perf_counter() - started)
+
+
+def measure(folder: Path) -> list[Figure]:
+    """Return the figures of this module."""
+    records = [parse_record(body) for body in signed_bodies(hmac_key(), WINDOWS_OF_MANY)]
+    data = stored_bytes(records[0])
+    descriptor = os.open(folder / "bare-outbox", os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
+    one: list[float] = []
+    many: list[float] = []
+    bare: list[float] = []
+    try:
+        for number in range(-1, ROUNDS):  # the first one warms up
+            taken = (
+                kept_per_second(folder / "outbox", records[:WINDOWS_OF_ONE], 1),
+                kept_per_second(folder / "outbox", records, MANY),
+                bare_per_second(descriptor, data),
+            )
+            if number >= 0:
+                for samples, sample in zip((one, many, bare), taken, strict=True):
+                    samples.append(sample)
+    finally:
+        os.close(descriptor)
+    wanted = [min(TIMES * rate, RATE_MAX) for rate in bare]
+    what = f"outbox append, records of {len(data):,} bytes"
+    return [
+        Figure(
+            name=f"the lower of {TIMES} × the bare append + `fdatasync` rate and {RATE_MAX:,}/s "
+            f"÷ {what}, {MANY} producers",
+            unit="×",
+            samples=ratios(wanted, many),
+            at_most=1.0,
+        ),
+        Figure(name=f"{what}, {MANY} producers", unit="windows/s", samples=tuple(many)),
+        Figure(
+            name=f"{what}, {MANY} producers ÷ bare append + `fdatasync`, one at a time",
+            unit="×",
+            samples=ratios(many, bare),
+        ),
+        Figure(name=f"{what}, 1 producer", unit="windows/s", samples=tuple(one)),
+        Figure(
+            name=f"{what}, 1 producer ÷ bare append + `fdatasync`, one at a time",
+            unit="×",
+            samples=ratios(one, bare),
+        ),
+        Figure(
+            name="bare append + `fdatasync` of such a record, one at a time",
+            unit="appends/s",
+            samples=tuple(bare),
+        ),
+    ]
