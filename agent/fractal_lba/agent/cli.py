@@ -27,6 +27,7 @@ from fractal_lba.agent.kept_options import kept_options
 from fractal_lba.agent.letters_cli import dead_letters
 from fractal_lba.agent.machine import signing_key, this_machine
 from fractal_lba.agent.measures import Meter
+from fractal_lba.agent.outbox_cli import outbox as outbox_commands
 from fractal_lba.agent.outbox_options import outbox_options
 from fractal_lba.agent.ports import SystemClock, now_ms
 from fractal_lba.agent.record import Recipe, rehearse
@@ -67,6 +68,7 @@ def cli() -> None:
 
 
 cli.add_command(dead_letters)
+cli.add_command(outbox_commands)
 
 
 @cli.command(epilog=WINDOW_RULES + "\n" + RUN_END)

@@ -41,6 +41,19 @@ STATUS_END = epilog(
     },
 )
 
+OUTBOX_END = epilog(
+    examples=[
+        "fractal-agent outbox inspect --data ./outbox",
+        "fractal-agent outbox inspect --data ./outbox --stream sensors.csv --older-than 3600",
+    ],
+    exit_codes={
+        0: "the outbox was read whole",
+        1: "a defect of this program",
+        2: "there is no outbox, or a newer program wrote it",
+        4: "parts of the outbox are damaged, or the disk refused",
+    },
+)
+
 LETTERS_CODES = {
     0: "it was done",
     1: "a defect of this program",
