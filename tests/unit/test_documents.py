@@ -7,7 +7,10 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from tests.support.outboxes import opened
+from tests.support.virtual_time import run_virtual
 
+from fractal_lba.agent.tally import Tally
 from fractal_lba.server.config import Settings
 from fractal_lba.server.telemetry.metrics import Metrics
 
@@ -60,8 +63,16 @@ def test_a_command_that_is_told_exists_with_its_options(line: str) -> None:
         assert re.search(rf"{option}\b", shown), f"{words[:length]} has no {option}"
 
 
-def test_every_metric_that_is_named_is_exposed() -> None:
+async def agent_names(data: Path) -> set[str]:
+    """Return the names of an agent's measures."""
+    async with opened(data) as outbox:
+        measured = (outbox, Tally(say=lambda _text: None))
+        return {sample.name for each in measured for sample in each.samples()}
+
+
+def test_every_metric_that_is_named_is_exposed(tmp_path: Path) -> None:
     exposed = Metrics().exposition().decode()
+    exposed += "".join(f"# TYPE {name}\n" for name in run_virtual(agent_names(tmp_path)))
     names = {
         re.sub(r"_(bucket|sum|count)$", "", name)
         for document in DOCUMENTS
