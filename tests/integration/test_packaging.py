@@ -32,6 +32,12 @@ SECONDS_MAX = 180
 TEXT = b"".join(b"line %d of a text that is not all the same\n" % n for n in range(200))[:4096]
 
 
+LIST = """
+import importlib.metadata, json
+print(json.dumps({each.name: each.version for each in importlib.metadata.distributions()}))
+"""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Installed:
     """A virtual environment holding the wheel, and an empty folder to work in."""
@@ -57,11 +63,23 @@ class Installed:
         return done
 
     def pip_install(self, *what: str) -> None:
-        self.run("python", "-m", "pip", "install", "--quiet", "--no-compile", *what)
+        # The pip of the project's environment works on this one: to make one here takes longer
+        # than all that is installed.
+        target = ("--python", str(self.binaries / "python"))
+        command = [sys.executable, "-m", "pip", *target, "install", "--quiet", "--no-compile"]
+        done = subprocess.run(
+            [*command, *what],
+            cwd=self.workdir,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=SECONDS_MAX,
+        )
+        assert done.returncode == 0, f"{what}: {done.stdout}\n{done.stderr}"
 
     def distributions(self) -> dict[str, str]:
-        listed = json.loads(self.run("python", "-m", "pip", "list", "--format=json").stdout)
-        return {re.sub(r"[-_.]+", "-", entry["name"].lower()): entry["version"] for entry in listed}
+        listed: dict[str, str] = json.loads(self.run("python", "-c", LIST).stdout)
+        return {re.sub(r"[-_.]+", "-", name.lower()): version for name, version in listed.items()}
 
 
 def locked_versions() -> str:
@@ -111,11 +129,11 @@ def environments(
     wheel: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[SdkAlone, Installed]:
     folder = tmp_path_factory.mktemp("installed")
-    venv.create(folder / "venv", with_pip=True)
+    venv.create(folder / "venv", with_pip=False)
     workdir = folder / "elsewhere"
     workdir.mkdir()
     installed = Installed(binaries=folder / "venv" / "bin", workdir=workdir)
-    before = set(installed.distributions())
+    assert installed.distributions() == {}
     constraints = folder / "constraints.txt"
     constraints.write_text(locked_versions(), encoding="utf-8")
 
@@ -123,7 +141,7 @@ def environments(
     seen = json.loads(installed.run("python", "-c", IMPORT_EACH, *PACKAGES).stdout)
     helps = {program: installed.run(program, "--help", check=False) for program in EXTRAS}
     sdk = SdkAlone(
-        distributions=set(installed.distributions()) - before - {"fractal-lba"},
+        distributions=set(installed.distributions()) - {"fractal-lba"},
         protocol_file=Path(seen["file"]),
         imports=seen["imports"],
         helps={name: (each.returncode, each.stdout, each.stderr) for name, each in helps.items()},
