@@ -239,6 +239,9 @@ class FailingFile:
     def truncate(self, size: int) -> None:
         self._disk.do(Call("truncate", self._name), lambda: self._inner.truncate(size))
 
+    def reserve(self, offset: int, size: int) -> bool:
+        return self._disk.do(Call("reserve", self._name), lambda: self._inner.reserve(offset, size))
+
     def datasync(self) -> None:
         inner = self._inner
         self._disk.sync(

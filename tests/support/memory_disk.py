@@ -254,6 +254,11 @@ class MemoryFile:
         inode.dirty.append(Resized(self._disk.next_order(), size))
         inode.lost_pages = {page for page in inode.lost_pages if page * PAGE_BYTES < size}
 
+    def reserve(self, offset: int, size: int) -> bool:
+        del offset, size
+        self._open(is_writing=True)
+        return True
+
     def datasync(self) -> None:
         self._disk.check_writable()
         self._open().sync()

@@ -22,6 +22,7 @@ from fractal_lba.server.config import (
 )
 from fractal_lba.server.core.admission import Rate
 from fractal_lba.server.core.cursor import Cursors
+from fractal_lba.server.core.disk_budget import Budget
 from fractal_lba.server.core.ndjson import BATCH_BYTES_MAX
 from fractal_lba.server.http.admit import Admission, Bounded
 from fractal_lba.server.http.batch import Batch
@@ -47,6 +48,7 @@ from fractal_lba.server.pipeline.quota import Quotas
 from fractal_lba.server.pipeline.recover import Mender
 from fractal_lba.server.pipeline.resolve import Resolver
 from fractal_lba.server.storage import data_folder
+from fractal_lba.server.storage.disk_room import DiskRoom
 from fractal_lba.server.storage.inbox import InboxLog
 from fractal_lba.server.storage.keyring_file import KeyringFile
 from fractal_lba.server.storage.open_logs import Logs
@@ -173,7 +175,16 @@ class Server:
             count = await mender.settle_left_open()
             _log.info("recovered what was left open", extra={"count": count})
             pace.begin()  # until now nobody could be kept waiting
-            admission = self._admission(inbox, shard)
+            room = DiskRoom(
+                data,
+                budget=Budget(
+                    used_max=settings.disk_bytes_max, free_min=settings.disk_free_bytes_min
+                ),
+                meter=self._metrics,
+                monotonic=time.monotonic,
+            )
+            await room.look()
+            admission = self._admission(inbox, shard, room)
             settled_log = SettledLog()
             stack.callback(settled_log.flush)
             routes = [
@@ -221,6 +232,8 @@ class Server:
             async with asyncio.TaskGroup() as tasks:
                 background = [
                     tasks.create_task(mender.run(interval_s=settings.mend_interval_s)),
+                    tasks.create_task(mender.trim(interval_s=settings.inbox_trim_s)),
+                    tasks.create_task(room.run(interval_s=settings.disk_poll_s)),
                     tasks.create_task(
                         keyring.watch(self._reload, interval_s=settings.keyring_poll_s)
                     ),
@@ -255,11 +268,12 @@ class Server:
             queue_bytes_max=max(queued * 65_536 * 2, settings.bytes_in_flight_max),
         )
 
-    def _admission(self, inbox: InboxLog, shard: ShardStore) -> Admission:
+    def _admission(self, inbox: InboxLog, shard: ShardStore, room: DiskRoom) -> Admission:
         settings = self._settings
         return Admission(
             inbox=inbox,
             shard=shard,
+            room=room,
             addresses=Addresses(
                 Rate(per_s=settings.address_rate_per_s, burst=settings.address_burst),
                 addresses_max=settings.addresses_max,

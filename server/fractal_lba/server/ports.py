@@ -167,6 +167,15 @@ class Shard(Protocol):
         ...
 
 
+class Room(Protocol):
+    """What is left of the disk."""
+
+    @property
+    def full(self) -> str | None:
+        """Why nothing more is taken, or ``None``. What was taken is still finished."""
+        ...
+
+
 class Meter(Protocol):
     """Counts. Tenants are labels; no id, no payload ever is."""
 
@@ -194,6 +203,12 @@ class Meter(Protocol):
 
     def recovered(self, *, stream: str, torn_bytes: int, damaged_ranges: int) -> None:
         """Count what opening a log found."""
+        ...
+
+    def disk_measured(
+        self, *, used: int, free: int, room: int, growth_per_s: float, until_full_s: float
+    ) -> None:
+        """Note what the data folder takes, what is left for it and when that will be gone."""
         ...
 
     def keyring_refused(self) -> None:

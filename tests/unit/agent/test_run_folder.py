@@ -159,6 +159,7 @@ class FullFile:
         self.read_at = inner.read_at
         self.size = inner.size
         self.truncate = inner.truncate
+        self.reserve = inner.reserve
         self.datasync = inner.datasync
         self.close = inner.close
 

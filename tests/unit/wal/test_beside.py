@@ -65,6 +65,9 @@ class WatchedFile:
     def truncate(self, size: int) -> None:
         raise AssertionError(size)
 
+    def reserve(self, offset: int, size: int) -> bool:
+        raise AssertionError(offset, size)
+
     def datasync(self) -> None:
         raise AssertionError
 

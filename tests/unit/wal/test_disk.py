@@ -1,5 +1,7 @@
 """What every disk must do: the real one, the one in memory, and the failing one between faults."""
 
+import ctypes
+import errno
 import os
 import random
 import stat
@@ -11,6 +13,7 @@ from tests.support.failing_disk import FailingDisk
 from tests.support.memory_disk import MemoryDisk
 
 from fractal_lba.wal import Disk, RealDisk
+from fractal_lba.wal import disk as disk_module
 from fractal_lba.wal.disk import RealFile
 
 Make = Callable[[], Disk]
@@ -258,4 +261,40 @@ def test_a_failed_lock_note_leaves_the_lock_free(
 def test_a_real_file_is_behind_both(tmp_path: Path, make: Make) -> None:
     file = make().create(tmp_path / "f")
     assert isinstance(getattr(file, "_inner", file), RealFile)
+    file.close()
+
+
+def test_room_is_taken_and_neither_length_nor_bytes_change(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    file = RealDisk().create(path)
+    file.write_at(0, b"bytes")
+    before = path.stat()
+    can_reserve = file.reserve(5, 1 << 20)
+    after = path.stat()
+    assert (after.st_size, path.read_bytes()) == (before.st_size, b"bytes")
+    assert (after.st_blocks > before.st_blocks) == can_reserve
+    file.truncate(5)
+    file.close()
+    assert path.stat().st_blocks <= before.st_blocks + 8
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        file.reserve(0, 1)
+
+
+@pytest.mark.parametrize("says", [errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL])
+def test_a_file_system_that_cannot_take_room_is_told_from_one_that_has_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: int
+) -> None:
+    answers = [says, errno.ENOSPC]
+
+    def fallocate(*_: int) -> int:
+        ctypes.set_errno(answers.pop(0))
+        return -1
+
+    monkeypatch.setattr(disk_module, "_FALLOCATE", fallocate)
+    file = RealDisk().create(tmp_path / "file")
+    assert not file.reserve(0, 1)
+    with pytest.raises(OSError, match="No space left"):
+        file.reserve(0, 1)
+    monkeypatch.setattr(disk_module, "_FALLOCATE", None)
+    assert not file.reserve(0, 1)
     file.close()

@@ -16,6 +16,7 @@ from fractal_lba.cli.merkle import merkle
 from fractal_lba.cli.records import canonical_command, sign_command, verify_command
 from fractal_lba.cli.signals import signals_command
 from fractal_lba.cli.usage import require_command
+from fractal_lba.cli.wal import wal_command
 from fractal_lba.command.usage import epilog
 
 _COMPLETE: Final = "_FRACTAL_LBA_COMPLETE"
@@ -55,6 +56,7 @@ fractal_lba.add_command(canonical_command)
 fractal_lba.add_command(signals_command)
 fractal_lba.add_command(merkle)
 fractal_lba.add_command(doctor_command)
+fractal_lba.add_command(wal_command)
 fractal_lba.add_command(completion_command)
 
 

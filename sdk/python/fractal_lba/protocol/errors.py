@@ -8,6 +8,7 @@
     │   └── KeyringError       a keyring file refused as a whole
     ├── DurabilityError        stop and keep the record: what is on disk is in doubt
     │   ├── CorruptionError    stored bytes are not what was written
+    │   ├── FullError          there is no room on the disk: nothing was written, nothing is fenced
     │   ├── FencedError        a write failed earlier; nothing is written until recovery
     │   └── LockedError        another process holds the folder or stream
     └── UnavailableError       try again later, not before ``retry_after_s``
@@ -73,6 +74,10 @@ class DurabilityError(FractalError):
 
 class CorruptionError(DurabilityError):
     """Stored bytes do not verify."""
+
+
+class FullError(DurabilityError):
+    """The disk has no room for it. Nothing was written: the same may be tried again later."""
 
 
 class FencedError(DurabilityError):

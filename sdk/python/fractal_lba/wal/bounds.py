@@ -36,6 +36,7 @@ class Bounds(NamedTuple):
     segment_bytes_max: int = SEGMENT_BYTES_MAX
     frame_bytes_max: int = FRAME_BYTES_MAX
     segment_age_max_s: float = math.inf
+    reserve_bytes: int = 0
 
     def check(self, stream: str) -> None:
         """Check a stream's name and bounds.

@@ -5,16 +5,36 @@ failed write or sync the state of the bytes is unknown, and the caller must not 
 had not been made. A new name is durable only after its folder's ``sync_dir``.
 """
 
+import ctypes
+import errno
 import fcntl
 import os
 import secrets
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Protocol, cast
 
 FILE_MODE: Final = 0o600
 FOLDER_MODE: Final = 0o700
 """Bodies are their senders' alone."""
+
+_FALLOC_FL_KEEP_SIZE: Final = 1
+_CANNOT_RESERVE: Final = (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
+"""What a file system says that has no such call."""
+
+
+def _fallocate() -> Callable[[int, int, int, int], int] | None:
+    """Return the system call; ``os.posix_fallocate`` would change a file's length."""
+    function = getattr(ctypes.CDLL(None, use_errno=True), "fallocate64", None)
+    if function is None:
+        return None
+    function.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+    function.restype = ctypes.c_int
+    return cast("Callable[[int, int, int, int], int]", function)
+
+
+_FALLOCATE: Final = _fallocate()
 
 
 class File(Protocol):
@@ -34,6 +54,17 @@ class File(Protocol):
 
     def truncate(self, size: int) -> None:
         """Cut the file to ``size`` bytes."""
+        ...
+
+    def reserve(self, offset: int, size: int) -> bool:
+        """Take blocks for so many bytes from ``offset`` on, so that writing them finds room.
+
+        The file's length and its bytes stay as they are, whatever comes of it. ``OSError`` with
+        ``ENOSPC`` or ``EDQUOT`` where there is no room.
+
+        Returns:
+            Whether the file system can do that at all.
+        """
         ...
 
     def datasync(self) -> None:
@@ -133,6 +164,17 @@ class RealFile:
     def truncate(self, size: int) -> None:
         """See ``File``."""
         os.ftruncate(self._fd, size)
+
+    def reserve(self, offset: int, size: int) -> bool:
+        """See ``File``. Only Linux takes blocks beyond a file's length."""
+        if _FALLOCATE is None:
+            return False
+        if _FALLOCATE(self._fd, _FALLOC_FL_KEEP_SIZE, offset, size) == 0:
+            return True
+        error = ctypes.get_errno()
+        if error in _CANNOT_RESERVE:
+            return False
+        raise OSError(error, os.strerror(error))
 
     def datasync(self) -> None:
         """See ``File``. The length counts as data to ``fdatasync``; times do not."""

@@ -5,15 +5,18 @@ has a sound header, and all it held when it was named is marked durable. No proc
 file that another one, or an earlier opening of the stream, wrote.
 """
 
+import errno
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from crc32c import crc32c
 
 from fractal_lba.wal.disk import Disk, File
 from fractal_lba.wal.folder import NEW_SUFFIX, segment_name
-from fractal_lba.wal.footer import FooterAt, pack_footer
+from fractal_lba.wal.footer import FOOTER_BYTES, FooterAt, pack_footer
 from fractal_lba.wal.framing import (
+    BATCH_BYTES,
     HEADER_BYTES,
     NewFrame,
     SegmentHeader,
@@ -21,6 +24,9 @@ from fractal_lba.wal.framing import (
     pack_batch,
     pack_header,
 )
+
+_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT)
+"""What a disk says that is full, or a quota."""
 
 
 class SegmentWriter:
@@ -45,6 +51,8 @@ class SegmentWriter:
         self.next_seq = next_seq
         self.is_mark_due = False
         self._file = file
+        self._reserved = 0
+        self._is_reserving = True
         self._whole = crc32c(written)
 
     @property
@@ -63,6 +71,34 @@ class SegmentWriter:
         self.is_mark_due = True
         return offsets
 
+    def reserve(self, size: int, *, ahead: int) -> bool:
+        """See to it that a batch of this size, a mark and a footer find room on the disk.
+
+        Args:
+            size: Of the batch.
+            ahead: So many bytes more are asked for, and done without where there is no room for
+                them. 0: nothing is asked for, and writing tells, as where a file system cannot.
+
+        Returns:
+            Whether there is room, as far as that can be known; nothing was written.
+
+        Raises:
+            OSError: The disk failed.
+        """
+        needed = self.end + size + BATCH_BYTES + FOOTER_BYTES
+        if not ahead or needed <= self._reserved or not self._is_reserving:
+            return True
+        for until in (needed + ahead, needed):
+            try:
+                self._is_reserving = self._file.reserve(self.end, until - self.end)
+            except OSError as error:
+                if error.errno not in _NO_ROOM:
+                    raise
+            else:
+                self._reserved = until
+                return True
+        return False
+
     def mark(self) -> None:
         """Make it durable that everything up to ``end`` is, unless a batch already says so."""
         if self.is_mark_due:
@@ -71,6 +107,9 @@ class SegmentWriter:
 
     def seal(self, now_ns: int) -> None:
         """End the segment in a footer, which marks as well; nothing may be written after it."""
+        if self._reserved:
+            self._file.truncate(self.end)  # gives back what was reserved beyond the length
+            self._reserved = 0
         self._write(
             pack_footer(
                 self.key,

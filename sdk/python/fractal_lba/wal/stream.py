@@ -16,6 +16,7 @@ from typing import Final, Self
 from fractal_lba.protocol.errors import (
     CorruptionError,
     FencedError,
+    FullError,
 )
 from fractal_lba.wal.bounds import FRAME_BYTES_MAX, SEGMENT_BYTES_MAX, Bounds
 from fractal_lba.wal.disk import Disk
@@ -35,8 +36,6 @@ from fractal_lba.wal.retention import Retained, check_cursor, remove, split
 from fractal_lba.wal.scan import Scanned, scan_segments
 from fractal_lba.wal.segment import SegmentWriter, create_segment
 from fractal_lba.wal.values import Damage, Placed, Position, Recovery, Sealed
-
-_NS_PER_S: Final = 1_000_000_000
 
 
 class _State(StrEnum):
@@ -65,6 +64,7 @@ class Stream:
         segment_bytes_max: int = SEGMENT_BYTES_MAX,
         frame_bytes_max: int = FRAME_BYTES_MAX,
         segment_age_max_s: float = math.inf,
+        reserve_bytes: int = 0,
     ) -> Self:
         """Lock a stream's folder, made when missing, recover it and open a fresh segment.
 
@@ -76,6 +76,8 @@ class Stream:
             frame_bytes_max: The longest frame, with its meta block and what frames it.
             segment_age_max_s: A segment with frames is closed before an append when it is older,
                 and by ``rotate_aged``; by the clock, on which nothing else depends.
+            reserve_bytes: Room on the disk that is taken before a batch is written, beside what it
+                takes; 0 takes none, and what does not fit fences the stream.
 
         Raises:
             ContractError: A name or bound out of range, or segments of another stream or of a
@@ -83,7 +85,7 @@ class Stream:
             LockedError: Another process holds the stream.
             DurabilityError: The disk failed; nothing acknowledged is lost.
         """
-        bounds = Bounds(segment_bytes_max, frame_bytes_max, segment_age_max_s)
+        bounds = Bounds(segment_bytes_max, frame_bytes_max, segment_age_max_s, reserve_bytes)
         bounds.check(name)
         with io_errors(f"stream {name}"):
             make_folder(disk, folder)
@@ -155,14 +157,20 @@ class Stream:
         Raises:
             ContractError: A frame or the batch is too large; nothing was written.
             FencedError: The stream is fenced or closed; nothing was written.
+            FullError: There is no room for it; nothing was written, and nothing is fenced.
             DurabilityError: The disk failed; any first part of the batch may or may not survive,
                 and the stream is fenced.
         """
         if not frames:
             return []
         self._bounds.check_frames(self.name, frames)
+        size = framed_size(frames)
         with self._writing():
-            self._rotate_for(framed_size(frames))
+            self._rotate_for(size)
+            finds_room = self._active.reserve(size, ahead=self._bounds.reserve_bytes)
+        if not finds_room:
+            raise FullError(f"stream {self.name}: expected room for {size} bytes, got a full disk")
+        with self._writing():
             first_seq = self._active.next_seq
             offsets = self._active.append(frames)
         ordinal = self._active.header.ordinal
@@ -170,6 +178,11 @@ class Stream:
             Placed(first_seq + index, Position(ordinal, offset))
             for index, offset in enumerate(offsets)
         ]
+
+    def finds_room(self, size: int) -> bool:
+        """Tell whether a batch of this size finds room, and reserve it; raises like ``mark``."""
+        with self._writing():
+            return self._active.reserve(size, ahead=self._bounds.reserve_bytes)
 
     def mark(self) -> None:
         """Make it durable that what was appended is, unless that stands on disk already.
@@ -340,10 +353,10 @@ class Stream:
             self._rotate()
 
     def _is_aged(self) -> bool:
-        if self._bounds.segment_age_max_s == math.inf or not self._active.has_frames:
+        age_max_s = self._bounds.segment_age_max_s
+        if age_max_s == math.inf or not self._active.has_frames:
             return False
-        now_ns, _ = self._disk.stamp()
-        return now_ns - self._active.header.created_ns > self._bounds.segment_age_max_s * _NS_PER_S
+        return self._disk.stamp()[0] - self._active.header.created_ns > age_max_s * 1e9
 
     def _rotate(self, *, first_seq: int | None = None, kept_from: int | None = None) -> None:
         old = self._active

@@ -317,6 +317,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         float,
         msgspec.Meta(gt=0, description="A segment that holds something is closed at this age."),
     ] = 86_400.0
+    inbox_trim_s: Annotated[
+        float,
+        msgspec.Meta(gt=0, description="How often finished segments of the inbox are removed."),
+    ] = 10.0
     inbox_evidence_s: Annotated[
         float,
         msgspec.Meta(
@@ -334,6 +338,27 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             description="Bytes of finished segments that stay for them, whichever ends first.",
         ),
     ] = 268_435_456
+    segment_reserve_bytes: Annotated[
+        int,
+        msgspec.Meta(
+            ge=0,
+            description="Disk taken ahead of writing: a full one is met before a body; 0: none.",
+        ),
+    ] = 1_048_576
+    disk_bytes_max: Annotated[
+        int,
+        msgspec.Meta(ge=0, description="Bytes of data at which bodies are refused; 0: no bound."),
+    ] = 0
+    disk_free_bytes_min: Annotated[
+        int,
+        msgspec.Meta(
+            ge=0,
+            description="Bytes of its disk that stay free (recovery copies a segment); 0: none.",
+        ),
+    ] = 268_435_456
+    disk_poll_s: Annotated[
+        float, msgspec.Meta(gt=0, description="How often the data folder is measured.")
+    ] = 5.0
     index_map_bytes: Annotated[
         int,
         msgspec.Meta(

@@ -19,7 +19,10 @@ from fractal_lba.server.http.refusals import Refusals
 from fractal_lba.server.http.respond import response
 from fractal_lba.server.http.shares import Shares
 from fractal_lba.server.pipeline.intake import RETRY_AFTER_S
-from fractal_lba.server.ports import Inbox, Meter, Shard
+from fractal_lba.server.ports import Inbox, Meter, Room, Shard
+
+RETRY_AFTER_FULL_S = 30.0
+"""What a 503 asks for when the disk is full: room comes by an operator's hand."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +88,7 @@ class Admission:
 
     inbox: Inbox
     shard: Shard
+    room: Room
     addresses: Addresses
     bounds: Bounded
     bytes_in_flight: BytesInFlight
@@ -152,8 +156,8 @@ class Admission:
 
         ``caller`` is who was identified. What nobody knows is asked for its lane's rate last.
         """
-        if fence := self.inbox.fenced_by or self.shard.fenced_by:
-            return problem(ServerCode.STORAGE_UNAVAILABLE, fence, retry_after_s=RETRY_AFTER_S)
+        if (unavailable := self._refuse_unstorable()) is not None:
+            return unavailable
         if (
             self.in_flight.of_address(address_of(request.transport))
             >= self.bounds.in_flight_per_address_max
@@ -187,6 +191,14 @@ class Admission:
         if refusal is not None:
             self.meter.unidentified_refused()
         return refusal
+
+    def _refuse_unstorable(self) -> Answer | None:
+        """Return the problem of a body that could not be logged or decided, or has no room."""
+        if fence := self.inbox.fenced_by or self.shard.fenced_by:
+            return problem(ServerCode.STORAGE_UNAVAILABLE, fence, retry_after_s=RETRY_AFTER_S)
+        if full := self.room.full:
+            return problem(ServerCode.STORAGE_UNAVAILABLE, full, retry_after_s=RETRY_AFTER_FULL_S)
+        return None
 
     @contextmanager
     def one_more(

@@ -65,6 +65,8 @@ class Operations:
         reasons += [
             f"fenced: {fence}" for fence in (self.inbox.fenced_by, self.shard.fenced_by) if fence
         ]
+        if full := self.admission.room.full:
+            reasons.append(full)
         reasons += [
             f"damaged: decisions {first} to {last} cannot be read; new ids are refused"
             for first, last in self.shard.losses

@@ -65,10 +65,15 @@ class Mender:
             _log.info("settled what was left open", extra={"count": ended})
 
     async def run(self, *, interval_s: float) -> None:
-        """Mend every ``interval_s`` seconds until cancelled, and let go of what is finished."""
+        """Mend every ``interval_s`` seconds until cancelled."""
         while True:
             await asyncio.sleep(interval_s)
             await self.mend()
+
+    async def trim(self, *, interval_s: float) -> None:
+        """Let go of what is finished every ``interval_s`` seconds until cancelled."""
+        while True:
+            await asyncio.sleep(interval_s)
             await self._inbox.retain()
 
     async def _take_some(self, left: Iterator[int]) -> list[InboxFrame]:

@@ -17,7 +17,7 @@ from fractal_lba.server.core import inbox_frame
 from fractal_lba.server.core.inbox_frame import FINISHED_IN_A_MARK_MAX, Received
 from fractal_lba.server.core.inbox_retention import Evidence, kept_from
 from fractal_lba.server.ports import InboxFrame, Meter
-from fractal_lba.server.storage.fence import Fence
+from fractal_lba.server.storage.fence import Fence, look_for_room
 from fractal_lba.wal import Damage, Frame, NewFrame, Placed, Position, Stream
 from fractal_lba.wal.group_commit import Bounds, GroupCommit
 
@@ -163,6 +163,10 @@ class InboxLog:
 
         Bodies that the failed commit brought to the disk after all are open from now on.
         """
+        if self._fence.is_for_room and not self._stream.is_fenced:
+            await self._commits.call(lambda: look_for_room(self._stream))
+            self._fence.lift()
+            return
         recovery = await self._commits.call(self._stream.reopen)
         found = await self._commits.call(self._scan)
         self._meter.recovered(

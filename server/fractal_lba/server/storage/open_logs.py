@@ -54,6 +54,7 @@ class Logs:
             name,
             segment_bytes_max=max(settings.segment_bytes_max, names.INBOX_SEGMENT_BYTES_MIN),
             frame_bytes_max=names.INBOX_FRAME_BYTES_MAX,
+            reserve_bytes=settings.segment_reserve_bytes,
             segment_age_max_s=min(
                 settings.segment_age_s, settings.inbox_evidence_s / _SEGMENTS_OF_EVIDENCE
             ),
@@ -89,6 +90,7 @@ class Logs:
             self.data / shards.names[0],
             segment_bytes_max=settings.segment_bytes_max,
             segment_age_max_s=settings.segment_age_s,
+            reserve_bytes=settings.segment_reserve_bytes,
             map_bytes=settings.index_map_bytes,
             data_id=shards.data_id,
         )

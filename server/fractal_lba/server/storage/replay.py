@@ -61,6 +61,7 @@ def open_shard(  # noqa: PLR0913 - each is a setting of its own, named at the ca
     map_bytes: int,
     data_id: str | None = None,
     segment_age_max_s: float = math.inf,
+    reserve_bytes: int = 0,
 ) -> ShardFiles:
     """Open a shard's ledger and bring its index up to it. Blocks; runs before the shard serves.
 
@@ -77,6 +78,7 @@ def open_shard(  # noqa: PLR0913 - each is a setting of its own, named at the ca
         segment_bytes_max=segment_bytes_max,
         frame_bytes_max=names.FRAME_BYTES_MAX,
         segment_age_max_s=segment_age_max_s,
+        reserve_bytes=reserve_bytes,
     )
     try:
         if checkpoint is not None and stream.next_seq <= checkpoint.seq:

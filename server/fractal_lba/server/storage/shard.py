@@ -24,7 +24,7 @@ from fractal_lba.server.core.known import Known, Place, RecordKey
 from fractal_lba.server.core.listing import Page, Query, Spot
 from fractal_lba.server.core.usage import Usage
 from fractal_lba.server.ports import Listed, Meter
-from fractal_lba.server.storage.fence import Fence
+from fractal_lba.server.storage.fence import Fence, look_for_room
 from fractal_lba.server.storage.listing import list_page
 from fractal_lba.server.storage.replay import ShardFiles, put_entry, replay
 from fractal_lba.wal import Frame, NewFrame, Position
@@ -190,7 +190,10 @@ class ShardStore:
         Raises:
             DurabilityError: That failed too; the shard stays fenced.
         """
-        await self._commits.call(self._reopen)
+        if self._fence.is_for_room and not self._stream.is_fenced:
+            await self._commits.call(lambda: look_for_room(self._stream))
+        else:
+            await self._commits.call(self._reopen)
         self._fence.lift()
 
     async def close(self) -> None:

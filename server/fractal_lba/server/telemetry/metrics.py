@@ -81,6 +81,16 @@ class Metrics:
             ["stream"],
             registry=registry,
         )
+        self._disk = {
+            name: Gauge(f"flk_disk_{name}", text, registry=registry)
+            for name, text in (
+                ("used_bytes", "Bytes of the data folder on disk."),
+                ("free_bytes", "Bytes free on its file system."),
+                ("room_bytes", "Bytes until nothing more is taken."),
+                ("growth_bytes_per_second", "Growth of the data folder, over about ten minutes."),
+                ("full_in_seconds", "Until nothing more is taken, at that growth; +Inf: never."),
+            )
+        }
         self._keyring_errors = Counter(
             "flk_keyring_errors_total", "Keyring files that could not be loaded.", registry=registry
         )
@@ -165,6 +175,16 @@ class Metrics:
         self._wal_errors.labels(stream).inc(0)
         self._torn.labels(stream).inc(torn_bytes)
         self._damaged.labels(stream).set(damaged_ranges)
+
+    def disk_measured(
+        self, *, used: int, free: int, room: int, growth_per_s: float, until_full_s: float
+    ) -> None:
+        """Note what the data folder takes, what is left for it and when that will be gone."""
+        self._disk["used_bytes"].set(used)
+        self._disk["free_bytes"].set(free)
+        self._disk["room_bytes"].set(room)
+        self._disk["growth_bytes_per_second"].set(growth_per_s)
+        self._disk["full_in_seconds"].set(until_full_s)
 
     def keyring_refused(self) -> None:
         """Count a keyring file that could not be loaded; the old ring stays."""

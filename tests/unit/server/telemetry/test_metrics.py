@@ -20,6 +20,11 @@ NAMES = {
     "flk_connections_cut_total": "counter",
     "flk_unidentified_refused_total": "counter",
     "flk_tls_handshake_errors_total": "counter",
+    "flk_disk_used_bytes": "gauge",
+    "flk_disk_free_bytes": "gauge",
+    "flk_disk_room_bytes": "gauge",
+    "flk_disk_growth_bytes_per_second": "gauge",
+    "flk_disk_full_in_seconds": "gauge",
     "flk_submit_seconds": "histogram",
     "flk_fsync_seconds": "histogram",
     "flk_batch_records": "histogram",
@@ -43,6 +48,7 @@ def used() -> Metrics:
     metrics.synced(stream="inbox-0", seconds=0.001, frames=3)
     metrics.wal_failed(stream="inbox-0")
     metrics.recovered(stream="inbox-0", torn_bytes=7, damaged_ranges=2)
+    metrics.disk_measured(used=1, free=2, room=3, growth_per_s=4.0, until_full_s=5.0)
     metrics.keyring_refused()
     metrics.tls_refused()
     metrics.connection_cut("room")
