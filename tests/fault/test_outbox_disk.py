@@ -1,4 +1,4 @@
-"""The agent on a disk that fails, or a process that dies, at every single call.
+"""The agent on a disk that fails, or a process that dies and the power with it, at every call.
 
 Whatever fails: nothing is sent that is not on disk, no epoch is used for two windows or left out,
 and the next run delivers everything.
@@ -6,7 +6,7 @@ and the next run delivers everything.
 
 import errno
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +15,14 @@ from typing import Any
 import pytest
 from tests.support.agent_world import MemoryServer, csv_stream, plan, run, world
 from tests.support.failing_disk import Call, Crash, Effect, FailingDisk
+from tests.support.memory_disk import MemoryDisk
+from tests.support.power_cut import cut_power
 from tests.support.virtual_time import run_virtual
 
 from fractal_lba.agent.deadletters import FILE, read_dead_letters
 from fractal_lba.agent.status import read_status
 from fractal_lba.agent.tally import Exit, Tally
 from fractal_lba.protocol import DurabilityError, LockedError
-from fractal_lba.wal import RealDisk
 
 ROWS = 13  # 4 windows of 3 rows, the last one with a fourth
 WINDOWS = 4
@@ -44,14 +45,32 @@ class Rig:
     """One folder, one source, one server that outlives the agents."""
 
     def __init__(self, folder: Path) -> None:
+        self.memory = MemoryDisk(folder, random.Random(0))  # noqa: S311 - to be replayed
         self.data = folder / "data"
         self.stream = csv_stream(folder / "x.csv", ROWS)
         self.server = MemoryServer(status=status_of)
         # Longer than the outbox's quiet moment, so that its marks are among the calls.
         self.server.latency_s = 0.3
 
+    def disk(
+        self,
+        *,
+        fail_at: int | None = None,
+        error: int | None = errno.EIO,
+        effect: Effect = Effect.NONE,
+        is_sticky: bool = False,
+    ) -> FailingDisk:
+        return FailingDisk(
+            self.memory,
+            fail_at=fail_at,
+            error=error,
+            effect=effect,
+            is_sticky=is_sticky,
+            is_syncing=True,
+        )
+
     def run(self, disk: FailingDisk) -> Outcome:
-        self.server.before = lambda body: check_durable(disk, self.data, body)
+        self.server.before = lambda body: check_durable(self.memory, body)
         try:
             tally = run_virtual(run(plan(self.data, self.stream), world(self.server, disk)))
         except (DurabilityError, Crash) as error:
@@ -65,16 +84,10 @@ class Rig:
         return Outcome(tally, None)
 
 
-def check_durable(disk: FailingDisk, data: Path, body: bytes) -> None:
-    """Fail unless the record in this body is in the outbox, and everything written is synced.
-
-    What a failed call left unsynced is never sent, but what was synced before it may still be.
-    """
-    pcs_id = body[body.index(b'"pcs_id":"') + 10 :][:64].decode()
-    ids = read_status(RealDisk(), data, has_ids=True).ids
-    assert ids is not None
-    assert pcs_id in {window.pcs_id for window in ids.values()}, "sent before it was appended"
-    assert disk.has_failed or not unsynced(disk.calls), "sent before it was synced"
+def check_durable(memory: MemoryDisk, body: bytes) -> None:
+    """Fail unless the record in this body would be there after a power cut."""
+    pcs_id = body[body.index(b'"pcs_id":"') + 10 :][:64]
+    assert any(pcs_id in content for content in memory.durable_files()), "sent before it was synced"
 
 
 def unsynced(calls: Sequence[Call]) -> set[str]:
@@ -92,7 +105,7 @@ def unsynced(calls: Sequence[Call]) -> set[str]:
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[int, Rig]:
     """Return the number of disk calls of a run nothing happens to, and what it did."""
     rig = Rig(tmp_path_factory.mktemp("undisturbed"))
-    disk = FailingDisk(RealDisk())
+    disk = rig.disk()
     outcome = rig.run(disk)
     assert outcome.tally is not None
     assert outcome.tally.exit is Exit.DEAD_LETTERS
@@ -119,23 +132,27 @@ FAULTS = [(error, effect) for error in (errno.EIO, errno.ENOSPC, None) for effec
     ids=[f"{errno.errorcode[error] if error else 'crash'}-{effect}" for error, effect in FAULTS],
 )
 def test_a_fault_at_any_disk_call_loses_and_repeats_nothing(
-    undisturbed: tuple[int, Rig], tmp_path: Path, error: int | None, effect: Effect
+    undisturbed: tuple[int, Rig],
+    tmp_path: Path,
+    tell: Callable[[str, str], None],
+    error: int | None,
+    effect: Effect,
 ) -> None:
     calls, expected = undisturbed
     for call in range(1, calls + 1):
         folder = tmp_path / str(call)
         folder.mkdir()
         rig = Rig(folder)
-        disk = FailingDisk(
-            RealDisk(), fail_at=call, error=error, effect=effect, is_sticky=error == errno.ENOSPC
-        )
+        disk = rig.disk(fail_at=call, error=error, effect=effect, is_sticky=error == errno.ENOSPC)
         with named(call, disk):
             first = rig.run(disk)
             assert disk.has_failed, "the fault was never reached"
             check_first(first, error)
-            second = rig.run(FailingDisk(RealDisk()))
+            if error is None or call % 2 or rig.memory.is_read_only:
+                cut_power(rig.memory, random.Random(call))  # noqa: S311 - to be replayed
+            second = rig.run(rig.disk())
             check_end(second, rig, expected)
-    print(f"{calls} disk calls, each failed once")  # noqa: T201 - a fault suite says how far it went
+    tell("faults", f"calls of an agent's run that failed: {calls} of {calls}")
 
 
 def check_first(outcome: Outcome, error: int | None) -> None:
@@ -157,14 +174,14 @@ def check_end(outcome: Outcome, rig: Rig, expected: Rig) -> None:
     assert {key: answer.status for key, answer in rig.server.decided.items()} == {
         key: answer.status for key, answer in expected.server.decided.items()
     }
-    found = read_status(RealDisk(), rig.data, has_ids=True)
+    found = read_status(rig.memory, rig.data, has_ids=True)
     assert not found.is_damaged
     assert found.ids is not None
     states = [(window.epoch, window.state) for window in found.ids.values()]
     assert sorted(states) == [
         (epoch, "dead" if epoch == DEAD_EPOCH else "acknowledged") for epoch in range(WINDOWS)
     ]
-    letters = list(read_dead_letters(RealDisk(), rig.data))
+    letters = list(read_dead_letters(rig.memory, rig.data))
     assert {letter.epoch for letter in letters if letter is not None} == {DEAD_EPOCH}
 
 
@@ -178,17 +195,19 @@ def test_faults_in_one_run_after_the_other_lose_and_repeat_nothing(
     for _ in range(rng.randint(2, 6)):
         error, effect = rng.choice(FAULTS)
         call = rng.randint(1, calls)
-        disk = FailingDisk(RealDisk(), fail_at=call, error=error, effect=effect)
+        disk = rig.disk(fail_at=call, error=error, effect=effect)
         with named(call, disk):
             rig.run(disk)
-    check_end(rig.run(FailingDisk(RealDisk())), rig, expected)
+        if rng.random() < 0.5 or rig.memory.is_read_only:
+            cut_power(rig.memory, rng)
+    check_end(rig.run(rig.disk()), rig, expected)
 
 
 def test_a_dead_letter_is_synced_before_the_outbox_notes_the_answer(
     tmp_path: Path,
 ) -> None:
     rig = Rig(tmp_path)
-    disk = FailingDisk(RealDisk())
+    disk = rig.disk()
     rig.run(disk)
     letters = [at for at, call in enumerate(disk.calls) if call == Call("write_at", FILE)]
     assert len(letters) == 1
@@ -204,8 +223,8 @@ def test_a_dead_letter_is_synced_before_the_outbox_notes_the_answer(
 
 def test_a_second_run_over_the_same_source_sends_nothing(tmp_path: Path) -> None:
     rig = Rig(tmp_path)
-    rig.run(FailingDisk(RealDisk()))
-    second = rig.run(FailingDisk(RealDisk()))
+    rig.run(rig.disk())
+    second = rig.run(rig.disk())
     assert second.tally is not None
     assert (second.tally.windows, second.tally.resumed) == (0, 0)
     assert len(rig.server.sent) == WINDOWS

@@ -7,9 +7,9 @@
 ``v`` is the format's version, ``answer`` the answer's body as text, ``record`` the signed record as
 it was kept, ``at`` when the answer came. A line is on disk before the outbox notes the answer;
 after a crash between the two the record is sent again and the line written again, so a reader takes
-the last line of each ``outbox_seq``. A torn last line is no line: its record is still in the
-outbox. Lines are added to the end; where some are taken out, the others are written to another file
-that takes the name in one step.
+the last line of each ``outbox_seq``. What a power cut tore at the end is no line: its record is
+still in the outbox. Lines are added to the end; where some are taken out, the others are written to
+another file that takes the name in one step.
 """
 
 from collections.abc import Callable, Generator, Iterator
@@ -22,7 +22,6 @@ from fractal_lba.agent.measures import Kind, Sample
 from fractal_lba.client import Answer
 from fractal_lba.protocol import (
     ContractError,
-    CorruptionError,
     DurabilityError,
     FencedError,
     Record,
@@ -33,6 +32,7 @@ from fractal_lba.wal import Disk, File
 
 FILE = "dead-letters.ndjson"
 _NEW = "dead-letters.ndjson.new"
+_CUT = "dead-letters.ndjson.cut"
 FORMAT = 1
 
 # Problem documents and decisions are far below; a proxy's page is cut, the record is not.
@@ -100,7 +100,8 @@ class DeadLetters:
         """Open the dead letters of a data folder; the file is made with its first line.
 
         Raises:
-            DurabilityError: The disk refused, or the file is not one of dead letters.
+            DurabilityError: The disk refused.
+            ContractError: A newer program wrote a line; nothing was changed.
         """
         path = data / FILE
         try:
@@ -108,8 +109,7 @@ class DeadLetters:
                 return cls(disk, data, None, 0)
             file = disk.open(path, is_writable=True)
             try:
-                size = _mend(file, path)
-                count = sum(1 for _ in _whole_lines(file))
+                size, count = _mend(disk, file, path)
             except BaseException:
                 file.close()
                 raise
@@ -237,25 +237,42 @@ def _read(disk: Disk, data: Path) -> Generator[tuple[bytes, DeadLetter | None], 
         raise _refused(path, error) from error
 
 
-def _mend(file: File, path: Path) -> int:
-    """Cut a torn last line, make the last whole one durable, and return the file's size.
+def _mend(disk: Disk, file: File, path: Path) -> tuple[int, int]:
+    """Cut what a power cut tore, make the last lines durable, and return the file's size and lines.
 
-    A process before this one may have failed to sync its last line, and reading it now tells only
-    that it is in memory. Written again, it is on its way to the disk again.
+    What comes after the last line that is a letter was never acknowledged: its records are still in
+    the outbox. It is kept in ``_CUT``, unless it is a line without its end. A process before this
+    one may have failed to sync what it wrote last, and reading it now tells only that it is in
+    memory. Written again, it is on its way to the disk again.
     """
-    size = file.size()
-    start = max(0, size - LINE_BYTES_MAX)
-    tail = file.read_at(start, size - start)
-    end = tail.rfind(b"\n") + 1
-    if not end and start:
-        raise CorruptionError(
-            f"{path}: expected lines of at most {LINE_BYTES_MAX} bytes, got a longer one"
-        )
-    last = tail.rfind(b"\n", 0, max(0, end - 1)) + 1
-    file.truncate(start + end)
-    file.write_at(start + last, tail[last:end])
+    offset = end = kept = 0
+    for number, line in enumerate(_whole_lines(file), start=1):
+        offset += len(line) + 1
+        if _letter(line, path) is not None:
+            end, kept = offset, number
+    if end < offset or file.size() - offset > LINE_BYTES_MAX:
+        _keep_cut(disk, file, path.with_name(_CUT), end)
+    start = max(0, end - LINE_BYTES_MAX)
+    file.truncate(end)
+    file.write_at(start, file.read_at(start, end - start))
     file.datasync()
-    return start + end
+    return end, kept
+
+
+def _keep_cut(disk: Disk, file: File, path: Path, start: int) -> None:
+    """Make what is about to be cut durable in a file of its own, in place of one before."""
+    if path.name in disk.names(path.parent):
+        disk.unlink(path)
+    cut = disk.create(path)
+    try:
+        offset = start
+        while block := file.read_at(offset, LINE_BYTES_MAX):
+            cut.write_at(offset - start, block)
+            offset += len(block)
+        cut.datasync()
+    finally:
+        cut.close()
+    disk.sync_dir(path.parent)
 
 
 def _whole_lines(file: File) -> Iterator[bytes]:

@@ -22,7 +22,6 @@ from fractal_lba.agent.window import Window
 from fractal_lba.client import Answer
 from fractal_lba.protocol import (
     ContractError,
-    CorruptionError,
     DurabilityError,
     FencedError,
     Record,
@@ -128,12 +127,40 @@ def test_a_newer_format_is_refused(tmp_path: Path) -> None:
         epochs(tmp_path)
 
 
-def test_a_file_that_is_something_else_is_left_alone(tmp_path: Path) -> None:
-    data = b"x" * (LINE_BYTES_MAX + 1)
-    (tmp_path / FILE).write_bytes(data)
-    with pytest.raises(CorruptionError, match="expected lines of at most"):
+def test_a_file_that_is_something_else_is_kept_beside(tmp_path: Path) -> None:
+    data = b"x" * (2 * LINE_BYTES_MAX + 1)
+    for _ in range(2):
+        (tmp_path / FILE).write_bytes(data)
+        write(tmp_path, letter(1))
+        assert epochs(tmp_path) == [1]
+        assert (tmp_path / "dead-letters.ndjson.cut").read_bytes() == data
+
+
+def test_lines_that_a_power_cut_tore_at_the_end_are_kept_beside_and_are_no_damage(
+    tmp_path: Path,
+) -> None:
+    write(tmp_path, letter(0), letter(1), letter(2))
+    path = tmp_path / FILE
+    lines = path.read_bytes().splitlines(keepends=True)
+    for torn in (
+        bytes(len(lines[1])) + lines[2],  # the end came through, the beginning did not
+        bytes(600) + lines[1][600:] + b"\0" * len(lines[2]),
+        b"\0" * (3 * LINE_BYTES_MAX),
+    ):
+        path.write_bytes(lines[0] + torn)
+        write(tmp_path, letter(3))
+        assert epochs(tmp_path) == [0, 3]
+        assert (tmp_path / "dead-letters.ndjson.cut").read_bytes() == torn
+
+
+def test_a_newer_line_keeps_the_file_as_it_is(tmp_path: Path) -> None:
+    write(tmp_path, letter(0))
+    path = tmp_path / FILE
+    before = path.read_bytes() + b'{"v":2}\n{torn'
+    path.write_bytes(before)
+    with pytest.raises(ContractError, match="expected format 1, got 2"):
         DeadLetters.open(RealDisk(), tmp_path)
-    assert (tmp_path / FILE).read_bytes() == data
+    assert path.read_bytes() == before
 
 
 def test_lines_are_read_across_blocks(tmp_path: Path) -> None:
@@ -174,7 +201,7 @@ def test_what_a_process_before_may_not_have_synced_is_written_and_synced_again(
     disk = FailingDisk(RealDisk())
     DeadLetters.open(disk, tmp_path).close()
     assert [call.name for call in disk.calls] == [
-        "names", "open", "size", "read_at", "truncate", "write_at", "datasync",
-        "read_at", "read_at", "close",
+        "names", "open", "read_at", "read_at", "size", "truncate", "read_at", "write_at",
+        "datasync", "close",
     ]  # fmt: skip
     assert (tmp_path / FILE).read_bytes() == before
