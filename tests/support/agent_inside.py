@@ -17,7 +17,8 @@ from fractal_lba.agent.hooks import Attribute, Silent
 from fractal_lba.agent.kept import Keeping
 from fractal_lba.agent.measures import Meter
 from fractal_lba.agent.options import Setup
-from fractal_lba.agent.ports import Lanes
+from fractal_lba.agent.ports import Clock, Lanes
+from fractal_lba.agent.record import Recipe
 from fractal_lba.agent.session import Shipping, World
 from fractal_lba.client import RetryPolicy
 from fractal_lba.wal import Disk, RealDisk
@@ -36,6 +37,8 @@ def agent_of(  # noqa: PLR0913 - each by name
     bounds: OutboxBounds | None = None,
     kept: Keeping | None = None,
     lanes: Lanes | None = None,
+    recipe: Recipe = RECIPE,
+    clock: Clock | None = None,
     **changes: Any,  # noqa: ANN401 - of Setup's own types
 ) -> Agent:
     """Return an agent of the stream ``s`` that is not open yet; it does not wait for a device."""
@@ -49,7 +52,7 @@ def agent_of(  # noqa: PLR0913 - each by name
     }
     shipping = Shipping(
         data=data,
-        recipe=RECIPE,
+        recipe=recipe,
         in_flight=2,
         grace_s=grace_s,
         policy=RetryPolicy(),
@@ -63,7 +66,7 @@ def agent_of(  # noqa: PLR0913 - each by name
     ) -> AsyncIterator[World]:
         given = world(server, FailingDisk(RealDisk()) if disk is None else disk)
         yield World(
-            clock=given.clock,
+            clock=clock or given.clock,
             lanes=lanes or given.lanes,
             disk=given.disk,
             servers=given.servers,

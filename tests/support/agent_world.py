@@ -180,20 +180,28 @@ async def run(plan: Plan, world: World, stop: Stop | None = None) -> Tally:
     return tally
 
 
-def live(rows: Callable[[int], str] | None = None) -> LiveStream:
-    """Return a live source whose user time grows by the number of the sample."""
+def live(
+    rows: Callable[[int], str] | None = None, *, is_repairing: bool = False, only: str = ""
+) -> LiveStream:
+    """Return a live source whose user time grows by the number of the sample.
+
+    Args:
+        rows: What the files below ``/proc`` hold instead.
+        is_repairing: See ``LiveSource``.
+        only: The one file that holds what it should.
+    """
     count = 0
 
     def read(name: str) -> str:
         nonlocal count
-        if rows is not None:
+        if rows is not None and name != only:
             return rows(count)
         if name == "stat":
             count += 1
             return f"cpu  {count * count} 0 0 0 0 0 0\nintr {count}\nctxt {count}\n"
         return "MemAvailable: 5 kB\n" if name == "meminfo" else ""
 
-    return LiveStream(shard_id="live:h", source=LiveSource(read))
+    return LiveStream(shard_id="live:h", source=LiveSource(read, is_repairing=is_repairing))
 
 
 def ids(data: Path) -> Status:

@@ -15,10 +15,9 @@ from fractal_lba.agent.frames import WindowMeta
 from fractal_lba.agent.opening import FOLDER, STREAM
 from fractal_lba.agent.outbox import Outbox
 from fractal_lba.agent.ports import Lanes
-from fractal_lba.agent.record import sign, summarise
+from fractal_lba.agent.record import Summarised, sign, summarise
 from fractal_lba.agent.window import SourcePosition, Window
 from fractal_lba.protocol import Record
-from fractal_lba.signals import Summary
 from fractal_lba.wal import Disk, RealDisk, scan_folder
 
 SMALL_SEGMENT_BYTES = 9_000
@@ -36,7 +35,7 @@ def make_small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @cache
-def _summary() -> Summary:
+def _summary() -> Summarised:
     return summarise(Window(data=bytes(range(9)), after=None), RECIPE)
 
 

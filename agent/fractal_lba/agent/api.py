@@ -13,19 +13,23 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self, Unpack
 
-from numpy.typing import ArrayLike
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from fractal_lba.agent.endpoint import serving
+from fractal_lba.agent.feeding import WINDOW_DEFAULT, Rows, RowStream
 from fractal_lba.agent.hooks import logged
 from fractal_lba.agent.keeper import Keeper, Observed
 from fractal_lba.agent.machine import this_machine
 from fractal_lba.agent.measures import Meter
 from fractal_lba.agent.options import AgentOptions, Setup, setup_of
 from fractal_lba.agent.outcome import Outcome
+from fractal_lba.agent.ports import Clock, SystemClock
+from fractal_lba.agent.repair import repaired
 from fractal_lba.agent.session import World, session
 from fractal_lba.agent.stop import Stop
 from fractal_lba.agent.tally import Tally
-from fractal_lba.agent.window import Window
+from fractal_lba.agent.window import Window, check_period, check_window_size
 from fractal_lba.protocol import ContractError, DurabilityError, JsonValue
 from fractal_lba.signals.window import check_bytes, check_points
 
@@ -80,6 +84,7 @@ class Agent:
         self._tally = Tally(say=setup.say)
         self._task: asyncio.Task[None] | None = None
         self._keeper: Keeper | None = None
+        self._clock: Clock = SystemClock()
         self._under_way = 0
         self._nothing_under_way = asyncio.Event()
         self._nothing_under_way.set()
@@ -175,8 +180,57 @@ class Agent:
         if isinstance(points, bytes | bytearray | memoryview):
             window = Window(data=check_bytes(points), after=None)
         else:
-            window = Window(data=check_points(points), after=None)
+            is_repairing = self._setup.shipping.recipe.is_repairing
+            window = Window(
+                data=_gappy(points) if is_repairing else check_points(points), after=None
+            )
         return await self._keep(window, shard_id or self._setup.shard_id, members)
+
+    def stream(
+        self,
+        shard_id: str | None = None,
+        *,
+        window: int = WINDOW_DEFAULT,
+        period_s: float | None = None,
+        meta: Mapping[str, str | int | bool] | None = None,
+    ) -> RowStream:
+        """Return a stream that takes rows one by one: ``async with agent.stream() as rows``.
+
+        Args:
+            shard_id: Its name; None for the agent's stream.
+            window: Rows of a window, 3 … 65,536.
+            period_s: Seconds of a window, which then holds what arrived in them; None to count.
+            meta: Members of each of its records' ``meta``, beside the agent's.
+
+        Raises:
+            ContractError: The size is out of range, or the agent is not open.
+        """
+        self._open()
+        name = shard_id or self._setup.shard_id
+        members: dict[str, JsonValue] = dict(meta or {})
+        return RowStream(
+            lambda piece: self._keep(piece, name, members),
+            name=name,
+            window=check_window_size(window),
+            period_s=None if period_s is None else check_period(period_s),
+            is_repairing=self._setup.shipping.recipe.is_repairing,
+            clock=self._clock,
+        )
+
+    async def watch(
+        self,
+        rows: Rows,
+        shard_id: str | None = None,
+        *,
+        window: int = WINDOW_DEFAULT,
+        period_s: float | None = None,
+    ) -> None:
+        """Observe the rows of an iterator, an async one or a queue (a None ends it) to the end.
+
+        The rest of them is the last window, also where this is cancelled. See ``stream``.
+        """
+        async with self.stream(shard_id, window=window, period_s=period_s) as stream:
+            await stream.watch(rows)
 
     async def flush(self, deadline_s: float) -> Pending:
         """Wait until what is on disk now is answered, at most so long, and return what is left.
@@ -256,7 +310,7 @@ class Agent:
                     self._worlds(self._setup, meter, self._told)
                 )
                 async with session(self._setup.shipping, world, self._stop, self._tally) as keeper:
-                    self._keeper = keeper
+                    self._keeper, self._clock = keeper, world.clock
                     ready.set_result(None)
                     await self._closing.wait()
                     await self._nothing_under_way.wait()
@@ -273,6 +327,22 @@ class Agent:
             waiting.seqs.discard(outcome.outbox_seq)
             if not waiting.seqs:
                 waiting.event.set()
+
+
+def _gappy(points: ArrayLike) -> NDArray[np.float64]:
+    """Return a copy of a table some of whose values may be missing.
+
+    Raises:
+        ContractError: Nothing can be made of it by repairing values.
+    """
+    try:
+        with np.errstate(over="ignore"):  # a wider float may overflow: repaired later
+            given = np.array(points, dtype=np.float64, ndmin=1)
+    except (TypeError, ValueError):
+        return check_points(points)  # says what is wrong with it
+    found = given.reshape(-1, 1) if given.ndim == 1 else given
+    check_points(repaired(found)[0])
+    return found
 
 
 @dataclass(slots=True)

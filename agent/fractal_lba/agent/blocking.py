@@ -6,7 +6,7 @@ threads that observe at the same time share a sync of the disk, and nothing need
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 from typing_extensions import Unpack
 
 from fractal_lba.agent.api import Agent, Pending
+from fractal_lba.agent.feeding import WINDOW_DEFAULT
 from fractal_lba.agent.keeper import Observed
 from fractal_lba.agent.options import AgentOptions
 from fractal_lba.protocol import ContractError
@@ -90,6 +91,17 @@ class SyncAgent:
         return self._call(
             self._agent.observe(points, shard_id=shard_id, meta=meta, trace_id=trace_id)
         )
+
+    def watch(
+        self,
+        rows: Iterable[Sequence[float]],
+        shard_id: str | None = None,
+        *,
+        window: int = WINDOW_DEFAULT,
+        period_s: float | None = None,
+    ) -> None:
+        """See ``Agent.watch``; the iterator is read in a thread of the agent's."""
+        self._call(self._agent.watch(rows, shard_id, window=window, period_s=period_s))
 
     def flush(self, deadline_s: float) -> Pending:
         """See ``Agent.flush``."""

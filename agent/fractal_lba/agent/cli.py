@@ -207,6 +207,7 @@ def run(  # noqa: PLR0913, PLR0917 - one argument for each option
             seed=seed,
             scales=_scales(scales),
             meta=dict(map(_meta, metas)),
+            is_repairing=choice.is_repairing,
         )
         windows = {
             each: size if window is None else check_window_size(window)

@@ -15,6 +15,7 @@ from fractal_lba.agent.kept import KeptWindows
 from fractal_lba.agent.outbox import Outbox
 from fractal_lba.agent.ports import Clock, Lane, Lanes, now_ms
 from fractal_lba.agent.record import Recipe, sign, summarise
+from fractal_lba.agent.repair import ClockWatch
 from fractal_lba.agent.tally import Tally
 from fractal_lba.agent.window import Window
 from fractal_lba.protocol import JsonValue, format_timestamp
@@ -56,6 +57,7 @@ class Keeper:
         self.outbox = outbox
         self._kept = kept
         self._given: dict[str, int] = {}
+        self._watch = ClockWatch()
         self._recipe = recipe
         self._tally = tally
         self._clock = clock
@@ -88,23 +90,27 @@ class Keeper:
             DurabilityError: It may or may not be on disk; the outbox is fenced.
         """
         with span(self._hooks, Event.OBSERVE, {"shard_id": shard_id, "source": source}) as found:
-            summary = await self._lanes.run(Lane.COMPUTE, summarise, window, self._recipe)
+            summarised = await self._lanes.run(Lane.COMPUTE, summarise, window, self._recipe)
             await self.outbox.room()
             epoch = max(
                 self.outbox.contents.next_epoch(shard_id, is_live=is_live),
                 self._given.get(shard_id, 0),
             )
+            at_ms = now_ms(self._clock)
+            skew_ms, is_jump = self._watch.skew_ms(at_ms, self._clock.monotonic_s())
             record = sign(
-                summary,
+                summarised,
                 self._recipe,
                 epoch=epoch,
                 shard_id=shard_id,
-                created_at=format_timestamp(now_ms(self._clock)),
+                created_at=format_timestamp(at_ms),
+                skew_ms=skew_ms,
+                is_jump=is_jump,
                 meta=meta or {},
             )
             self._given[shard_id] = epoch + 1
             if self._kept is not None:
-                await self._lanes.run(Lane.KEPT, self._kept.keep, window, record)
+                await self._lanes.run(Lane.KEPT, self._kept.keep, summarised.window, record)
             found |= {"pcs_id": record.pcs_id, "epoch": epoch, "n": record.n, "d": record.d}
             told = WindowMeta(
                 source=source, shard_id=shard_id, next_epoch=epoch + 1, position=window.after

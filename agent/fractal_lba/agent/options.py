@@ -43,6 +43,8 @@ class AgentOptions(TypedDict, total=False):
         seed: 0 … 2^53−1; default 42.
         scales: Cells for each axis; default 2, 4, 8, 16, 32.
         meta: Members of each record's ``meta`` (model, task, …).
+        degraded: Values that are not finite or beyond 1e300 are replaced and named in the record,
+            which is escalated; default: such a window is refused.
         token_file: A bearer token.
         ca: Whom to trust over TLS.
         cert: Client certificate.
@@ -70,6 +72,7 @@ class AgentOptions(TypedDict, total=False):
     seed: int
     scales: tuple[int, ...]
     meta: Mapping[str, str]
+    degraded: bool
     token_file: Path | None
     ca: Path | None
     cert: Path | None
@@ -127,6 +130,7 @@ def setup_of(options: AgentOptions) -> Setup:
         seed=options.get("seed", DEFAULT_SEED),
         scales=options.get("scales", DEFAULT_SCALES),
         meta=options.get("meta", {}),
+        is_repairing=options.get("degraded", False),
     )
     rehearse(recipe, options["shard_id"], Profile.POINTS)
     access = access_of(

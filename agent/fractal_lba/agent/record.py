@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fractal_lba.agent.repair import Fallback, repaired
 from fractal_lba.agent.window import UNITS_MIN, Window
 from fractal_lba.protocol import (
     SCHEMA,
@@ -32,47 +33,77 @@ class Recipe:
         seed: Of the projection and the directions, 0 … 2^53−1.
         scales: Cells for each axis, 2 … 10 of them.
         meta: The record's ``meta`` member; empty leaves it out.
+        is_repairing: What a source lacks is replaced and named; otherwise the window is refused.
     """
 
     key: Key
     seed: int
     scales: tuple[int, ...]
     meta: Mapping[str, str]
+    is_repairing: bool = False
 
 
-def summarise(window: Window, recipe: Recipe) -> Summary:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summarised:
+    """A window and what its record says of it.
+
+    Attributes:
+        window: As it was summarised, repaired where that was asked for and needed.
+        summary: Of that.
+        fallbacks: What was repaired.
+    """
+
+    window: Window
+    summary: Summary
+    fallbacks: tuple[Fallback, ...]
+
+
+def summarise(window: Window, recipe: Recipe) -> Summarised:
     """Summarise a window: the longer part of making its record.
 
     Raises:
         ContractError: The window cannot be summarised.
     """
     if isinstance(window.data, bytes):
-        return summarise_bytes(window.data, seed=recipe.seed, scales=recipe.scales)
-    return summarise_points(window.data, seed=recipe.seed, scales=recipe.scales)
+        summary = summarise_bytes(window.data, seed=recipe.seed, scales=recipe.scales)
+        return Summarised(window=window, summary=summary, fallbacks=())
+    fallbacks: tuple[Fallback, ...] = ()
+    if recipe.is_repairing:
+        points, fallbacks = repaired(window.data)
+        window = Window(data=points, after=window.after)
+    summary = summarise_points(window.data, seed=recipe.seed, scales=recipe.scales)
+    return Summarised(window=window, summary=summary, fallbacks=fallbacks)
 
 
 def sign(  # noqa: PLR0913 - each by name
-    summary: Summary,
+    summarised: Summarised,
     recipe: Recipe,
     *,
     epoch: int,
     shard_id: str,
     created_at: str,
     meta: Mapping[str, JsonValue],
+    skew_ms: int = 0,
+    is_jump: bool = False,
 ) -> Record:
-    """Sign the record of a summary.
+    """Sign the record of a window.
 
     Args:
-        summary: Of the window.
+        summarised: The window and its summary.
         recipe: What the run's records share.
         epoch: The window's number in its stream.
         shard_id: The stream's name.
         created_at: ``YYYY-MM-DDTHH:MM:SS.mmmZ``.
+        skew_ms: By how much the wall clock moved against a steady one since the last window.
+        is_jump: That is more than steering does.
         meta: This record's own members of ``meta``, in place of the recipe's of the same names.
 
     Raises:
         ContractError: A member breaks a rule of the record; nothing was signed.
     """
+    summary = summarised.summary
+    jumped = (Fallback.CLOCK_JUMPED,) if is_jump else ()
+    fallbacks: list[JsonValue] = [each.value for each in (*summarised.fallbacks, *jumped)]
     members: dict[str, JsonValue] = {
         "schema": SCHEMA,
         "version": VERSION,
@@ -80,9 +111,11 @@ def sign(  # noqa: PLR0913 - each by name
         "epoch": epoch,
         "shard_id": shard_id,
         "created_at": created_at,
-        # Whole windows are observed or refused: nothing is substituted, and no second clock is
-        # there to measure a skew against.
-        "ft": {"degraded": False, "fallbacks": [], "clock_skew_ms": 0},
+        "ft": {
+            "degraded": bool(fallbacks),
+            "fallbacks": fallbacks,
+            "clock_skew_ms": skew_ms,
+        },
         **summary.members(),
     }
     told: dict[str, JsonValue] = {**recipe.meta, **meta}
@@ -95,8 +128,14 @@ def make_record(
     window: Window, recipe: Recipe, *, epoch: int, shard_id: str, created_at: str
 ) -> Record:
     """Summarise a window and sign the record of it; see ``summarise`` and ``sign``."""
-    summary = summarise(window, recipe)
-    return sign(summary, recipe, epoch=epoch, shard_id=shard_id, created_at=created_at, meta={})
+    return sign(
+        summarise(window, recipe),
+        recipe,
+        epoch=epoch,
+        shard_id=shard_id,
+        created_at=created_at,
+        meta={},
+    )
 
 
 def rehearse(recipe: Recipe, shard_id: str, profile: Profile) -> None:

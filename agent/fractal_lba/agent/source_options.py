@@ -15,13 +15,14 @@ def source_options(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command these options, which come to it as one ``choice``."""
 
     @functools.wraps(command)
-    def choosing(
+    def choosing(  # noqa: PLR0913 - one argument for each option
         *args: Any,  # noqa: ANN401 - the command's own
         profile: str | None,
         columns: str | None,
         shard_id: str | None,
         text: str | None,
         is_followed: bool,
+        is_repairing: bool,
         **given: Any,  # noqa: ANN401 - the command's own
     ) -> None:
         choice = Choice(
@@ -30,10 +31,18 @@ def source_options(command: Callable[..., None]) -> Callable[..., None]:
             shard_id=shard_id,
             text=None if text is None else TextPiece(text),
             is_followed=is_followed,
+            is_repairing=is_repairing,
         )
         command(*args, choice=choice, **given)
 
     for option in (
+        click.option(
+            "--degraded",
+            "is_repairing",
+            is_flag=True,
+            help="Replace lost columns, and values that are missing, no numbers or out of range,"
+            " instead of refusing them; the record names it and is escalated (specs/agent.md).",
+        ),
         click.option(
             "--follow",
             "is_followed",

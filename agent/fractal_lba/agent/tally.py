@@ -46,6 +46,7 @@ class Tally:
         trouble: Why the last attempt had to be repeated; empty since the last final answer.
         last_failure: The same, kept to the end of the run.
         refusals: Status and code of what was not accepted → how many.
+        degraded: Observed windows of which something was replaced, or whose clock had jumped.
         regimes: Observed windows by regime.
         unreadable: Pending windows, and frames of the outbox, that cannot be read any more.
         notes: What a source holds and was left for a later run, because it is not whole yet.
@@ -61,6 +62,7 @@ class Tally:
     repeats: int = 0
     dead_letters: int = 0
     pending: int = 0
+    degraded: int = 0
     retries: int = 0
     retry_reasons: Counter[str] = field(default_factory=Counter)
     requests: int = 0
@@ -83,6 +85,7 @@ class Tally:
         """Count a window that is on disk."""
         self.windows += 1
         self.pending += 1
+        self.degraded += record.ft.degraded
         self.regimes[record.regime.value] += 1
 
     def answered(self, fate: Fate, *, is_replayed: bool, after_s: float, refusal: str = "") -> None:
@@ -141,6 +144,7 @@ class Tally:
             "dead_letters": self.dead_letters,
             "pending": self.pending,
             "regimes": self.regimes,
+            "degraded": self.degraded,
             "slowest_answer_ms": self.slowest_answer_ms,
             "retries": self.retries,
             "requests": self.requests,
@@ -164,6 +168,7 @@ class Tally:
             )
 
         yield count("windows_observed", self.windows, "Windows observed and made durable.")
+        yield count("windows_degraded", self.degraded, "Windows observed with a repair.")
         answers = {
             Fate.ACCEPTED: self.accepted,
             Fate.ESCALATED: self.escalated,

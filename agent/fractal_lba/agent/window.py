@@ -24,6 +24,10 @@ from fractal_lba.protocol import ContractError
 UNITS_MIN = 3
 UNITS_MAX = 65_536
 
+# Times are told apart by milliseconds; a day of one row a second is more than a window holds.
+PERIOD_S_MIN = 0.001
+PERIOD_S_MAX = 86_400.0
+
 # The signals' bound of a finite value (|x| ≤ 1e300): a difference of two such values is finite.
 VALUE_ABS_MAX = 1e300
 
@@ -83,6 +87,19 @@ def check_window_size(window: int) -> int:
     if not UNITS_MIN <= window <= UNITS_MAX:
         raise ContractError(f"window: expected {UNITS_MIN} … {UNITS_MAX}, got {window}")
     return window
+
+
+def check_period(period_s: float) -> float:
+    """Return the seconds of a window by time if they can be told from others.
+
+    Raises:
+        ContractError: They are out of range; nothing was read.
+    """
+    if not PERIOD_S_MIN <= period_s <= PERIOD_S_MAX:
+        raise ContractError(
+            f"window: expected {PERIOD_S_MIN} … {PERIOD_S_MAX} seconds, got {period_s}"
+        )
+    return period_s
 
 
 def check_points(

@@ -85,6 +85,7 @@ def test_the_report_is_a_partition() -> None:
         "dead_letters": 1,
         "pending": 2,
         "regimes": {"sticky": 3, "mixed": 0, "non_sticky": 0},
+        "degraded": 0,
         "slowest_answer_ms": 250.0,
         "retries": 0,
         "requests": 0,

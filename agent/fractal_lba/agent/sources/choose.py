@@ -48,6 +48,7 @@ class Choice:
         shard_id: The stream of all of them; None for one named after each.
         text: Each text of a file is a window; None for windows of so many bytes.
         is_followed: Files are read as they grow.
+        is_repairing: What a table, an array or this machine lacks is replaced and named.
     """
 
     profile: Profile | None = None
@@ -55,6 +56,7 @@ class Choice:
     shard_id: str | None = None
     text: TextPiece | None = None
     is_followed: bool = False
+    is_repairing: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -109,7 +111,9 @@ def choose(texts: Sequence[str], choice: Choice) -> Chosen:
             if choice.profile is Profile.BYTES:
                 raise ContractError(f"{text}: expected the profile points/1, got bytes/1")
             name = choice.shard_id or _shard_id_of(f"live:{socket.gethostname()}")
-            chosen.live = LiveStream(shard_id=name, source=LiveSource())
+            chosen.live = LiveStream(
+                shard_id=name, source=LiveSource(is_repairing=choice.is_repairing)
+            )
         elif text in standard_input.WORDS:
             _once(text, standard_input.KEY, seen)
             chosen.standard_input = _standard_input(text, choice)
@@ -135,7 +139,7 @@ def _add(path: Path, shard_id: str, choice: Choice, chosen: Chosen, seen: set[st
 
 
 def _standard_input(text: str, choice: Choice) -> UnitStream:
-    source = StandardInput(text, choice.columns)
+    source = StandardInput(text, choice.columns, is_repairing=choice.is_repairing)
     if choice.profile not in (None, source.profile) or choice.text is not None:
         wanted = choice.profile or f"texts, each a {choice.text}"
         raise ContractError(f"{text}: expected a source of {wanted}, got {source.profile}")
@@ -209,21 +213,22 @@ def _raise(error: OSError) -> None:
 def _sources_of(path: Path, choice: Choice) -> Iterator[tuple[str, FileSource]]:
     """Yield the sources of a file, each with its name in it where there are several."""
     ending = path.suffix.lower()
+    is_repairing = choice.is_repairing
     if choice.text is not None:
         yield "", TextPieces(path, choice.text)
     elif choice.profile is Profile.BYTES or (choice.profile is None and ending not in _TABLES):
         yield "", ByteFile(path)
     elif ending == ".csv":
-        yield "", CsvRows(path, choice.columns)
+        yield "", CsvRows(path, choice.columns, is_repairing=is_repairing)
     elif ending in (".ndjson", ".jsonl"):
-        yield "", NdjsonRows(path, choice.columns)
+        yield "", NdjsonRows(path, choice.columns, is_repairing=is_repairing)
     elif ending == ".parquet":
-        yield "", ParquetRows(path, choice.columns)
+        yield "", ParquetRows(path, choice.columns, is_repairing=is_repairing)
     elif ending == ".npy":
-        yield "", NpyRows(path)
+        yield "", NpyRows(path, is_repairing=is_repairing)
     elif ending == ".npz":
         for array in arrays_of(path):
-            yield array, NpzRows(path, array)
+            yield array, NpzRows(path, array, is_repairing=is_repairing)
     else:
         known = ", ".join(_TABLES)
         raise ContractError(f"{path}: expected {known} or live: for points/1, got {ending!r}")

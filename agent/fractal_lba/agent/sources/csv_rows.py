@@ -8,6 +8,7 @@ A last line without a line end that has too few cells is not there yet.
 """
 
 import csv
+import math
 import re
 from array import array
 from collections.abc import Iterator, Sequence
@@ -30,14 +31,17 @@ _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?
 class CsvRows(RowFile):
     """Some columns of one CSV file."""
 
-    def __init__(self, path: Path, columns: Sequence[str] | None) -> None:
+    def __init__(
+        self, path: Path, columns: Sequence[str] | None, *, is_repairing: bool = False
+    ) -> None:
         """Name the source.
 
         Args:
             path: The file.
             columns: The columns to take, in this order; None for all of them.
+            is_repairing: See ``RowFile``.
         """
-        super().__init__(path, kind="csv")
+        super().__init__(path, kind="csv", is_repairing=is_repairing)
         self.key += columns_key(columns)
         self._columns = columns
 
@@ -78,8 +82,8 @@ class CsvRows(RowFile):
             )
         return header
 
-    def chosen(self, header: list[str]) -> list[int]:
-        """Return the indices of the columns asked for.
+    def chosen(self, header: list[str]) -> list[int | None]:
+        """Return the indices of the columns asked for, None for one that is lost.
 
         Raises:
             ContractError: One of them is not there.
@@ -87,10 +91,10 @@ class CsvRows(RowFile):
         names = header if self._columns is None else self._columns
         for name in names:
             count = header.count(name)
-            if count != 1:
+            if count != 1 and not (self.is_repairing and not count):
                 raise ContractError(f"{self.name}: expected one column named {name!r}, got {count}")
         check_columns(self.name, names)
-        return [header.index(name) for name in names]
+        return [header.index(name) if name in header else None for name in names]
 
 
 class _Feed:
@@ -104,7 +108,7 @@ class _Feed:
         self._file = file
         self._header_size = lines.offset
         self._header_bytes = b""
-        self.columns = [header[index] for index in self._chosen]
+        self.columns = ["" if index is None else header[index] for index in self._chosen]
 
     def mark(self, end: int) -> str:
         """See ``Feed``."""
@@ -130,10 +134,22 @@ class _Feed:
                     f" got {len(cells)}"
                 )
             row = (
-                _number(cells[index], source.name, lines.row, header[index])
+                math.nan if index is None else self._number(cells[index], header[index])
                 for index in self._chosen
             )
             yield Row(array("d", row), lines.offset)
+
+    def _number(self, cell: str, column: str) -> float:
+        text = cell.strip()
+        if _NUMBER.fullmatch(text):
+            return float(text)
+        if self._source.is_repairing:
+            return math.nan
+        what = "an empty cell" if not text else f"a text of {len(text)} characters"
+        raise ContractError(
+            f"{self._source.name}: row {self._lines.row}, column {column!r}: expected a number,"
+            f" got {what}"
+        )
 
 
 def _cells(lines: Lines, name: str) -> Iterator[list[str]]:
@@ -152,14 +168,6 @@ def _cells(lines: Lines, name: str) -> Iterator[list[str]]:
         raise ContractError(
             f"{name}: row {lines.row + 1}: expected RFC 4180, got {error}"
         ) from error
-
-
-def _number(cell: str, name: str, row: int, column: str) -> float:
-    text = cell.strip()
-    if _NUMBER.fullmatch(text):
-        return float(text)
-    what = "an empty cell" if not text else f"a text of {len(text)} characters"
-    raise ContractError(f"{name}: row {row}, column {column!r}: expected a number, got {what}")
 
 
 def _may_be_cut(cells: list[str], header: list[str]) -> bool:

@@ -6,6 +6,7 @@ a window says what the machine did, not when. A live source has no position: wha
 not yet in the outbox when the agent died is gone, and its stream's epochs go on.
 """
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -35,14 +36,18 @@ _SENT_BYTES = 8  # behind the eight fields of what was received
 class LiveSource:
     """Samples of the host."""
 
-    def __init__(self, read: Callable[[str], str] | None = None) -> None:
+    def __init__(
+        self, read: Callable[[str], str] | None = None, *, is_repairing: bool = False
+    ) -> None:
         """Prepare sampling.
 
         Args:
             read: Returns the text of a file below ``/proc``; None for the real ones.
+            is_repairing: Counters that are not there are NaN, for whoever repairs the window.
         """
         self._read = read or _read_proc
-        self._last: tuple[int, ...] | None = None
+        self._is_repairing = is_repairing
+        self._last: tuple[float, ...] | None = None
 
     def sample(self) -> tuple[float, ...]:
         """Return one row, in the order of ``COLUMNS``; the first one has no increases yet.
@@ -51,19 +56,27 @@ class LiveSource:
             ContractError: The system does not have these counters; the row is not counted.
         """
         now = (
-            *self._counters("stat", _processor),
-            *self._counters("net/dev", _network),
-            *self._counters("meminfo", _memory),
+            *self._counters("stat", _processor, 6),
+            *self._counters("net/dev", _network, 2),
+            *self._counters("meminfo", _memory, 1),
         )
+        if all(map(math.isnan, now)):
+            raise ContractError("live source: expected counters below /proc, got none of them")
         last = now if self._last is None else self._last
         self._last = now
         grown = (new - old for new, old in zip(now[:_COUNTERS], last[:_COUNTERS], strict=True))
         return (*map(float, grown), float(now[_COUNTERS]))
 
-    def _counters(self, name: str, parse: Callable[[str], tuple[int, ...]]) -> tuple[int, ...]:
+    def _counters(
+        self, name: str, parse: Callable[[str], tuple[int, ...]], count: int
+    ) -> tuple[float, ...]:
         try:
             return parse(self._read(name))
-        except (KeyError, IndexError, ValueError) as error:
+        except (KeyError, IndexError, ValueError, ContractError) as error:
+            if self._is_repairing:
+                return (math.nan,) * count
+            if isinstance(error, ContractError):
+                raise
             raise ContractError(
                 f"live source: expected /proc/{name} as Linux has it, got another format"
             ) from error

@@ -8,6 +8,7 @@ before the offset. Rows are counted from 1.
 A last line without a line end that is no JSON is not there yet.
 """
 
+import math
 from array import array
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -30,14 +31,17 @@ _DEPTH_MAX = 64
 class NdjsonRows(RowFile):
     """Some members of the objects of one NDJSON file."""
 
-    def __init__(self, path: Path, columns: Sequence[str] | None) -> None:
+    def __init__(
+        self, path: Path, columns: Sequence[str] | None, *, is_repairing: bool = False
+    ) -> None:
         """Name the source.
 
         Args:
             path: The file.
             columns: The members to take, in this order; None for those of the first line.
+            is_repairing: See ``RowFile``.
         """
-        super().__init__(path, kind="ndjson")
+        super().__init__(path, kind="ndjson", is_repairing=is_repairing)
         self.key += columns_key(columns)
         self._columns = columns
 
@@ -107,10 +111,21 @@ class _Feed:
             if not lines.row:
                 check_columns(source.name, self.columns)
             lines.row += 1
-            where = f"{source.name}: row {lines.row}"
             yield Row(
-                array("d", (_number(found, name, where) for name in self.columns)), lines.offset
+                array("d", (self._number(found, name) for name in self.columns)), lines.offset
             )
+
+    def _number(self, found: dict[str, JsonValue], name: str) -> float:
+        value = found.get(name)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return float(value)
+        if self._source.is_repairing:
+            return math.nan
+        what = "no such member" if name not in found else _kind(value)
+        raise ContractError(
+            f"{self._source.name}: row {self._lines.row}, member {name!r}: expected a number,"
+            f" got {what}"
+        )
 
 
 def _next_object(lines: Lines, name: str) -> dict[str, JsonValue] | None:
@@ -128,14 +143,6 @@ def _next_object(lines: Lines, name: str) -> dict[str, JsonValue] | None:
             raise ContractError(f"{where}: expected an object, got {_kind(found)}")
         return found
     return None
-
-
-def _number(found: dict[str, JsonValue], name: str, where: str) -> float:
-    value = found.get(name)
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    what = "no such member" if name not in found else _kind(value)
-    raise ContractError(f"{where}, member {name!r}: expected a number, got {what}")
 
 
 def _kind(value: JsonValue) -> str:

@@ -42,9 +42,10 @@ class ArrayRows(ABC):
     profile = Profile.POINTS
     left_over = ""
 
-    def __init__(self, name: str, key: str) -> None:
+    def __init__(self, name: str, key: str, *, is_repairing: bool) -> None:
         self.name = name
         self.key = key
+        self._is_repairing = is_repairing
 
     @abstractmethod
     def _array(self) -> NDArray[np.generic]:
@@ -75,7 +76,8 @@ class ArrayRows(ABC):
             # A copy: the window must not change under the summary when the file does.
             with np.errstate(over="ignore"):  # a wider float may overflow: refused below
                 points = np.array(rows[start : start + taken], dtype=np.float64, order="C")
-            check_points(points, where=self.name, first_row=start + 1, columns=columns)
+            if not self._is_repairing:
+                check_points(points, where=self.name, first_row=start + 1, columns=columns)
             start += taken
             yield Window(
                 data=points,
@@ -101,8 +103,8 @@ class ArrayRows(ABC):
 class NpyRows(ArrayRows):
     """The array of a ``.npy`` file, mapped and not read."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(str(path), source_key("npy", path))
+    def __init__(self, path: Path, *, is_repairing: bool = False) -> None:
+        super().__init__(str(path), source_key("npy", path), is_repairing=is_repairing)
         self._path = path
 
     @override

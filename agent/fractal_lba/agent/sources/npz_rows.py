@@ -29,9 +29,9 @@ _ENDING = ".npy"
 class NpzRows(ArrayRows):
     """One array of a ``.npz`` file."""
 
-    def __init__(self, path: Path, array: str) -> None:
+    def __init__(self, path: Path, array: str, *, is_repairing: bool = False) -> None:
         key = f"{source_key('npz', path)}#array={quote(array, safe='')}"
-        super().__init__(f"{path}: array {array!r}", key)
+        super().__init__(f"{path}: array {array!r}", key, is_repairing=is_repairing)
         self._path = path
         self._member = array + _ENDING
 

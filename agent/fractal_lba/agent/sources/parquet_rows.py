@@ -28,17 +28,20 @@ GROUP_BYTES_MAX = 1 << 30
 class ParquetRows(RowFile):
     """Some columns of one Parquet file."""
 
-    def __init__(self, path: Path, columns: Sequence[str] | None) -> None:
+    def __init__(
+        self, path: Path, columns: Sequence[str] | None, *, is_repairing: bool = False
+    ) -> None:
         """Name the source.
 
         Args:
             path: The file.
             columns: The columns to take, in this order; None for all of them.
+            is_repairing: See ``RowFile``.
 
         Raises:
             ContractError: The package that reads the format is not installed.
         """
-        super().__init__(path, kind="parquet")
+        super().__init__(path, kind="parquet", is_repairing=is_repairing)
         self.key += columns_key(columns)
         self._columns = columns
         try:
@@ -52,7 +55,8 @@ class ParquetRows(RowFile):
     def _feed(
         self, file: BinaryIO, after: SourcePosition | None, *, is_growing: bool
     ) -> "_Feed | None":
-        feed = _Feed(self.name, file, self._columns, start=0 if after is None else after.offset)
+        start = 0 if after is None else after.offset
+        feed = _Feed(self.name, file, self._columns, start=start, is_repairing=self.is_repairing)
         if after is not None:
             check_size(self.name, after, size=feed.size, unit="rows")
             check_mark(self.name, after, mark=feed.mark(after.offset))
@@ -63,7 +67,13 @@ class _Feed:
     """One pass over a file."""
 
     def __init__(
-        self, name: str, file: BinaryIO, columns: Sequence[str] | None, *, start: int
+        self,
+        name: str,
+        file: BinaryIO,
+        columns: Sequence[str] | None,
+        *,
+        start: int,
+        is_repairing: bool,
     ) -> None:
         import pyarrow as pa  # noqa: PLC0415 - an extra of its own
         import pyarrow.parquet as pq  # noqa: PLC0415 - the same
@@ -79,8 +89,13 @@ class _Feed:
         schema = self._file.schema_arrow
         self.columns = list(schema.names if columns is None else columns)
         check_columns(name, self.columns)
+        self._types: list[str] = []
+        self._is_repairing = is_repairing
         for column in self.columns:
             count = schema.names.count(column)
+            if is_repairing and not count:
+                self._types.append("lost")
+                continue
             if count != 1:
                 raise ContractError(f"{name}: expected one column named {column!r}, got {count}")
             kind = schema.field(column).type
@@ -92,7 +107,7 @@ class _Feed:
                 )
             ):  # fmt: skip
                 raise ContractError(f"{name}: column {column!r}: expected numbers, got {kind}")
-        self._types = [str(schema.field(column).type) for column in self.columns]
+            self._types.append(str(kind))
         self.size: int = self._file.metadata.num_rows
         self._start = start
         self._group: tuple[int, NDArray[np.float64]] = (-1, np.empty((0, 0)))
@@ -142,18 +157,25 @@ class _Feed:
                 f" numbers, got {size}: choose fewer columns"
             )
         try:
-            table = self._file.read_row_group(number, columns=self.columns)
-            values = np.empty((count, len(self.columns)))
-            for index, column in enumerate(self.columns):
+            there = [
+                (index, column)
+                for index, column in enumerate(self.columns)
+                if self._types[index] != "lost"
+            ]
+            table = self._file.read_row_group(number, columns=[column for _, column in there])
+            values = np.full((count, len(self.columns)), np.nan)
+            for index, column in there:
                 cells = table.column(column)
-                if cells.null_count:
+                if cells.null_count and not self._is_repairing:
                     row = first + 1 + int(np.argmax(cells.is_null().to_numpy()))
                     raise ContractError(
                         f"{self._name}: row {row}, column {column!r}: expected a number, got null"
                     )
                 if self._arrow.types.is_decimal(cells.type):
                     # The library's own cast is not to the nearest double.
-                    values[:, index] = [float(value) for value in cells.to_pylist()]
+                    values[:, index] = [
+                        np.nan if value is None else float(value) for value in cells.to_pylist()
+                    ]
                 else:
                     values[:, index] = cells.cast(self._arrow.float64(), safe=False).to_numpy()
         except (self._arrow.ArrowException, OSError) as error:

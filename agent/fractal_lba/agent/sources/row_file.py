@@ -54,14 +54,16 @@ class RowFile(ABC):
 
     Attributes:
         left_over: See ``FileSource``.
+        is_repairing: What a row lacks is NaN, for whoever repairs it; otherwise it is refused.
     """
 
     profile = Profile.POINTS
 
-    def __init__(self, path: Path, *, kind: str) -> None:
+    def __init__(self, path: Path, *, kind: str, is_repairing: bool) -> None:
         self.name = str(path)
         self.key = source_key(kind, path)
         self.left_over = ""
+        self.is_repairing = is_repairing
         self._path = path
 
     @abstractmethod
@@ -126,7 +128,8 @@ class RowFile(ABC):
             if not taken:
                 return
             points = np.array([row.values for row in rows[:taken]], dtype=np.float64)
-            check_points(points, where=self.name, first_row=done + 1, columns=feed.columns)
+            if not self.is_repairing:
+                check_points(points, where=self.name, first_row=done + 1, columns=feed.columns)
             done += taken
             end = rows[taken - 1].end
             del rows[:taken]

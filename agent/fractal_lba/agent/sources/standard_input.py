@@ -36,7 +36,12 @@ class StandardInput:
     waiting_max = PIECES_WAITING_MAX
 
     def __init__(
-        self, word: str, columns: Sequence[str] | None, file: BinaryIO | None = None
+        self,
+        word: str,
+        columns: Sequence[str] | None,
+        file: BinaryIO | None = None,
+        *,
+        is_repairing: bool = False,
     ) -> None:
         """Name the source.
 
@@ -44,10 +49,12 @@ class StandardInput:
             word: One of ``WORDS``.
             columns: Columns of the rows; None for all.
             file: What to read; None for standard input.
+            is_repairing: See ``RowFile``.
         """
         self.name = word
         self.profile = Profile.BYTES if word == "-" else Profile.POINTS
         self._columns = columns
+        self._is_repairing = is_repairing
         self._file = file
 
     async def run(self, put: Callable[[Units], Awaitable[None]]) -> None:
@@ -92,8 +99,10 @@ class StandardInput:
             return
         path = Path(self.name)
         make = NdjsonRows if self.name.startswith("ndjson") else CsvRows
-        for number, row in enumerate(make(path, self._columns).rows(file), start=1):
-            check_row(row.values, where=self.name, row=number)
+        source = make(path, self._columns, is_repairing=self._is_repairing)
+        for number, row in enumerate(source.rows(file), start=1):
+            if not self._is_repairing:
+                check_row(row.values, where=self.name, row=number)
             yield [row.values]
 
 

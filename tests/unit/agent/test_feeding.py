@@ -1,0 +1,151 @@
+"""Rows one by one: into windows by count and by time, from iterators and queues."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from tests.support.agent_inside import agent_of
+from tests.support.agent_world import MemoryServer, states
+from tests.support.virtual_time import run_virtual
+
+from fractal_lba.agent import Observed
+from fractal_lba.protocol import ContractError
+
+
+def sizes(server: MemoryServer) -> list[tuple[int, int]]:
+    return sorted((record["epoch"], record["n"]) for record in server.sent)
+
+
+def test_a_row_that_completes_a_window_returns_it_on_disk(tmp_path: Path) -> None:
+    async def main() -> list[Observed | None]:
+        async with agent_of(tmp_path, MemoryServer()) as agent, agent.stream(window=4) as rows:
+            found = [await rows.add([at, at]) for at in range(9)]
+            assert len(states(tmp_path)) == 1
+            return found
+
+    found = run_virtual(main())
+    assert [each.epoch if each else None for each in found] == [None] * 6 + [0] + [None] * 2
+    assert len(states(tmp_path)) == 2  # the rest, when it was closed
+
+
+def test_fewer_than_three_rows_at_the_end_are_told(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with agent_of(tmp_path, MemoryServer()) as agent:
+            rows = agent.stream("few")
+            await rows.add([1.0])
+            await rows.add([2.0])
+            with pytest.raises(
+                ContractError, match=r"stream few: expected 3 rows or more .* got 2"
+            ):
+                await rows.close()
+
+    run_virtual(main())
+
+
+def test_a_row_unlike_the_others_is_refused_and_not_taken(tmp_path: Path) -> None:
+    server = MemoryServer()
+
+    async def main() -> None:
+        async with agent_of(tmp_path, server) as agent, agent.stream() as rows:
+            await rows.add([1, 2])
+            with pytest.raises(ContractError, match="row 2: expected 2 values, got 1"):
+                await rows.add([1])
+            with pytest.raises(ContractError, match="row 2, column 1: expected a finite number"):
+                await rows.add([1, float("nan")])
+            await rows.add([3, 4])
+            await rows.add([5, 6])
+        with pytest.raises(ContractError, match="window: expected 3 … 65536, got 2"):
+            agent.stream(window=2)
+        with pytest.raises(ContractError, match="seconds, got 0"):
+            agent.stream(period_s=0)
+
+    run_virtual(main())
+    assert sizes(server) == [(0, 3)]
+
+
+def test_windows_of_time_end_without_another_row(tmp_path: Path) -> None:
+    server = MemoryServer()
+
+    async def main() -> None:
+        async with (
+            agent_of(tmp_path, server) as agent,
+            agent.stream(period_s=10.0) as rows,
+        ):
+            for at_s in (1.0, 2.0, 3.0, 14.0, 15.0):
+                await asyncio.sleep(at_s - asyncio.get_running_loop().time())
+                assert len(server.sent) == (at_s > 10.0)
+                await rows.add([at_s])
+            await asyncio.sleep(20.0)
+            await rows.add([35.0])  # 2 were too few for a window of their own
+            await asyncio.sleep(10.0)
+            assert len(server.sent) == 2
+
+    run_virtual(main())
+    assert sizes(server) == [(0, 3), (1, 3)]
+
+
+def test_many_tasks_may_add_to_one_stream(tmp_path: Path) -> None:
+    server = MemoryServer()
+
+    async def main() -> None:
+        async with agent_of(tmp_path, server) as agent, agent.stream(window=5) as rows:
+            await asyncio.gather(*(rows.add([at]) for at in range(23)))
+
+    run_virtual(main())
+    assert sizes(server) == [(0, 5), (1, 5), (2, 5), (3, 5), (4, 3)]
+
+
+def test_an_async_iterator_and_a_queue_are_watched_to_their_ends(tmp_path: Path) -> None:
+    server = MemoryServer()
+
+    async def numbers() -> AsyncIterator[list[float]]:
+        for at in range(7):
+            await asyncio.sleep(1.0)
+            yield [at]
+
+    async def main() -> None:
+        queue: asyncio.Queue[Sequence[float] | None] = asyncio.Queue()
+        for at in range(4):
+            queue.put_nowait([at, at])
+        queue.put_nowait(None)
+        async with agent_of(tmp_path, server) as agent:
+            await agent.watch(numbers(), "iterator", window=4)
+            await agent.watch(queue, "queue")
+
+    run_virtual(main())
+    assert sizes(server) == [(0, 4), (0, 4), (1, 3)]
+
+
+def test_what_a_cancelled_watch_took_is_kept(tmp_path: Path) -> None:
+    server = MemoryServer()
+
+    async def main() -> None:
+        queue: asyncio.Queue[Sequence[float] | None] = asyncio.Queue()
+        for at in range(5):
+            queue.put_nowait([at])
+        async with agent_of(tmp_path, server) as agent:
+            watching = asyncio.create_task(agent.watch(queue))
+            await asyncio.sleep(1.0)
+            watching.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await watching
+
+    run_virtual(main())
+    assert sizes(server) == [(0, 5)]
+
+
+def test_an_iterator_may_block_without_stopping_the_loop(tmp_path: Path) -> None:
+    server = MemoryServer()
+
+    def numbers() -> Iterator[list[float]]:
+        with pytest.raises(RuntimeError):
+            asyncio.get_running_loop()  # another thread
+        yield from ([float(at)] for at in range(8))
+
+    async def main() -> None:
+        async with agent_of(tmp_path, server) as agent:
+            await agent.watch(numbers(), window=5)
+
+    asyncio.run(main())
+    assert sizes(server) == [(0, 5), (1, 3)]
