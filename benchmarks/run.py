@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from benchmarks import append, flood, outbox, shipping, siege, signals, submit, verify
+from benchmarks import append, flood, idle, outbox, shipping, siege, signals, submit, verify
 from benchmarks.figures import table
 from benchmarks.machine import header
 
@@ -58,6 +58,7 @@ def main() -> int:
             ("append", lambda: append.measure(folder)),
             ("outbox", lambda: outbox.measure(folder)),
             ("shipping", lambda: shipping.measure(folder)),
+            ("idle", lambda: idle.measure(folder)),
             ("submit", lambda: submit.measure(folder)),
             ("siege", lambda: siege.measure(folder)),
             ("flood", lambda: flood.measure(folder)),

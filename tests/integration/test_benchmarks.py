@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 
 import pytest
-from benchmarks import append, flood, siege, signals, submit, verify
+from benchmarks import append, flood, idle, siege, signals, submit, verify
 from benchmarks.figures import SAMPLES_MIN
 from benchmarks.machine import header
 from benchmarks.run import quote
@@ -41,6 +41,17 @@ def test_appending_gives_its_figures(tmp_path: Path, monkeypatch: pytest.MonkeyP
     figures = append.measure(tmp_path)
     assert len(figures) == 6
     assert all(sample > 0 for figure in figures for sample in figure.samples)
+
+
+def test_waiting_for_a_dead_server_gives_its_figures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"ROUND_S": 0.1, "SETTLED_S": 0.0, "WINDOWS": 3}.items():
+        monkeypatch.setattr(idle, name, value)
+    share, requests = idle.measure(tmp_path)
+    assert (share.at_most, requests.at_most) == (1.0, None)
+    assert {len(share.samples), len(requests.samples)} == {idle.ROUNDS}
+    assert idle.ROUNDS >= SAMPLES_MIN
 
 
 def test_submitting_gives_its_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

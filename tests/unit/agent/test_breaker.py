@@ -105,6 +105,30 @@ def test_a_call_that_was_not_made_leaves_the_probe_to_the_next() -> None:
     assert breaker.permit(6.0) is not None
 
 
+def test_what_was_sent_before_it_opened_says_nothing_any_more() -> None:
+    breaker = Breaker()
+    late = [breaker.permit(0.0) for _ in range(4 * RULE.calls_min)]
+    assert None not in late
+
+    def come(count: int, *, is_failed: bool, now_s: float) -> None:
+        for _ in range(count):
+            permit = late.pop()
+            assert permit is not None
+            breaker.settle(permit, is_failed=is_failed, took_s=0.1, now_s=now_s, chance=0.0)
+
+    come(RULE.calls_min, is_failed=True, now_s=0.5)
+    until_s = breaker.until_s
+    come(RULE.calls_min, is_failed=True, now_s=1.0)
+    assert (breaker.state, breaker.until_s, breaker.openings) == (State.OPEN, until_s, 1)
+    probe = breaker.permit(until_s)
+    assert probe is not None
+    come(1, is_failed=False, now_s=until_s)
+    assert breaker.permit(until_s) is None
+    breaker.settle(probe, is_failed=False, took_s=0.1, now_s=until_s, chance=0.0)
+    come(RULE.calls_min, is_failed=True, now_s=until_s)
+    assert breaker.permit(until_s) is not None
+
+
 class Machine(RuleBasedStateMachine):
     """Calls that begin, end, and come late, in any order."""
 

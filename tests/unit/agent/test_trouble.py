@@ -78,7 +78,7 @@ def open_answer(status: int, code: str, retry_after_s: float | None = None) -> A
 
 
 class TestADeadServer:
-    @pytest.mark.parametrize("windows", [1, 40])
+    @pytest.mark.parametrize("windows", [1, 300])
     def test_it_is_asked_rarely_and_with_one_window(self, tmp_path: Path, windows: int) -> None:
         server = PortServer()
         server.is_down = True
@@ -90,6 +90,7 @@ class TestADeadServer:
             assert 3_600 / 32 - 1 <= len(requests) <= 3_600 / 16 + 1
             assert {request.windows for request in requests} == {1}
         assert len(server.between(0, HOUR_S)) <= 3_600 / 16 + 30
+        assert {request.windows for request in server.between(2.0)} == {1}
 
     def test_it_is_noticed_soon_when_it_is_back(self, tmp_path: Path) -> None:
         server = PortServer()
