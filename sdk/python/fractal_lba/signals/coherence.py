@@ -22,9 +22,9 @@ SPAN_MIN = 1e-9
 
 _DIRECTION_DOMAIN = b"fractal-lba/direction/1"
 _WORDS = struct.Struct(">4Q")
-# Projected values held at a time, or one direction's where it has more: twice 256 KiB stay in a
+# Projected values held at a time, or one direction's where it has more: twice 512 KiB stay in a
 # core's cache.
-_VALUES_AT_ONCE = 32_768
+_VALUES_AT_ONCE = 65_536
 # From so many points on, a direction is counted by a call of its own: telling the bins of several
 # apart takes a pass over all values, which costs more than the calls.
 _ALONE_MIN = 1024
@@ -90,13 +90,13 @@ def coherence(
     at_once = min(DIRECTIONS, max(1, _VALUES_AT_ONCE // points))
     # Taken once: to fault fresh pages in again for each chunk costs as much as to fill them.
     values, spare = np.empty((2, at_once, points))
-    fullest = np.empty(DIRECTIONS, dtype=np.int64)
+    counted = np.empty((DIRECTIONS, BINS), dtype=np.int64)
     with without_buffers():
         for first in range(0, DIRECTIONS, at_once):
             some = candidates[first : first + at_once]
             along = projections(cube, some, values[: len(some)], spare[: len(some)])
-            tallies = bin_counts(along, spare[: len(some)], weights)
-            fullest[first : first + at_once] = tallies.max(axis=1)
+            counted[first : first + at_once] = bin_counts(along, spare[: len(some)], weights)
+    fullest = counted.max(axis=1)
     best = int(np.argmax(fullest))  # the first of equals
     v0, v1, v2 = candidates[best].tolist()
     return int(fullest[best]) / total, (v0, v1, v2)
@@ -140,20 +140,24 @@ def bin_counts(
         weights: ``(P,)``, how often a value counts, whole numbers; once when None.
     """
     rows, points = values.shape
-    lows = values.min(axis=1, keepdims=True)
-    spans = values.max(axis=1, keepdims=True) - lows
+    lows = np.minimum.reduce(values, axis=1, keepdims=True)
+    spans = np.maximum.reduce(values, axis=1, keepdims=True) - lows
+    spans[spans < SPAN_MIN] = 1.0
     values -= lows
     values *= BINS
-    values /= np.where(spans < SPAN_MIN, 1.0, spans)
+    values /= spans
     bins = spare.view(np.int64)
     # Truncation is the floor: no value is negative.
     np.copyto(bins, values, casting="unsafe")
     if points < _ALONE_MIN:
         bins += _WITH_EDGE * np.arange(rows)[:, np.newaxis]
         tiled = None if weights is None else np.tile(weights, rows)
-        tallies = np.bincount(bins.ravel(), tiled, _WITH_EDGE * rows).reshape(rows, _WITH_EDGE)
+        counted = np.bincount(bins.ravel(), tiled, _WITH_EDGE * rows)
+        tallies = counted.astype(np.int64).reshape(rows, _WITH_EDGE)
     else:
-        tallies = np.stack([np.bincount(row, weights, _WITH_EDGE) for row in bins])
+        # Weighted counts are doubles; they are whole, because their sums stay far below 2^53.
+        tallies = np.empty((rows, _WITH_EDGE), dtype=np.int64)
+        for tally, row in zip(tallies, bins, strict=True):
+            tally[:] = np.bincount(row, weights, _WITH_EDGE)
     tallies[:, BINS - 1] += tallies[:, BINS]  # the upper edge belongs to the last bin
-    # Weighted counts are doubles; they are whole, because their sums stay far below 2^53.
-    return tallies[:, :BINS].astype(np.int64)
+    return tallies[:, :BINS]
