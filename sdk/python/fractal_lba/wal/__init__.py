@@ -7,6 +7,7 @@ name.
 from fractal_lba.wal.beside import scan_folder
 from fractal_lba.wal.bounds import FRAME_BYTES_MAX, SEGMENT_BYTES_MAX
 from fractal_lba.wal.disk import Disk, File, Lock, RealDisk
+from fractal_lba.wal.follow import Follower
 from fractal_lba.wal.framing import Frame, NewFrame
 from fractal_lba.wal.locks import FolderLock, lock_folder
 from fractal_lba.wal.retention import Retained
@@ -21,6 +22,7 @@ __all__ = [
     "Disk",
     "File",
     "FolderLock",
+    "Follower",
     "Frame",
     "Lock",
     "NewFrame",

@@ -32,7 +32,7 @@ to make or remove a segment within the microseconds that a listing takes."""
 
 
 def scan_folder(
-    disk: Disk, folder: Path, name: str, *, is_marked_only: bool = False
+    disk: Disk, folder: Path, name: str, *, from_seq: int = 1, is_marked_only: bool = False
 ) -> Iterator[Scanned]:
     """Yield everything a stream's folder holds, without a lock and without changing anything.
 
@@ -43,6 +43,7 @@ def scan_folder(
         disk: Where it is.
         folder: Of the stream.
         name: Of the stream.
+        from_seq: Segments that hold only earlier frames are not read.
         is_marked_only: Only what a batch or a header marks as durable, and nothing about the rest:
             what was appended in the last 100 ms, or before a crash, may be missing.
 
@@ -50,7 +51,7 @@ def scan_folder(
         ContractError: A segment is another stream's, or of a format this release does not read.
         DurabilityError: The disk failed.
     """
-    next_seq = 1
+    next_seq = from_seq
     told: set[Damage] = set()
     for attempt in range(1, LISTINGS_MAX + 1):
         try:

@@ -254,15 +254,18 @@ def pack_batch(
     return b"".join((BATCH_MAGIC, _CRC.pack(crc32c(body, key.crc)), body, *packed)), starts
 
 
-def batch_at(data: bytes, offset: int, end: int, key: SegmentKey) -> BatchAt | None:
+def batch_at(
+    data: bytes, offset: int, end: int, key: SegmentKey, *, base: int = 0
+) -> BatchAt | None:
     """Return the batch header at ``offset`` when it stands whole below ``end`` and verifies.
 
-    Its frames may lie beyond ``end``: that is for the caller to judge.
+    Its frames may lie beyond ``end``: that is for the caller to judge. ``base`` is where in the
+    segment ``data`` begins; what is returned counts from there, but for ``durable_offset``.
     """
     if end - offset < BATCH_BYTES:
         return None
     magic, crc, length, count, stored_seq, durable_offset = _BATCH.unpack_from(data, offset)
-    if magic != BATCH_MAGIC or not HEADER_BYTES <= durable_offset <= offset:
+    if magic != BATCH_MAGIC or not HEADER_BYTES <= durable_offset <= base + offset:
         return None
     if crc32c(data[offset + 8 : offset + BATCH_BYTES], key.crc) != crc:
         return None
