@@ -24,7 +24,11 @@ SEED = 20261101
 LATE = 1_000_000
 """An epoch no load reaches."""
 FSCK_EACH = 5
-SMALL = ("--segment-bytes-max", "400000", "--index-flush-records", "60", *WIDE_LANE)
+SMALL = (
+    *("--segment-bytes-max", "400000", "--index-flush-records", "60"),
+    *("--inbox-trim-s", "0.05"),
+    *WIDE_LANE,
+)
 """Segments and index commits small enough for kills to meet rotations and commits."""
 
 
