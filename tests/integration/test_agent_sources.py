@@ -133,3 +133,24 @@ async def test_each_line_of_a_text_is_a_window(rig: AgentRig) -> None:
     assert sizes(server) == [(0, 17), (1, 11)]
     (note,) = end.report["notes"]
     assert note.endswith("answers.txt: 1 texts of fewer than 3 bytes were passed over")
+
+
+async def test_windows_of_time_go_on_over_a_rerun(rig: AgentRig) -> None:
+    times = [1, 2, 3, 61, 62, 63, 64, 5, 121, 122, 123]
+    table = "at,v\n" + "".join(f"{at},{at % 7}\n" for at in times)
+    (rig.folder / "timed.csv").write_text(table, encoding="utf-8")
+    arguments = ("timed.csv", "--window-seconds", "60", "--time-column", "at")
+    async with serving(Deciding()) as server:
+        first = await rig.run(server.url, *arguments)
+        with (rig.folder / "timed.csv").open("a", encoding="utf-8") as file:
+            file.write("181,1\n182,2\n183,3\n")
+        second = await rig.run(server.url, *arguments)
+        both = await rig.run(server.url, *arguments, "--window", "9")
+    assert (first.code, second.code, first.report["late_rows"]) == (0, 0, 1), first.err
+    assert (both.code, both.out) == (2, "")
+    assert sizes(server) == [(0, 3), (1, 5), (2, 3), (3, 3)]
+    metas = {record["epoch"]: record["meta"] for record in map(json.loads, server.bodies)}
+    assert metas[3] == {
+        "window_start": "1970-01-01T00:03:00.000Z",
+        "window_end": "1970-01-01T00:04:00.000Z",
+    }

@@ -201,6 +201,8 @@ def run(  # noqa: PLR0913, PLR0917 - one argument for each option
     answered is kept and sent by the next run with the same --data.
     """
     with _ending(Exit.UNUSABLE, ContractError):
+        if window is not None and choice.period_s is not None:
+            raise ContractError("window: expected a count or seconds, got both")
         chosen = choose(sources, choice)
         recipe = Recipe(
             key=signing_key(load_keyring(keyring), kid, now_ms=now_ms(SystemClock())),
@@ -227,6 +229,7 @@ def run(  # noqa: PLR0913, PLR0917 - one argument for each option
         followed=chosen.followed,
         live=chosen.live,
         standard_input=chosen.standard_input,
+        period_s=choice.period_s,
         windows=windows,
         recipe=recipe,
         interval_s=interval_s,

@@ -106,7 +106,7 @@ class Keeper:
                 created_at=format_timestamp(at_ms),
                 skew_ms=skew_ms,
                 is_jump=is_jump,
-                meta=meta or {},
+                meta={**summarised.window.meta, **(meta or {})},
             )
             self._given[shard_id] = epoch + 1
             if self._kept is not None:
@@ -119,6 +119,7 @@ class Keeper:
                 seq = await self.outbox.append(told, record)
                 appended["outbox_seq"] = seq
             self._tally.observed(record)
+            self._tally.late_rows += window.late
         return Observed(
             pcs_id=record.pcs_id, shard_id=shard_id, epoch=epoch, outbox_seq=seq, n=record.n
         )

@@ -5,7 +5,7 @@ has the same ``pcs_id`` whenever and by whichever key it is signed.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -70,7 +70,7 @@ def summarise(window: Window, recipe: Recipe) -> Summarised:
     fallbacks: tuple[Fallback, ...] = ()
     if recipe.is_repairing:
         points, fallbacks = repaired(window.data)
-        window = Window(data=points, after=window.after)
+        window = replace(window, data=points)
     summary = summarise_points(window.data, seed=recipe.seed, scales=recipe.scales)
     return Summarised(window=window, summary=summary, fallbacks=fallbacks)
 

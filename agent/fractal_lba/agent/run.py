@@ -30,6 +30,7 @@ class Plan(Shipping):
         followed: Observed beside them as they grow, until observing ends.
         live: Observed beside them; None for no live source.
         standard_input: Observed beside them; None for none.
+        period_s: Seconds of a window of what comes by itself; None to count its units.
         windows: Units of a window for each profile.
         interval_s: Seconds between two live samples.
         duration_s: Observing ends after so long; None for when the sources end.
@@ -42,6 +43,7 @@ class Plan(Shipping):
     duration_s: float | None
     followed: Sequence[FollowedStream] = ()
     standard_input: UnitStream | None = None
+    period_s: float | None = None
 
 
 async def run_agent(plan: Plan, world: World, stop: Stop, tally: Tally) -> None:
@@ -76,7 +78,9 @@ async def _observe(plan: Plan, world: World, stop: Stop, tally: Tally, keeper: K
             growing = observer.watch_followed(followed, plan.windows)
             group.create_task(until_unwritable(growing, stop, tally))
         for stream in _unit_streams(plan, world):
-            cutter = Cutter(stream.source.profile, plan.windows[stream.source.profile])
+            cutter = Cutter(
+                stream.source.profile, plan.windows[stream.source.profile], period_s=plan.period_s
+            )
             coming = observer.watch_units(stream, cutter)
             group.create_task(until_unwritable(coming, stop, tally))
 

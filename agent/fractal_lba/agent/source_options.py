@@ -23,6 +23,9 @@ def source_options(command: Callable[..., None]) -> Callable[..., None]:
         text: str | None,
         is_followed: bool,
         is_repairing: bool,
+        period_s: float | None,
+        time_column: str | None,
+        lateness_s: float,
         **given: Any,  # noqa: ANN401 - the command's own
     ) -> None:
         choice = Choice(
@@ -32,10 +35,36 @@ def source_options(command: Callable[..., None]) -> Callable[..., None]:
             text=None if text is None else TextPiece(text),
             is_followed=is_followed,
             is_repairing=is_repairing,
+            period_s=period_s,
+            time_column=time_column,
+            lateness_s=lateness_s,
         )
         command(*args, choice=choice, **given)
 
     for option in (
+        click.option(
+            "--lateness",
+            "lateness_s",
+            type=click.FloatRange(min=0, max=86_400),
+            default=0.0,
+            show_default=True,
+            metavar="SECONDS",
+            help="With --time-column: how long a window waits for rows of its period.",
+        ),
+        click.option(
+            "--time-column",
+            metavar="NAME",
+            help="Of CSV and NDJSON: when each row was, seconds since 1970 or RFC 3339; it is no"
+            " column of the window unless --columns names it.",
+        ),
+        click.option(
+            "--window-seconds",
+            "period_s",
+            type=float,
+            metavar="SECONDS",
+            help="Windows of time instead of --window, 0.001 … 86,400: of files by --time-column,"
+            " of live: and standard input as they arrive.",
+        ),
         click.option(
             "--degraded",
             "is_repairing",

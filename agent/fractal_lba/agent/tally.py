@@ -47,6 +47,7 @@ class Tally:
         last_failure: The same, kept to the end of the run.
         refusals: Status and code of what was not accepted → how many.
         degraded: Observed windows of which something was replaced, or whose clock had jumped.
+        late_rows: Rows of observed windows whose own windows had ended.
         regimes: Observed windows by regime.
         unreadable: Pending windows, and frames of the outbox, that cannot be read any more.
         notes: What a source holds and was left for a later run, because it is not whole yet.
@@ -63,6 +64,7 @@ class Tally:
     dead_letters: int = 0
     pending: int = 0
     degraded: int = 0
+    late_rows: int = 0
     retries: int = 0
     retry_reasons: Counter[str] = field(default_factory=Counter)
     requests: int = 0
@@ -145,6 +147,7 @@ class Tally:
             "pending": self.pending,
             "regimes": self.regimes,
             "degraded": self.degraded,
+            "late_rows": self.late_rows,
             "slowest_answer_ms": self.slowest_answer_ms,
             "retries": self.retries,
             "requests": self.requests,
@@ -168,6 +171,7 @@ class Tally:
             )
 
         yield count("windows_observed", self.windows, "Windows observed and made durable.")
+        yield count("rows_late", self.late_rows, "Rows that came behind the end of their windows.")
         yield count("windows_degraded", self.degraded, "Windows observed with a repair.")
         answers = {
             Fate.ACCEPTED: self.accepted,

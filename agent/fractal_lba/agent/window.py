@@ -12,9 +12,10 @@ units:
 A summary needs 3 units, and every unit belongs to exactly one window.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -32,8 +33,7 @@ PERIOD_S_MAX = 86_400.0
 VALUE_ABS_MAX = 1e300
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SourcePosition:
+class SourcePosition(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How far a file has been read, as the outbox keeps it.
 
     Attributes:
@@ -41,11 +41,16 @@ class SourcePosition:
         units: Rows or bytes that windows were cut from so far.
         mark: Hex digest of what stands right before ``offset``, so that another file under the same
             name is noticed.
+        closed_until_ms: Windows of time before that have ended, ms since 1970; None where units are
+            counted.
+        read_to: Up to where rows of those windows are in them.
     """
 
     offset: int
     units: int
     mark: str
+    closed_until_ms: int | None = None
+    read_to: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,10 +60,14 @@ class Window:
     Attributes:
         data: ``(n, d)`` float64 for ``points/1``, the bytes themselves for ``bytes/1``.
         after: The position behind this window; None for a live source, which cannot be read again.
+        meta: What its record's ``meta`` says of it.
+        late: Rows that belong to windows which had ended.
     """
 
     data: NDArray[np.float64] | bytes
     after: SourcePosition | None
+    meta: Mapping[str, str | int] = field(default_factory=dict)
+    late: int = 0
 
 
 def next_cut(available: int, window: int, *, is_end: bool) -> int:

@@ -86,6 +86,7 @@ def test_the_report_is_a_partition() -> None:
         "pending": 2,
         "regimes": {"sticky": 3, "mixed": 0, "non_sticky": 0},
         "degraded": 0,
+        "late_rows": 0,
         "slowest_answer_ms": 250.0,
         "retries": 0,
         "requests": 0,

@@ -25,6 +25,8 @@ from fractal_lba.agent.sources.parquet_rows import ParquetRows
 from fractal_lba.agent.sources.standard_input import StandardInput
 from fractal_lba.agent.sources.streams import FileStream, FollowedStream, LiveStream, UnitStream
 from fractal_lba.agent.sources.text_pieces import TextPiece, TextPieces
+from fractal_lba.agent.sources.timed import Timing
+from fractal_lba.agent.window import check_period
 from fractal_lba.protocol import ContractError, Profile
 
 _TABLES = (".csv", ".ndjson", ".jsonl", ".parquet", ".npy", ".npz")
@@ -48,6 +50,9 @@ class Choice:
         shard_id: The stream of all of them; None for one named after each.
         text: Each text of a file is a window; None for windows of so many bytes.
         is_followed: Files are read as they grow.
+        period_s: Seconds of a window; None to count rows.
+        time_column: Holds the times of a table's rows; what comes by itself is cut as it arrives.
+        lateness_s: A window of a table waits so long for rows of its period, in the rows' time.
         is_repairing: What a table, an array or this machine lacks is replaced and named.
     """
 
@@ -57,6 +62,20 @@ class Choice:
     text: TextPiece | None = None
     is_followed: bool = False
     is_repairing: bool = False
+    period_s: float | None = None
+    time_column: str | None = None
+    lateness_s: float = 0.0
+
+    @property
+    def timing(self) -> Timing | None:
+        """How the rows of tables are cut by their times."""
+        if self.period_s is None or self.time_column is None:
+            return None
+        return Timing(
+            column=self.time_column,
+            period_ms=round(self.period_s * 1000),
+            lateness_ms=round(self.lateness_s * 1000),
+        )
 
 
 @dataclass(slots=True, kw_only=True)
@@ -103,6 +122,10 @@ def choose(texts: Sequence[str], choice: Choice) -> Chosen:
         )
     if choice.text is not None and choice.profile is Profile.POINTS:
         raise ContractError("text: expected the profile bytes/1, got points/1")
+    if choice.period_s is not None:
+        check_period(choice.period_s)
+    elif choice.time_column is not None or choice.lateness_s:
+        raise ContractError("window: expected seconds of a window beside a time column, got none")
     chosen = Chosen()
     seen: set[str] = set()
     for text in texts:
@@ -126,6 +149,11 @@ def choose(texts: Sequence[str], choice: Choice) -> Chosen:
 
 def _add(path: Path, shard_id: str, choice: Choice, chosen: Chosen, seen: set[str]) -> None:
     for name, source in _sources_of(path, choice):
+        if choice.period_s is not None and getattr(source, "timing", None) is None:
+            raise ContractError(
+                f"{path}: expected CSV or NDJSON and a time column for windows of time, got"
+                f" {'no column' if choice.time_column is None else 'another source'}"
+            )
         _once(str(path), source.key, seen)
         stream = choice.shard_id or (_shard_id_of(f"{shard_id}:{name}") if name else shard_id)
         if not choice.is_followed:
@@ -219,9 +247,9 @@ def _sources_of(path: Path, choice: Choice) -> Iterator[tuple[str, FileSource]]:
     elif choice.profile is Profile.BYTES or (choice.profile is None and ending not in _TABLES):
         yield "", ByteFile(path)
     elif ending == ".csv":
-        yield "", CsvRows(path, choice.columns, is_repairing=is_repairing)
+        yield "", CsvRows(path, choice.columns, is_repairing=is_repairing, timing=choice.timing)
     elif ending in (".ndjson", ".jsonl"):
-        yield "", NdjsonRows(path, choice.columns, is_repairing=is_repairing)
+        yield "", NdjsonRows(path, choice.columns, is_repairing=is_repairing, timing=choice.timing)
     elif ending == ".parquet":
         yield "", ParquetRows(path, choice.columns, is_repairing=is_repairing)
     elif ending == ".npy":

@@ -20,7 +20,9 @@ from typing_extensions import override
 from fractal_lba.agent.sources.base import MARK_BYTES, check_mark, check_size, mark_of
 from fractal_lba.agent.sources.columns import columns_key
 from fractal_lba.agent.sources.lines import Lines, read_at
-from fractal_lba.agent.sources.row_file import Row, RowFile, check_columns
+from fractal_lba.agent.sources.row import Row
+from fractal_lba.agent.sources.row_file import RowFile, check_columns
+from fractal_lba.agent.sources.timed import Timing
 from fractal_lba.agent.window import SourcePosition
 from fractal_lba.protocol import ContractError
 
@@ -32,7 +34,12 @@ class CsvRows(RowFile):
     """Some columns of one CSV file."""
 
     def __init__(
-        self, path: Path, columns: Sequence[str] | None, *, is_repairing: bool = False
+        self,
+        path: Path,
+        columns: Sequence[str] | None,
+        *,
+        is_repairing: bool = False,
+        timing: Timing | None = None,
     ) -> None:
         """Name the source.
 
@@ -40,8 +47,9 @@ class CsvRows(RowFile):
             path: The file.
             columns: The columns to take, in this order; None for all of them.
             is_repairing: See ``RowFile``.
+            timing: See ``RowFile``.
         """
-        super().__init__(path, kind="csv", is_repairing=is_repairing)
+        super().__init__(path, kind="csv", is_repairing=is_repairing, timing=timing)
         self.key += columns_key(columns)
         self._columns = columns
 
@@ -67,6 +75,7 @@ class CsvRows(RowFile):
             check_size(self.name, after, size=file.seek(0, 2), unit="bytes")
             check_mark(self.name, after, mark=feed.mark(after.offset))
             lines.go_on(after)
+            feed.start = lines.offset
         return feed
 
     def _header(self, lines: Lines) -> list[str]:
@@ -89,6 +98,8 @@ class CsvRows(RowFile):
             ContractError: One of them is not there.
         """
         names = header if self._columns is None else self._columns
+        if self.timing is not None and self._columns is None:
+            names = [name for name in header if name != self.timing.column]
         for name in names:
             count = header.count(name)
             if count != 1 and not (self.is_repairing and not count):
@@ -108,6 +119,16 @@ class _Feed:
         self._file = file
         self._header_size = lines.offset
         self._header_bytes = b""
+        self.start = lines.offset
+        self._time: int | None = None
+        if source.timing is not None:
+            count = header.count(source.timing.column)
+            if count != 1:
+                name = source.timing.column
+                raise ContractError(
+                    f"{source.name}: expected one column named {name!r}, got {count}"
+                )
+            self._time = header.index(source.timing.column)
         self.columns = ["" if index is None else header[index] for index in self._chosen]
 
     def mark(self, end: int) -> str:
@@ -137,7 +158,15 @@ class _Feed:
                 math.nan if index is None else self._number(cells[index], header[index])
                 for index in self._chosen
             )
-            yield Row(array("d", row), lines.offset)
+            values = array("d", row)
+            yield Row(values, lines.offset, self._time_of(cells))
+
+    def _time_of(self, cells: list[str]) -> int:
+        if self._time is None:
+            return 0
+        text = cells[self._time].strip()
+        value = float(text) if _NUMBER.fullmatch(text) else text
+        return self._source.time_of(value, self._lines.row)
 
     def _number(self, cell: str, column: str) -> float:
         text = cell.strip()

@@ -19,7 +19,9 @@ from typing_extensions import override
 from fractal_lba.agent.sources.base import MARK_BYTES, check_mark, check_size, mark_of
 from fractal_lba.agent.sources.columns import columns_key
 from fractal_lba.agent.sources.lines import Lines, read_at
-from fractal_lba.agent.sources.row_file import Row, RowFile, check_columns
+from fractal_lba.agent.sources.row import Row
+from fractal_lba.agent.sources.row_file import RowFile, check_columns
+from fractal_lba.agent.sources.timed import Timing
 from fractal_lba.agent.window import SourcePosition
 from fractal_lba.protocol import ContractError, JsonValue
 from fractal_lba.protocol.strict_json import parse_json
@@ -32,7 +34,12 @@ class NdjsonRows(RowFile):
     """Some members of the objects of one NDJSON file."""
 
     def __init__(
-        self, path: Path, columns: Sequence[str] | None, *, is_repairing: bool = False
+        self,
+        path: Path,
+        columns: Sequence[str] | None,
+        *,
+        is_repairing: bool = False,
+        timing: Timing | None = None,
     ) -> None:
         """Name the source.
 
@@ -40,8 +47,9 @@ class NdjsonRows(RowFile):
             path: The file.
             columns: The members to take, in this order; None for those of the first line.
             is_repairing: See ``RowFile``.
+            timing: See ``RowFile``.
         """
-        super().__init__(path, kind="ndjson", is_repairing=is_repairing)
+        super().__init__(path, kind="ndjson", is_repairing=is_repairing, timing=timing)
         self.key += columns_key(columns)
         self._columns = columns
 
@@ -62,7 +70,7 @@ class NdjsonRows(RowFile):
         if columns is None and after is not None:
             # Those that the first line had when reading began.
             first = _next_object(Lines(file, self.name), self.name)
-            columns = list(first or {})
+            columns = self.names_of(first or {})
             file.seek(0)
         lines = Lines(file, self.name, is_growing=is_growing)
         feed = _Feed(self, lines, file, columns)
@@ -70,7 +78,13 @@ class NdjsonRows(RowFile):
             check_size(self.name, after, size=file.seek(0, 2), unit="bytes")
             check_mark(self.name, after, mark=feed.mark(after.offset))
             lines.go_on(after)
+            feed.start = lines.offset
         return feed
+
+    def names_of(self, first: dict[str, JsonValue]) -> list[str]:
+        """Return the columns where none were named: the first object's but its time."""
+        timing = self.timing
+        return [name for name in first if timing is None or name != timing.column]
 
 
 class _Feed:
@@ -82,6 +96,7 @@ class _Feed:
         self._source = source
         self._lines = lines
         self._file = file
+        self.start = lines.offset
         self.columns: Sequence[str] = columns or []
 
     def mark(self, end: int) -> str:
@@ -107,13 +122,15 @@ class _Feed:
             if found is None:
                 return
             if not self.columns:
-                self.columns = list(found)
+                self.columns = source.names_of(found)
             if not lines.row:
                 check_columns(source.name, self.columns)
             lines.row += 1
-            yield Row(
-                array("d", (self._number(found, name) for name in self.columns)), lines.offset
-            )
+            values = array("d", (self._number(found, name) for name in self.columns))
+            at_ms = 0
+            if source.timing is not None:
+                at_ms = source.time_of(found.get(source.timing.column), lines.row)
+            yield Row(values, lines.offset, at_ms)
 
     def _number(self, found: dict[str, JsonValue], name: str) -> float:
         value = found.get(name)

@@ -17,7 +17,8 @@ from typing_extensions import override
 
 from fractal_lba.agent.sources.base import MARK_BYTES, check_mark, check_size, mark_of
 from fractal_lba.agent.sources.columns import columns_key
-from fractal_lba.agent.sources.row_file import Row, RowFile, check_columns
+from fractal_lba.agent.sources.row import Row
+from fractal_lba.agent.sources.row_file import RowFile, check_columns
 from fractal_lba.agent.window import SourcePosition
 from fractal_lba.protocol import ContractError
 
@@ -41,7 +42,7 @@ class ParquetRows(RowFile):
         Raises:
             ContractError: The package that reads the format is not installed.
         """
-        super().__init__(path, kind="parquet", is_repairing=is_repairing)
+        super().__init__(path, kind="parquet", is_repairing=is_repairing, timing=None)
         self.key += columns_key(columns)
         self._columns = columns
         try:
@@ -109,7 +110,7 @@ class _Feed:
                 raise ContractError(f"{name}: column {column!r}: expected numbers, got {kind}")
             self._types.append(str(kind))
         self.size: int = self._file.metadata.num_rows
-        self._start = start
+        self.start = start
         self._group: tuple[int, NDArray[np.float64]] = (-1, np.empty((0, 0)))
 
     def mark(self, end: int) -> str:
@@ -121,7 +122,7 @@ class _Feed:
 
     def rows(self) -> Iterator[Row]:
         """See ``Feed``."""
-        at = self._start
+        at = self.start
         while at < self.size:
             first, end, values = self._group_of(at)
             for row in values[at - first :]:

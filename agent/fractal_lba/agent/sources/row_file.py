@@ -7,11 +7,13 @@ Rows are counted from 1.
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, Protocol, Self
+from typing import BinaryIO, Protocol, Self
 
 import numpy as np
 
 from fractal_lba.agent.sources.base import check_length, source_key
+from fractal_lba.agent.sources.row import Row
+from fractal_lba.agent.sources.timed import TimedCut, TimedCutter, Timing, time_ms
 from fractal_lba.agent.window import (
     UNITS_MIN,
     SourcePosition,
@@ -19,17 +21,10 @@ from fractal_lba.agent.window import (
     check_points,
     next_cut,
 )
-from fractal_lba.protocol import ContractError, Profile
+from fractal_lba.protocol import ContractError, Profile, format_timestamp
 
 # The record's bound of `d`.
 COLUMNS_MAX = 4096
-
-
-class Row(NamedTuple):
-    """One row: its numbers, and the position behind it."""
-
-    values: Sequence[float]
-    end: int
 
 
 class Feed(Protocol):
@@ -37,6 +32,9 @@ class Feed(Protocol):
 
     columns: Sequence[str]
     """Names of a row's numbers."""
+
+    start: int
+    """Where the first row begins."""
 
     def rows(self) -> Iterator[Row]:
         """Yield the rows in order.
@@ -55,15 +53,17 @@ class RowFile(ABC):
     Attributes:
         left_over: See ``FileSource``.
         is_repairing: What a row lacks is NaN, for whoever repairs it; otherwise it is refused.
+        timing: How rows are cut by their times; None to count them.
     """
 
     profile = Profile.POINTS
 
-    def __init__(self, path: Path, *, kind: str, is_repairing: bool) -> None:
+    def __init__(self, path: Path, *, kind: str, is_repairing: bool, timing: Timing | None) -> None:
         self.name = str(path)
         self.key = source_key(kind, path)
         self.left_over = ""
         self.is_repairing = is_repairing
+        self.timing = timing
         self._path = path
 
     @abstractmethod
@@ -103,7 +103,12 @@ class RowFile(ABC):
         with self._opened() as file:
             try:
                 feed = self._feed(file, after, is_growing=is_growing)
-                if feed is not None:
+                if feed is None:
+                    return
+                if self.timing is not None:
+                    yield from self._cut_in_time(feed, after, self.timing, is_growing=is_growing)
+                else:
+                    self._check_counted(after)
                     yield from self._cut(feed, after, window, is_growing=is_growing)
             except OSError as error:
                 raise self._unreadable(error) from error
@@ -136,6 +141,60 @@ class RowFile(ABC):
             yield Window(
                 data=points, after=SourcePosition(offset=end, units=done, mark=feed.mark(end))
             )
+
+    def _cut_in_time(
+        self, feed: Feed, after: SourcePosition | None, timing: Timing, *, is_growing: bool
+    ) -> Generator[Window, None, None]:
+        cutter = TimedCutter(timing, after, start=feed.start, name=self.name)
+        for row in feed.rows():
+            for cut in cutter.add(row):
+                yield self._window_of(cut, feed)
+        if is_growing:
+            return
+        for cut in cutter.end():
+            yield self._window_of(cut, feed)
+        if after is None and cutter.is_fresh:
+            check_length(self.name, cutter.left, unit="rows")
+
+    def _window_of(self, cut: TimedCut, feed: Feed) -> Window:
+        points = np.array([row.values for row in cut.rows], dtype=np.float64)
+        if not self.is_repairing:
+            check_points(points, where=self.name, first_row=cut.first, columns=feed.columns)
+        after = SourcePosition(
+            offset=cut.low,
+            units=cut.low_units,
+            mark=feed.mark(cut.low),
+            closed_until_ms=cut.closed_until_ms,
+            read_to=cut.read_to,
+        )
+        meta: dict[str, str | int] = {
+            "window_start": format_timestamp(cut.start_ms),
+            "window_end": format_timestamp(cut.end_ms),
+        }
+        if cut.late:
+            meta["window_late"] = cut.late
+        return Window(data=points, after=after, meta=meta, late=cut.late)
+
+    def _check_counted(self, after: SourcePosition | None) -> None:
+        if after is not None and after.closed_until_ms is not None:
+            raise ContractError(
+                f"{self.name}: was read in windows of time: expected them again, got a count of"
+                " rows; use another data folder"
+            )
+
+    def time_of(self, value: object, row: int) -> int:
+        """Return a row's time in ms since 1970.
+
+        Raises:
+            ContractError: It is none.
+        """
+        found = time_ms(value) if isinstance(value, str | int | float) else None
+        if found is None:
+            raise ContractError(
+                f"{self.name}: row {row}: expected a time, in seconds since 1970 or as"
+                " 2026-11-21T20:00:00Z, got something else"
+            )
+        return found
 
     def _opened(self) -> BinaryIO:
         try:
