@@ -33,6 +33,7 @@ test: $(VENV)/.installed
 # of agent and server together, and two hundred days of network trouble.
 nightly: $(VENV)/.installed
 	$(BIN)/python -m tests.support.power
+	$(BIN)/python -m tests.support.every_call
 	$(BIN)/python -m tests.support.kills
 	$(BIN)/python -m tests.support.troubled_days 200
 	$(BIN)/python -m tests.fuzz.run $(NIGHTLY)

@@ -23,6 +23,8 @@ ROOT: Final = TESTS.parent
 ALLOWED_SKIPS: Final = TESTS / "allowed_skips.txt"
 UNTRACED: Final = tuple(TESTS / name for name in ("integration", "fuzz", "conformance", "oracle"))
 UNTRACED_FAULTS: Final = {
+    "test_every_bit.py",
+    "test_every_call.py",
     "test_outbox_disk.py",
     "test_planted_bugs.py",
     "test_power_cuts.py",

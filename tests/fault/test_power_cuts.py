@@ -10,7 +10,7 @@ from tests.support.power_cut import KINDS as FAULTS
 SEEDS: Final = {
     "stream": range(500),
     "agent": range(150),
-    "server": range(120),
+    "server": range(90),
     "files": range(200),
 }
 """A seed of the agent takes four times one of a stream, one of the server six times."""

@@ -76,6 +76,10 @@ class MemoryDisk:
         """Return what a process would read, without a call."""
         return bytes(self._inode(path).cache)
 
+    def cached(self, path: Path) -> bytearray:
+        """Return what processes see of a file, to be changed under them."""
+        return self._inode(path).cache
+
     def put(self, path: Path, data: bytes) -> None:
         """Make a file hold these bytes, durable like everything above it."""
         folder = self.tree

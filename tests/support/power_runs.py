@@ -187,28 +187,37 @@ def _broken_in(group: BaseExceptionGroup) -> InvariantError | None:
 def _run_seed(kind: Kind, seed: int) -> MemoryDisk:
     chance = random.Random(f"{kind.name} {seed}")  # noqa: S311 - to be replayed
     with ExitStack() as stack:
-        memory = MemoryDisk(stack.enter_context(_folder()), chance)
+        memory = MemoryDisk(stack.enter_context(given_folder()), chance)
         scenario = stack.enter_context(kind.make(memory, chance))
         lives = chance.randint(1, LIVES_MAX)
         for life in range(lives):
-            _live(scenario, UnluckyDisk(memory, _strikes(chance, kind)))
+            live_once(scenario, UnluckyDisk(memory, _strikes(chance, kind)))
             if chance.random() < _KILL_ALONE and not memory.is_read_only:
                 memory.happened["process ended, power stayed"] += 1
             else:
                 cut_power(memory, chance)
                 memory.happened["power cut"] += 1
-            sound = FailingDisk(memory, is_syncing=True)
-            try:
-                scenario.check(sound, is_last=life == lives - 1)
-            except (DurabilityError, ContractError) as error:
-                raise InvariantError(Invariant.NOBODY_NEEDED, str(error)) from error
-            finally:
-                sound.abandon()
+            hold_after(scenario, memory, is_last=life == lives - 1)
     return memory
 
 
+def hold_after(scenario: Scenario, memory: MemoryDisk, *, is_last: bool) -> None:
+    """Hold what a scenario's lives left to its invariants, over a sound disk.
+
+    Raises:
+        InvariantError: Something must not be as it is.
+    """
+    sound = FailingDisk(memory, is_syncing=True)
+    try:
+        scenario.check(sound, is_last=is_last)
+    except (DurabilityError, ContractError) as error:
+        raise InvariantError(Invariant.NOBODY_NEEDED, str(error)) from error
+    finally:
+        sound.abandon()
+
+
 @contextmanager
-def _folder() -> Iterator[Path]:
+def given_folder() -> Iterator[Path]:
     """Give a real folder, in memory: for what does not go through the port."""
     folder = Path(tempfile.mkdtemp(prefix="power-", dir=memory_folder()))
     try:
@@ -217,7 +226,8 @@ def _folder() -> Iterator[Path]:
         shutil.rmtree(folder)
 
 
-def _live(scenario: Scenario, disk: UnluckyDisk) -> None:
+def live_once(scenario: Scenario, disk: FailingDisk) -> None:
+    """Have one process live until its end, whatever ends it."""
     try:
         scenario.live(disk)
     except (Crash, DurabilityError):
