@@ -9,7 +9,14 @@ from typing import Any
 import pytest
 
 from fractal_lba.protocol import ContractError, JsonValue, canonical
-from fractal_lba.protocol.canonical import JCS_DEPTH_MAX, _written, is_plain
+from fractal_lba.protocol.canonical import (
+    JCS_DEPTH_MAX,
+    PlainObject,
+    _written,
+    is_plain,
+    with_member,
+    without,
+)
 
 # RFC 8785 appendix B: IEEE-754 bits and their JSON form.
 RFC8785_NUMBERS = {
@@ -174,3 +181,15 @@ def test_both_paths_write_the_same() -> None:
     value: Any = {"b": [1, 0.25, "é\n", True, False, None, {"c": (-7,)}], "a": -1234567.125}
     assert is_plain(value, JCS_DEPTH_MAX)
     assert canonical(value) == _written(value, JCS_DEPTH_MAX).encode()
+
+
+def test_what_is_left_of_an_object_is_as_plain_as_the_object_was() -> None:
+    small: dict[str, JsonValue] = {"b": 1e-6, "a": 1, "c": [2]}
+    assert canonical(without(small, frozenset({"a", "x"}))) == b'{"b":0.000001,"c":[2]}'
+    assert canonical(with_member(small, "aa", "y")) == b'{"a":1,"aa":"y","b":0.000001,"c":[2]}'
+    assert small == {"b": 1e-6, "a": 1, "c": [2]}
+    plain = PlainObject({"b": 2, "a": 1})
+    left, more = without(plain, frozenset({"a"})), with_member(plain, "aa", "y")
+    assert (type(left), dict(left)) == (PlainObject, {"b": 2})
+    assert (type(more), list(more)) == (PlainObject, ["a", "aa", "b"])
+    assert dict(plain) == {"b": 2, "a": 1}

@@ -121,15 +121,15 @@ def signals_command(  # noqa: PLR0913 - one parameter for each option
     try:
         if profile == Profile.BYTES:
             summary = signals.summarise_bytes(data, seed=checked_seed, scales=checked_scales)
-            cube = cube_of_bytes(data, seed=checked_seed)
+            if draw is not None:
+                draw(summary, cube_of_bytes(data, seed=checked_seed))
         else:
             table = read_table(data, columns=columns)
             summary = signals.summarise_points(table, seed=checked_seed, scales=checked_scales)
-            cube = cube_of_points(table, seed=checked_seed)
+            if draw is not None:
+                draw(summary, cube_of_points(table, seed=checked_seed))
     except ContractError as error:
         raise Refused(f"{shown(file)}: {error}") from error
-    if draw is not None:
-        draw(summary, cube)
     write_json(summary.members())
 
 
