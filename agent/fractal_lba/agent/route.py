@@ -74,6 +74,12 @@ class Route:
                 return endpoint, permit
         return None
 
+    def leads_elsewhere(self, endpoint: Endpoint) -> bool:
+        """Return whether what an endpoint did not answer can go to another one now."""
+        return endpoint.breaker.state is not State.CLOSED and any(
+            each.breaker.state is State.CLOSED for each in self.endpoints
+        )
+
     def samples(self) -> Iterator[Sample]:
         """Yield what is known of each endpoint; see ``Measured``."""
         for each in self.endpoints:

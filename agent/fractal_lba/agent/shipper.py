@@ -289,6 +289,11 @@ class Shipper:
         )
         if not is_rate:  # which asks for later, not for less
             endpoint.load.unanswered(count)
+        if self._route.leads_elsewhere(endpoint):
+            # Who asks another server has no reason to wait.
+            for shard_id, some in _by_stream(call.windows).items():
+                self._waiting.give_back(shard_id, [window.seq for window in some])
+            return
         until_s = max(self._budget.plan(now_s), now_s + wait_s)
         for shard_id, some in _by_stream(call.windows).items():
             self._waiting.delay(shard_id, [window.seq for window in some], until_s)

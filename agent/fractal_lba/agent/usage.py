@@ -26,7 +26,14 @@ GROUP_END = epilog(
     examples=[*RUN_EXAMPLES, "fractal-agent status --data ./outbox"], exit_codes=RUN_CODES
 )
 
-RUN_END = epilog(examples=RUN_EXAMPLES, exit_codes=RUN_CODES)
+RUN_END = epilog(
+    examples=[
+        *RUN_EXAMPLES,
+        "fractal-agent run sensors.csv --ordered --data ./outbox --keyring agent-keyring.json \\",
+        "    --url https://near:8443 --url https://far:8443 --ca ca.pem",
+    ],
+    exit_codes=RUN_CODES,
+)
 
 STATUS_END = epilog(
     examples=[

@@ -1,7 +1,8 @@
 """Trouble with servers, streams and single windows: what it costs, and whom it keeps waiting."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import random
+from collections.abc import Awaitable, Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -9,13 +10,15 @@ import pytest
 from tests.support.agent_world import csv_stream, plan, run, world
 from tests.support.port_server import PortServer
 from tests.support.virtual_time import run_virtual
+from typing_extensions import override
 
 from fractal_lba.agent import load as load_module
+from fractal_lba.agent.budget import RATE_PER_S, SAVED_MAX, SHARE, WAIT_MAX_S
 from fractal_lba.agent.run import run_agent
 from fractal_lba.agent.session import World
 from fractal_lba.agent.stop import Stop
 from fractal_lba.agent.tally import Tally
-from fractal_lba.client import Answer
+from fractal_lba.client import Answer, BatchAnswer
 from fractal_lba.protocol import Record
 
 HOUR_S = 3_600.0
@@ -178,6 +181,67 @@ class TestSeveralServers:
         assert late
         assert all(after.at_s - before.at_s >= first.latency_s for before, after in pairwise(late))
 
+    def test_a_server_that_refuses_everything_is_told_from_a_window_that_is_refused(
+        self, tmp_path: Path
+    ) -> None:
+        """A window alone cannot tell; as a batch of one it can."""
+        first, second = PortServer(), PortServer()
+        first.whole = lambda: open_answer(503, "storage_unavailable", 1.0)
+        tally = ship(tmp_path, first, second, s=1)
+        assert tally.accepted == 1
+        assert [request.is_batch for request in first.requests] == [False] + [True] * 4
+        assert len(second.requests) == 1
+
+    def test_a_server_that_knows_no_batch_gets_records(self, tmp_path: Path) -> None:
+        class Early(PortServer):
+            @override
+            async def batch(self, bodies: Sequence[bytes]) -> BatchAnswer:
+                self.batches += 1
+                return BatchAnswer(refusal=open_answer(404, "not_found"))
+
+            batches = 0
+
+        server = Early()
+        left = [open_answer(503, "storage_unavailable")] * 3
+        server.line = lambda _record: left.pop() if left else None
+        tally = ship(tmp_path, server, s=1)
+        assert (tally.accepted, server.batches) == (1, 1)
+        assert len(server.requests) == 4
+
+    def test_one_whose_answers_take_too_long_is_left_for_the_next(self, tmp_path: Path) -> None:
+        first, second = PortServer(), PortServer()
+        first.latency_s = 20.0
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(load_module, "WINDOWS_MAX", 1)
+            tally = ship(tmp_path, first, second, s=60)
+        assert tally.pending == 0
+        assert len(first.requests) <= 12
+        assert len(second.requests) >= 48
+
+
+class TestAFlakyServer:
+    def test_what_fails_again_and_again_stays_within_the_budget(self, tmp_path: Path) -> None:
+        """Four requests in ten fail, too few for the breaker."""
+        server = PortServer()
+        rng = random.Random(3)  # noqa: S311 - a seed
+        failed: list[float] = []
+
+        def whole() -> Answer | None:
+            if rng.random() >= 0.4:
+                return None
+            failed.append(asyncio.get_running_loop().time())
+            return open_answer(503, "overloaded")
+
+        server.whole = whole
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(load_module, "WINDOWS_MAX", 1)
+            tally = ship(tmp_path, server, s=300)
+        assert tally.accepted == 300
+        # What is saved, what comes with time, a fifth of the new, and what was answered in the end.
+        allowed = SAVED_MAX + RATE_PER_S * (failed[-1] + WAIT_MAX_S) + SHARE * 300 + 300
+        assert len(server.requests) - 300 == len(failed) <= allowed
+        assert len(failed) < 300
+
 
 class TestAStuckStream:
     """One stream of two gets nothing but refusals for the moment, on its lines, for hours."""
@@ -295,22 +359,6 @@ class TestAFullServer:
         minimum = 480 / size
         print(f"{len(server.requests)} requests, {minimum:.0f} at the least")  # noqa: T201
         assert len(server.requests) <= 1.25 * minimum
-
-
-def test_a_wrong_token_is_said_once_with_the_way_back(tmp_path: Path) -> None:
-    server = PortServer()
-    server.line = lambda _record: open_answer(401, "unauthenticated")
-    said: list[str] = []
-
-    async def main() -> None:
-        tally = Tally(say=said.append)
-        stream = csv_stream(tmp_path / "x.csv", 30)
-        await run_agent(plan(tmp_path / "d", stream), among(server), Stop(), tally)
-
-    run_virtual(main())
-    (line,) = said
-    assert line.startswith("answer 401 unauthenticated: the server does not let this agent submit")
-    assert f"dead-letters retry --data {tmp_path}/d --code unauthenticated" in line
 
 
 def test_what_sending_does_is_measured_for_each_server(tmp_path: Path) -> None:
