@@ -191,6 +191,8 @@ def check_scales(scales: Sequence[SupportsIndex]) -> tuple[int, ...]:
 
 def _integer(value: object) -> int | None:
     """Return the value of any integer type, numpy's included; None for a bool or another."""
+    if type(value) is int:  # most are, and to ask a protocol takes microseconds
+        return value
     if isinstance(value, bool | np.bool_) or not isinstance(value, SupportsIndex):
         return None
     return operator.index(value)
