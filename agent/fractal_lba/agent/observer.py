@@ -120,21 +120,28 @@ class Observer:
                 except TimeoutError:
                     pass
             at_s = now_ms(self._clock) / 1000 if came is None else came[0]
-            while (data := cutter.cut(now_s=at_s, is_end=is_end)) is not None:
-                await self._keeper.keep(
-                    Window(data=data, after=None),
-                    source=stream.source.key,
-                    shard_id=stream.shard_id,
-                    is_live=True,
-                )
+            # What ended by time ends before what comes now, what is full ends with it.
+            await self._keep_cut(stream, cutter, at_s=at_s, is_end=is_end)
             if came is not None:
                 cutter.add(came[1], now_s=at_s)
+                await self._keep_cut(stream, cutter, at_s=at_s, is_end=False)
             elif is_end:
                 if cutter.left:
                     self._tally.left_over(
                         f"{stream.source.name}: {cutter.left} at its end, too few for a window"
                     )
                 return
+
+    async def _keep_cut(
+        self, stream: UnitStream, cutter: Cutter, *, at_s: float, is_end: bool
+    ) -> None:
+        while (data := cutter.cut(now_s=at_s, is_end=is_end)) is not None:
+            await self._keeper.keep(
+                Window(data=data, after=None),
+                source=stream.source.key,
+                shard_id=stream.shard_id,
+                is_live=True,
+            )
 
     async def _watch_file(self, stream: FileStream, window: int) -> None:
         key, shard_id = stream.source.key, stream.shard_id

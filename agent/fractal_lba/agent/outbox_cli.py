@@ -16,7 +16,7 @@ from fractal_lba.protocol import ContractError, DurabilityError, format_timestam
 from fractal_lba.wal import RealDisk
 
 
-@click.group()
+@click.group(epilog=OUTBOX_END)
 def outbox() -> None:
     """Look into the outbox."""
 
