@@ -4,6 +4,7 @@ Whatever fails: nothing is sent that is not on disk, no epoch is used for two wi
 and the next run delivers everything.
 """
 
+import asyncio
 import errno
 import random
 from collections.abc import Callable, Iterator, Sequence
@@ -21,12 +22,14 @@ from tests.support.virtual_time import run_virtual
 
 from fractal_lba.agent.deadletters import FILE, read_dead_letters
 from fractal_lba.agent.status import read_status
+from fractal_lba.agent.stop import Stop
 from fractal_lba.agent.tally import Exit, Tally
 from fractal_lba.protocol import DurabilityError, LockedError
 
 ROWS = 13  # 4 windows of 3 rows, the last one with a fourth
 WINDOWS = 4
 DEAD_EPOCH = 2
+STOPPED_S = 20.0  # long after a run that nothing happens to
 
 
 def status_of(record: dict[str, Any]) -> int:
@@ -72,7 +75,7 @@ class Rig:
     def run(self, disk: FailingDisk) -> Outcome:
         self.server.before = lambda body: check_durable(self.memory, body)
         try:
-            tally = run_virtual(run(plan(self.data, self.stream), world(self.server, disk)))
+            tally = run_virtual(self._main(disk))
         except (DurabilityError, Crash) as error:
             return Outcome(None, error)
         except BaseExceptionGroup as group:
@@ -82,6 +85,16 @@ class Rig:
         finally:
             disk.abandon()
         return Outcome(tally, None)
+
+    async def _main(self, disk: FailingDisk) -> Tally:
+        """Run; where the disk stays full an agent waits for room until somebody stops it."""
+        stop = Stop()
+        stopping = asyncio.get_running_loop().call_later(STOPPED_S, stop.interrupt)
+        try:
+            few = plan(self.data, self.stream, grace_s=1.0)
+            return await run(few, world(self.server, disk), stop)
+        finally:
+            stopping.cancel()
 
 
 def check_durable(memory: MemoryDisk, body: bytes) -> None:

@@ -49,3 +49,16 @@ class OutboxBounds:
 
 class OutboxFullError(UnavailableError):
     """The outbox has no room for another window: it was not taken, and can be given again later."""
+
+
+def fullness(bounds: OutboxBounds, records: int, size: int, *, is_disk_full: bool) -> str:
+    """Return why there is no room, for whoever finds none."""
+    if is_disk_full:
+        return (
+            "outbox: expected room on the disk for another window, got a full one;"
+            f" {records} wait for an answer"
+        )
+    return (
+        f"outbox: expected fewer than {bounds.records_max} windows and {bounds.bytes_max} bytes"
+        f" waiting for an answer, got {records} and {size}"
+    )

@@ -19,19 +19,24 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from fractal_lba.agent.contents import Contents
-from fractal_lba.agent.frames import bare_frame, carried_frame
+from fractal_lba.agent.frames import WindowMeta, bare_frame, carried_frame
 from fractal_lba.agent.log import Entry, entry_of, frame_size
 from fractal_lba.agent.opening import SEGMENT_BYTES_MAX
 from fractal_lba.agent.pending import Place
 from fractal_lba.agent.segments import Front
 from fractal_lba.protocol import CorruptionError
-from fractal_lba.wal import Frame, NewFrame, Placed, Position
+from fractal_lba.protocol.errors import FullError
+from fractal_lba.wal import Frame, Placed, Position
 
 # Below this a compaction saves less than its syncs cost.
 DEAD_BYTES_MIN = 2 * SEGMENT_BYTES_MAX
 
 # What one pass copies: a second's work on a slow disk, after which the rule is asked again.
 CARRY_BYTES_MAX = SEGMENT_BYTES_MAX
+
+# Windows leave some room on a full disk (``log``): so much of it is copied to, to free a segment.
+FULL_CARRY_BYTES_MAX = 256 << 10
+FULL_DEAD_BYTES_MIN = 512 << 10
 
 # What one append of a compaction holds: producers wait for it as for a batch of their own.
 PIECE_BYTES_MAX = 256 << 10
@@ -40,6 +45,18 @@ PIECE_STREAMS_MAX = 512
 
 class CompactedLog(Protocol):
     """What a compaction does with the log; see ``Log``."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether windows are held until the disk has room."""
+
+    @property
+    def refusals(self) -> int:
+        """How often something found no room."""
+
+    @property
+    def held(self) -> Sequence[WindowMeta]:
+        """What is held."""
 
     async def write(self, entry: Entry) -> Sequence[Placed]:
         """Make an entry durable and return where its frames went."""
@@ -58,8 +75,8 @@ class Compactor:
         log: Of the outbox.
         contents: Of the outbox.
         now_ns: Tells the time.
-        take_acks: Returns the acknowledgements that were noted and not written yet: they go to the
-            log before whatever takes them for known.
+        flush_acks: Gives the log the acknowledgements that were noted and not written yet, ahead
+            of what takes them for known.
 
     Attributes:
         compactions: Passes made.
@@ -71,20 +88,29 @@ class Compactor:
         contents: Contents,
         *,
         now_ns: Callable[[], int],
-        take_acks: Callable[[], list[NewFrame]],
+        flush_acks: Callable[[], object],
     ) -> None:
         self._log = log
         self._contents = contents
         self._now_ns = now_ns
-        self._take_acks = take_acks
+        self._flush_acks = flush_acks
         self._is_off = False
         self.compactions = 0
 
     @property
     def is_worth_it(self) -> bool:
-        """Whether enough is dead."""
-        dead = self._contents.segments.dead()
-        return not self._is_off and dead >= max(DEAD_BYTES_MIN, self._contents.pending.size)
+        """Whether enough is dead; of a full disk less is enough, if little has to be copied."""
+        segments = self._contents.segments
+        if self._is_off:
+            return False
+        if self._log.is_full:
+            front = segments.front(FULL_CARRY_BYTES_MAX)
+            return (
+                front is not None
+                and front.live <= FULL_CARRY_BYTES_MAX
+                and front.size - front.live >= FULL_DEAD_BYTES_MIN
+            )
+        return segments.dead() >= max(DEAD_BYTES_MIN, self._contents.pending.size)
 
     async def run(self) -> None:
         """Make one pass.
@@ -92,23 +118,32 @@ class Compactor:
         Raises:
             DurabilityError: The log is fenced; nothing that is needed is gone.
         """
-        front = self._contents.segments.front(CARRY_BYTES_MAX)
+        carry_bytes_max = FULL_CARRY_BYTES_MAX if self._log.is_full else CARRY_BYTES_MAX
+        front = self._contents.segments.front(carry_bytes_max)
         if front is None:
             return
         try:
             await self._carry(front)
+            await self._restate(front)
+            cursor = await self._write_totals(front)
         except CorruptionError:
             # A window that waits cannot be read: whoever sends it says so, and its segment is
             # evidence. The next run counts it as lost, and compacts again.
             self._is_off = True
             return
-        await self._restate(front)
-        totals = bare_frame(self._contents.totals(front.kept_from), received_ns=self._now_ns())
-        cursor = (await self._log.write(entry_of([*self._take_acks(), totals])))[-1].seq
+        except FullError:
+            return  # what was copied is there twice; another pass follows when there is room
         await self._log.retain(front.kept_from, cursor)
         self._contents.segments.drop(front)
         self._contents.compactions += 1
         self.compactions += 1
+
+    async def _write_totals(self, front: Front) -> int:
+        """Write the cursor and return its number."""
+        self._flush_acks()
+        totals = self._contents.totals(front.kept_from, unwritten=len(self._log.held))
+        frame = bare_frame(totals, received_ns=self._now_ns())
+        return (await self._log.write(entry_of([frame], after=self._log.refusals)))[-1].seq
 
     async def _carry(self, front: Front) -> None:
         """Copy what waits in these segments."""
@@ -148,12 +183,15 @@ class Compactor:
     async def _restate(self, front: Front) -> None:
         """Say again of each stream how it goes on, where only these segments do."""
         stale = self._contents.stated_before(front.kept_from)
+        held = {(window.source, window.shard_id) for window in self._log.held}
+        if held.intersection(stale):
+            raise FullError("outbox: expected room on the disk to go on with a stream, got none")
         for start in range(0, len(stale), PIECE_STREAMS_MAX):
             piece = stale[start : start + PIECE_STREAMS_MAX]
             now_ns = self._now_ns()
             frames = [
                 bare_frame(self._contents.stream(*each), received_ns=now_ns) for each in piece
             ]
-            placed = await self._log.write(entry_of(frames))
+            placed = await self._log.write(entry_of(frames, after=self._log.refusals))
             for (source, shard_id), at in zip(piece, placed, strict=True):
                 self._contents.restate(source, shard_id, at.seq)

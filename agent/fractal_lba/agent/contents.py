@@ -168,11 +168,16 @@ class Contents:
             lost_since=self._lost_since[shard_id],
         )
 
-    def totals(self, kept_from: int) -> TotalsMeta:
-        """Return the counts of everything submitted, for a compaction that keeps what follows."""
+    def totals(self, kept_from: int, *, unwritten: int = 0) -> TotalsMeta:
+        """Return the counts of everything submitted, for a compaction that keeps what follows.
+
+        Args:
+            kept_from: The first frame it keeps.
+            unwritten: Windows that were submitted and are held back.
+        """
         return TotalsMeta(
             kept_from=kept_from,
-            windows=self.windows,
+            windows=self.windows - unwritten,
             accepted=self.fates[Fate.ACCEPTED],
             escalated=self.fates[Fate.ESCALATED],
             dead=self.fates[Fate.DEAD],

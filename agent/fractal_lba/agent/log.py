@@ -4,7 +4,10 @@ Entries reach the stream in the order in which they were written here, each whol
 entry says holds for everything before it.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
 from typing import NamedTuple, TypeVar
 
 from fractal_lba.agent.bounds import (
@@ -16,9 +19,13 @@ from fractal_lba.agent.bounds import (
 from fractal_lba.agent.frames import WindowMeta
 from fractal_lba.agent.opening import STREAM
 from fractal_lba.agent.ports import Lane, Lanes
+from fractal_lba.protocol.errors import FullError
 from fractal_lba.wal import Frame, NewFrame, Placed, Position, Stream
 from fractal_lba.wal.framing import FRAME_BYTES
 from fractal_lba.wal.group_commit import Bounds, GroupCommit
+
+# Room that windows leave on a full disk, so that a compaction finds some to free more.
+SPARE_BYTES = 1 << 20
 
 _T = TypeVar("_T")
 
@@ -29,17 +36,28 @@ class Entry(NamedTuple):
     Attributes:
         frames: In their order.
         size: Bytes of all of them.
-        window: What the last one is about, where it is a window.
+        window: What the frame is about, where it is one window.
+        after: ``Log.refusals`` when it was made, where it takes all for written that was given
+            before: it is not written once any of that was refused.
+        is_acks: They are acknowledgements.
     """
 
     frames: Sequence[NewFrame]
     size: int
     window: WindowMeta | None = None
+    after: int | None = None
+    is_acks: bool = False
 
 
-def entry_of(frames: Sequence[NewFrame], window: WindowMeta | None = None) -> Entry:
+def entry_of(
+    frames: Sequence[NewFrame],
+    window: WindowMeta | None = None,
+    *,
+    after: int | None = None,
+    is_acks: bool = False,
+) -> Entry:
     """Return these frames as an entry."""
-    return Entry(frames, sum(map(frame_size, frames)), window)
+    return Entry(frames, sum(map(frame_size, frames)), window, after, is_acks)
 
 
 def frame_size(frame: NewFrame) -> int:
@@ -47,14 +65,29 @@ def frame_size(frame: NewFrame) -> int:
     return FRAME_BYTES + len(frame.meta) + len(frame.payload)
 
 
+@dataclass(slots=True, eq=False)
+class _Given:
+    """An entry on its way, and who waits for it."""
+
+    entry: Entry
+    answer: "asyncio.Future[Sequence[Placed]]"
+
+
 class Log:
     """An open stream; all methods are called from one event loop.
+
+    A full disk is no failure: windows are held, in their order, until there is room, and what frees
+    space is let past them.
 
     Args:
         stream: Open.
         lanes: Where it is written and read.
-        done: Takes a batch of entries and where their frames went, or why they did not, before
-            those who wrote them do, and whether these still wait or not.
+        done: Takes entries and where their frames went, or why they did not, before those who wrote
+            them do, and whether these still wait or not.
+
+    Attributes:
+        is_full: Windows are held, or about to be.
+        refusals: How often something found no room.
     """
 
     def __init__(
@@ -65,11 +98,16 @@ class Log:
     ) -> None:
         self._stream = stream
         self._lanes = lanes
-        self._commits: GroupCommit[Entry, Sequence[Placed]] = GroupCommit(
+        self._tell = done
+        self._held: list[_Given] = []
+        self._windows = 0
+        self.is_full = False
+        self.refusals = 0
+        self._commits: GroupCommit[_Given, Sequence[Placed]] = GroupCommit(
             STREAM,
             self._commit,
             run=self._on_disk,
-            done=done,
+            done=self._done,
             bounds=Bounds(
                 items_max=BATCH_RECORDS_MAX,
                 bytes_max=BATCH_BYTES_MAX,
@@ -87,12 +125,48 @@ class Log:
     async def write(self, entry: Entry) -> Sequence[Placed]:
         """Write an entry and return where its frames went, once they are durable.
 
-        The entry has its place before anything is awaited.
+        The entry has its place before anything is awaited. A window is written though who waits for
+        it is cancelled; where the disk is full it waits for room.
 
         Raises:
+            FullError: The disk is full, and it is no window, or nobody waits for room any more;
+                nothing was written.
             DurabilityError: It may or may not be on disk; the log is fenced.
         """
-        return await self._commits.submit(entry, size=entry.size)
+        return await self.give(entry)
+
+    def give(self, entry: Entry) -> "asyncio.Future[Sequence[Placed]]":
+        """Give an entry its place, and return what ``write`` awaits."""
+        given = _Given(entry, asyncio.get_running_loop().create_future())
+        self._commits.give(given, size=entry.size)
+        self._windows += entry.window is not None
+        return given.answer
+
+    @property
+    def held(self) -> Sequence[WindowMeta]:
+        """What the windows are about that wait for room on the disk, in order."""
+        return [given.entry.window for given in self._held if given.entry.window is not None]
+
+    async def find_room(self) -> None:
+        """Let the windows that are held go on, if the disk has room for them by now.
+
+        Raises:
+            DurabilityError: The log is fenced.
+        """
+        size = min(sum(given.entry.size for given in self._held), BATCH_BYTES_MAX)
+        finds = await self._commits.call(lambda: self._stream.finds_room(size + SPARE_BYTES))
+        if finds and not self._windows:  # those in the queue fail behind these, and come to them
+            held, self._held = self._held, []
+            self.is_full = False
+            for given in held:
+                self._commits.give(given, size=given.entry.size)
+            self._windows += len(held)
+
+    def let_go(self) -> None:
+        """Fail the windows that are held: no room will come."""
+        held, self._held = self._held, []
+        full = FullError("outbox: expected room on the disk for another window, got a full one")
+        self._end(held, [full] * len(held))
 
     async def read(self, positions: Sequence[Position]) -> list[Frame]:
         """Return the frames at these positions.
@@ -122,19 +196,60 @@ class Log:
 
     async def close(self) -> None:
         """Write what was taken and let the stream go."""
+        self.let_go()
         try:
             await self._commits.close()
         finally:
+            self.let_go()  # what found no room in the meantime
             await self._lanes.run(Lane.OUTBOX, self._stream.close)
 
-    def _commit(self, batch: Sequence[Entry]) -> Sequence[Sequence[Placed]]:
-        placed = self._stream.append([frame for entry in batch for frame in entry.frames])
-        start = 0
-        found: list[Sequence[Placed]] = []
-        for entry in batch:
-            found.append(placed[start : start + len(entry.frames)])
-            start += len(entry.frames)
-        return found
+    def _commit(self, batch: Sequence[_Given]) -> Sequence[Sequence[Placed] | Exception]:
+        size = sum(given.entry.size for given in batch)
+        is_full = self.is_full or not self._stream.finds_room(size + SPARE_BYTES)
+        is_refusing = False
+        is_written: list[bool] = []
+        for given in batch:
+            window, after = given.entry.window, given.entry.after
+            is_late = after is not None and (is_refusing or after != self.refusals)
+            is_written.append(not ((is_full and window is not None) or is_late))
+            is_refusing = is_refusing or not is_written[-1]
+        frames = chain.from_iterable(
+            given.entry.frames for given, is_in in zip(batch, is_written, strict=True) if is_in
+        )
+        placed = iter(self._stream.append(list(frames)))
+        full = FullError("outbox: expected room on the disk, got a full one")
+        return [
+            list(islice(placed, len(given.entry.frames))) if is_in else full
+            for given, is_in in zip(batch, is_written, strict=True)
+        ]
+
+    def _done(
+        self, batch: Sequence[_Given], results: Sequence[Sequence[Placed] | Exception]
+    ) -> None:
+        self._windows -= sum(given.entry.window is not None for given in batch)
+        ended: list[_Given] = []
+        found: list[Sequence[Placed] | Exception] = []
+        for given, result in zip(batch, results, strict=True):
+            self.refusals += isinstance(result, FullError)
+            if given.entry.window is not None and isinstance(result, FullError):
+                self.is_full = True
+                self._held.append(given)
+            else:
+                ended.append(given)
+                found.append(result)
+        self._end(ended, found)
+
+    def _end(
+        self, batch: Sequence[_Given], results: Sequence[Sequence[Placed] | Exception]
+    ) -> None:
+        self._tell([given.entry for given in batch], results)
+        for given, result in zip(batch, results, strict=True):
+            if given.answer.done():
+                continue
+            if isinstance(result, Exception):
+                given.answer.set_exception(result)
+            else:
+                given.answer.set_result(result)
 
     def _on_disk(self, work: Callable[[], _T], /) -> Awaitable[_T]:
         return self._lanes.run(Lane.OUTBOX, work)

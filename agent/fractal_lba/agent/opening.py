@@ -23,6 +23,10 @@ SEGMENT_BYTES_MAX = 8 << 20
 # A record of 64 KiB and a meta block of as many, and some.
 OUTBOX_FRAME_BYTES_MAX = 256 << 10
 
+# Room on the disk that is asked for ahead of what is written, so that a full disk is met before a
+# window is taken and not in the middle of one.
+RESERVE_BYTES = 1 << 20
+
 
 def open_log(disk: Disk, data: Path, *, now_ns: int) -> tuple[Stream, Contents]:
     """Open, recover and read the outbox of a data folder; it blocks.
@@ -39,6 +43,7 @@ def open_log(disk: Disk, data: Path, *, now_ns: int) -> tuple[Stream, Contents]:
             STREAM,
             segment_bytes_max=SEGMENT_BYTES_MAX,
             frame_bytes_max=OUTBOX_FRAME_BYTES_MAX,
+            reserve_bytes=RESERVE_BYTES,
         )
     except LockedError as error:
         raise LockedError(f"data folder {data}: {error}") from error

@@ -17,7 +17,7 @@ All methods are called from one event loop; the disk is touched on its lanes onl
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from fractal_lba.agent.bounds import (
@@ -26,6 +26,7 @@ from fractal_lba.agent.bounds import (
     OutboxBounds,
     OutboxFullError,
     WhenFull,
+    fullness,
 )
 from fractal_lba.agent.compaction import Compactor
 from fractal_lba.agent.contents import Contents
@@ -36,11 +37,13 @@ from fractal_lba.agent.log import (
     entry_of,
     frame_size,
 )
-from fractal_lba.agent.measures import Kind, Sample
+from fractal_lba.agent.measures import Sample
 from fractal_lba.agent.opening import open_log
+from fractal_lba.agent.outbox_measures import Counts, Depth, outbox_samples
 from fractal_lba.agent.pending import NS_PER_MS, Place
 from fractal_lba.agent.ports import Clock, Lane, Lanes, now_ms
 from fractal_lba.protocol import CorruptionError, Record, parse_record, stored_bytes
+from fractal_lba.protocol.errors import FullError
 from fractal_lba.wal import Disk, NewFrame, Placed, Stream
 
 # Each is repeated after a crash: few enough that this is soon done, enough that a sync for them
@@ -54,6 +57,10 @@ ACKS_IN_ENTRY_MAX = 4096
 QUIET_S = 0.1
 
 
+def _say_nothing(_what: str) -> None:
+    pass
+
+
 class Outbox:
     """The windows of one agent, kept until they are answered.
 
@@ -64,7 +71,7 @@ class Outbox:
         news: Set when a window came, and when none will come any more.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is a setting of its own, named at the call
         self,
         stream: Stream,
         contents: Contents,
@@ -72,8 +79,10 @@ class Outbox:
         clock: Clock,
         lanes: Lanes,
         bounds: OutboxBounds | None = None,
+        say: Callable[[str], None] = _say_nothing,
     ) -> None:
         """Take over an open stream and what it holds; ``open`` is the usual way."""
+        self._say = say
         self.contents = contents
         self.bounds = bounds or OutboxBounds()
         self._clock = clock
@@ -83,22 +92,20 @@ class Outbox:
         self._acks: list[NewFrame] = []
         self._is_acking = False
         self._is_hopeless = False
+        self._is_told = False
         self._changed = asyncio.Event()
         self._turnstile = asyncio.Lock()
         self._queued = 0
         self._queued_bytes = 0
         self._written = asyncio.Event()
-        self._appends = 0
-        self._syncs = 0
-        self._refused = 0
-        self._waits = 0
+        self._counts = Counts()
         self._log = Log(stream, lanes, self._done)
         self._compactor = Compactor(
-            self._log, contents, now_ns=clock.now_ns, take_acks=self._take_acks
+            self._log, contents, now_ns=clock.now_ns, flush_acks=self._give_acks
         )
 
     @classmethod
-    async def open(
+    async def open(  # noqa: PLR0913 - each is a setting of its own, named at the call
         cls,
         disk: Disk,
         folder: Path,
@@ -106,8 +113,17 @@ class Outbox:
         clock: Clock,
         lanes: Lanes,
         bounds: OutboxBounds | None = None,
+        say: Callable[[str], None] = _say_nothing,
     ) -> "Outbox":
         """Open, recover and read the outbox of a data folder, made if it is not there.
+
+        Args:
+            disk: Where it is.
+            folder: The agent's.
+            clock: Tells the time.
+            lanes: Where the disk is touched.
+            bounds: How much may wait.
+            say: Told once each time that the disk is full.
 
         Raises:
             LockedError: Another agent uses it; nothing was changed.
@@ -117,7 +133,7 @@ class Outbox:
         stream, contents = await lanes.run(
             Lane.OUTBOX, open_log, disk, folder, now_ns=clock.now_ns()
         )
-        return cls(stream, contents, clock=clock, lanes=lanes, bounds=bounds)
+        return cls(stream, contents, clock=clock, lanes=lanes, bounds=bounds, say=say)
 
     @property
     def is_fenced(self) -> bool:
@@ -126,10 +142,11 @@ class Outbox:
 
     @property
     def is_full(self) -> bool:
-        """Whether as much waits for an answer as may."""
+        """Whether as much waits for an answer as may, or the disk is full."""
         pending = self.contents.pending
         return (
-            len(pending) + self._queued >= self.bounds.records_max
+            self._log.is_full
+            or len(pending) + self._queued >= self.bounds.records_max
             or pending.size + self._queued_bytes >= self.bounds.bytes_max
         )
 
@@ -148,9 +165,9 @@ class Outbox:
         async with self._turnstile:  # in turn, or windows of one stream would pass each other
             if self.is_full:
                 if self.bounds.when_full is WhenFull.REFUSE:
-                    self._refused += 1
+                    self._counts.refused += 1
                     raise OutboxFullError(self._fullness())
-                self._waits += 1
+                self._counts.waits += 1
             while not self._has_room:
                 if self._is_hopeless:
                     raise OutboxFullError(self._fullness())
@@ -159,6 +176,7 @@ class Outbox:
     def wait_no_more(self) -> None:
         """Note that nothing will be answered any more: room that is not there will not come."""
         self._is_hopeless = True
+        self._log.let_go()
         self._signal()
 
     async def append(self, meta: WindowMeta, record: Record) -> int:
@@ -174,12 +192,15 @@ class Outbox:
         frame = window_frame(meta, stored_bytes(record), received_ns=self._clock.now_ns())
         if not self._has_room:  # else nothing may run between the caller's reading and this
             await self.room()
-        acks = self._take_acks(ACKS_IN_ENTRY_MAX) if self._acks else []
-        entry = entry_of([*acks, frame], meta)
+        self._give_acks()
+        entry = entry_of([frame], meta)
         self.contents.submit(meta)
         self._queued += 1
         self._queued_bytes += entry.size
-        return (await self._log.write(entry))[-1].seq
+        try:
+            return (await self._log.write(entry))[-1].seq
+        except FullError as error:
+            raise OutboxFullError(self._fullness()) from error
 
     def end(self) -> None:
         """Note that no more windows will come."""
@@ -224,6 +245,8 @@ class Outbox:
     async def tend(self) -> None:
         """Compact where that is worth it, write waiting acknowledgements, mark what is durable.
 
+        On a full disk look for room again and again.
+
         Ends by being cancelled, and when the outbox is fenced.
 
         Raises:
@@ -231,16 +254,18 @@ class Outbox:
         """
         while True:
             await self._written.wait()
-            seen = self._syncs
+            seen = self._counts.syncs
             await self._clock.sleep(QUIET_S)
             if self.is_fenced:
                 return  # whoever met the failure reports it
+            if self._log.is_full:
+                await self._look_for_room()
             if self.is_compaction_due:
                 await self.compact()
                 continue
-            if seen != self._syncs or self._queued:
+            if not self._log.is_full and (seen != self._counts.syncs or self._queued):
                 continue
-            if self._acks:
+            if self._acks or self._log.is_full:
                 await self._write_acks()
                 continue
             self._written.clear()
@@ -253,6 +278,7 @@ class Outbox:
             DurabilityError: The outbox is fenced; nothing that is needed is gone.
         """
         await self._compactor.run()
+        self._counts.compactions = self._compactor.compactions
 
     async def close(self) -> None:
         """Make the acknowledgements durable and release the folder.
@@ -262,8 +288,8 @@ class Outbox:
                 The folder is released all the same.
         """
         try:
-            while self._acks and not self.is_fenced:
-                await self._write_acks()
+            while self._acks and not self.is_fenced and await self._write_acks():
+                pass
         finally:
             await self._log.close()
 
@@ -271,64 +297,77 @@ class Outbox:
         """Yield the outbox's numbers, see ``Measured``."""
         pending = self.contents.pending
         oldest = pending.oldest()
-        age_s = 0.0 if oldest is None else (now_ms(self._clock) - oldest.received_ms) / 1000
-        for name, meaning, value in (
-            ("pending_records", "Windows without a final answer.", len(pending)),
-            ("pending_bytes", "Bytes of their frames.", pending.size),
-            ("records_max", "Windows that may wait at the most.", self.bounds.records_max),
-            ("bytes_max", "Bytes that may wait at the most.", self.bounds.bytes_max),
-            ("disk_bytes", "Bytes of all frames on disk.", self.contents.segments.size),
-            ("oldest_pending_seconds", "How long the oldest has waited.", max(0.0, age_s)),
-        ):
-            yield Sample(
-                name=f"flk_agent_outbox_{name}", kind=Kind.GAUGE, meaning=meaning, value=value
-            )
-        for name, meaning, value in (
-            ("appends_total", "Windows made durable.", self._appends),
-            ("syncs_total", "Batches written and synced.", self._syncs),
-            (
-                "compactions_total",
-                "Times that old segments were given up.",
-                self._compactor.compactions,
+        return outbox_samples(
+            Depth(
+                pending_records=len(pending),
+                pending_bytes=pending.size,
+                records_max=self.bounds.records_max,
+                bytes_max=self.bounds.bytes_max,
+                disk_bytes=self.contents.segments.size,
+                disk_full=self._log.is_full,
+                oldest_ms=None if oldest is None else oldest.received_ms,
             ),
-            ("refused_total", "Windows refused because the outbox was full.", self._refused),
-            ("waits_total", "Times that observing waited for room.", self._waits),
-        ):
-            yield Sample(
-                name=f"flk_agent_outbox_{name}", kind=Kind.COUNTER, meaning=meaning, value=value
-            )
+            self._counts,
+            now_ms=now_ms(self._clock),
+        )
 
-    async def _write_acks(self) -> None:
-        """Write the waiting acknowledgements; those behind an entry on its way ride with others."""
-        if self._acks and not self._is_acking:
-            self._is_acking = True
-            try:
-                await self._log.write(entry_of(self._take_acks(ACKS_IN_ENTRY_MAX)))
-            finally:
-                self._is_acking = False
+    async def _look_for_room(self) -> None:
+        """Let what the disk had no room for go on if it has some by now."""
+        if not self._is_told:
+            self._is_told = True
+            waits = self.bounds.when_full is WhenFull.BLOCK
+            what = "waits" if waits else "is refused"
+            self._say(f"outbox: the disk is full: observing {what} until there is room")
+        await self._log.find_room()
+        if not self._log.is_full:
+            self._is_told = False
+            self._signal()
 
-    def _take_acks(self, most: int | None = None) -> list[NewFrame]:
-        """Return the oldest waiting acknowledgements, all by default: they are to be written."""
-        taken = self._acks[:most]
-        del self._acks[:most]
-        return taken
+    def _give_acks(self) -> "asyncio.Future[Sequence[Placed]] | None":
+        """Give the log the waiting acknowledgements."""
+        if not self._acks:
+            return None
+        entry = entry_of(self._acks[:ACKS_IN_ENTRY_MAX], is_acks=True)
+        del self._acks[:ACKS_IN_ENTRY_MAX]
+        answer = self._log.give(entry)
+        answer.add_done_callback(_seen)
+        return answer
+
+    async def _write_acks(self) -> bool:
+        """Write the waiting acknowledgements; those behind an entry on its way ride with others.
+
+        Returns:
+            Whether the disk had room for them.
+        """
+        if self._is_acking or (answer := self._give_acks()) is None:
+            return True
+        self._is_acking = True
+        try:
+            await asyncio.shield(answer)
+        except FullError:
+            return False
+        finally:
+            self._is_acking = False
+        return True
 
     def _done(
         self, batch: Sequence[Entry], results: Sequence[Sequence[Placed] | Exception]
     ) -> None:
         """Note what a batch came to: who waits for it may be gone, what is on disk is."""
-        self._syncs += 1
+        self._counts.syncs += 1
         self._written.set()
         for entry, placed in zip(batch, results, strict=True):
             if entry.window is not None:
                 self._queued -= 1
                 self._queued_bytes -= entry.size
             if isinstance(placed, Exception):
+                if isinstance(placed, FullError) and entry.is_acks:
+                    self._acks[:0] = entry.frames  # they wait again
                 continue
             last = placed[-1]
             self.contents.segments.write(last.position.segment, placed[0].seq, last.seq, entry.size)
             if entry.window is not None:
-                self._appends += 1
+                self._counts.appends += 1
                 frame, shard_id = entry.frames[-1], entry.window.shard_id
                 received_ms = frame.received_ns // NS_PER_MS
                 place = Place(last.position, frame_size(frame), received_ms, shard_id)
@@ -343,11 +382,8 @@ class Outbox:
         return not (self.is_full or is_queue_full)
 
     def _fullness(self) -> str:
-        return (
-            f"outbox: expected fewer than {self.bounds.records_max} windows and"
-            f" {self.bounds.bytes_max} bytes waiting for an answer, got"
-            f" {len(self.contents.pending)} and {self.contents.pending.size}"
-        )
+        pending = self.contents.pending
+        return fullness(self.bounds, len(pending), pending.size, is_disk_full=self._log.is_full)
 
     def _signal(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()
@@ -355,3 +391,9 @@ class Outbox:
 
     async def _change(self) -> None:
         await self._changed.wait()
+
+
+def _seen(answer: "asyncio.Future[Sequence[Placed]]") -> None:
+    """Take note of a failure that the batch's other entries tell of."""
+    if not answer.cancelled():
+        answer.exception()

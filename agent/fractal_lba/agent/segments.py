@@ -35,11 +35,13 @@ class Front:
     Attributes:
         ordinals: Of them.
         kept_from: Number of the first frame behind them.
+        size: Bytes of the frames in them.
         live: Bytes of the windows in them that have to be carried over.
     """
 
     ordinals: tuple[int, ...]
     kept_from: int
+    size: int
     live: int
 
 
@@ -110,4 +112,5 @@ class Segments:
         if not count:
             return None
         ordinals = tuple(ordinal for ordinal, _ in segments[:count])
-        return Front(ordinals, segments[count][1].first_seq, live)
+        size = sum(segment.size for _, segment in segments[:count])
+        return Front(ordinals, segments[count][1].first_seq, size, live)

@@ -109,6 +109,7 @@ async def session(
         clock=world.clock,
         lanes=world.lanes,
         bounds=shipping.outbox,
+        say=tally.say,
     )
     tally.resumed = tally.pending = len(outbox.contents.pending)
     tally.unreadable = outbox.contents.lost

@@ -64,7 +64,7 @@ class _OwnThread:
 class _Waiting(Generic[ItemT, ResultT]):
     item: ItemT
     size: int
-    answer: asyncio.Future[ResultT]
+    answer: asyncio.Future[ResultT] | None
 
 
 class GroupCommit(Generic[ItemT, ResultT]):
@@ -132,23 +132,17 @@ class GroupCommit(Generic[ItemT, ResultT]):
         Raises:
             UnavailableError: The queue is full or the committer is closing; the item was not taken.
         """
-        if self._is_closing:
-            raise UnavailableError(f"{self._name}: expected an open queue, got one that is closing")
-        bounds = self._bounds
-        if (
-            self._queue_items >= bounds.queue_items_max
-            or self._queue_bytes + size > bounds.queue_bytes_max
-        ):
-            raise UnavailableError(
-                f"{self._name}: expected at most {bounds.queue_items_max} items and"
-                f" {bounds.queue_bytes_max} bytes waiting, got one more"
-            )
         answer: asyncio.Future[ResultT] = asyncio.get_running_loop().create_future()
-        self._queue.setdefault(turn, deque()).append(_Waiting(item, size, answer))
-        self._queue_items += 1
-        self._queue_bytes += size
-        self._wake.set()
+        self._give(item, size, turn, answer)
         return await answer
+
+    def give(self, item: ItemT, *, size: int = 0, turn: str = "") -> None:
+        """Queue an item whose result ``done`` alone is told.
+
+        Raises:
+            UnavailableError: As ``submit``.
+        """
+        self._give(item, size, turn, None)
 
     async def call(self, work: Callable[[], OtherT]) -> OtherT:
         """Run one piece of work on the committer's thread, between two batches."""
@@ -164,6 +158,25 @@ class GroupCommit(Generic[ItemT, ResultT]):
             if self._thread is not None:
                 self._thread.end()
 
+    def _give(
+        self, item: ItemT, size: int, turn: str, answer: asyncio.Future[ResultT] | None
+    ) -> None:
+        if self._is_closing:
+            raise UnavailableError(f"{self._name}: expected an open queue, got one that is closing")
+        bounds = self._bounds
+        if (
+            self._queue_items >= bounds.queue_items_max
+            or self._queue_bytes + size > bounds.queue_bytes_max
+        ):
+            raise UnavailableError(
+                f"{self._name}: expected at most {bounds.queue_items_max} items and"
+                f" {bounds.queue_bytes_max} bytes waiting, got one more"
+            )
+        self._queue.setdefault(turn, deque()).append(_Waiting(item, size, answer))
+        self._queue_items += 1
+        self._queue_bytes += size
+        self._wake.set()
+
     async def _run(self) -> None:
         try:
             await self._serve()
@@ -173,8 +186,11 @@ class GroupCommit(Generic[ItemT, ResultT]):
             failure = UnavailableError(
                 f"{self._name}: expected a commit, got {type(error).__name__}"
             )
-            for waiting in chain(self._under_way, *self._queue.values()):
-                if not waiting.answer.done():
+            left = [*self._under_way, *chain.from_iterable(self._queue.values())]
+            if self._done is not None:
+                self._done([waiting.item for waiting in left], [failure] * len(left))
+            for waiting in left:
+                if waiting.answer is not None and not waiting.answer.done():
                     waiting.answer.set_exception(failure)
             self._queue.clear()
             self._queue_items = 0
@@ -221,7 +237,9 @@ class GroupCommit(Generic[ItemT, ResultT]):
     def _wanted(self, batch: list[_Waiting[ItemT, ResultT]]) -> list[_Waiting[ItemT, ResultT]]:
         if not self._is_for_its_submitter:
             return batch
-        return [waiting for waiting in batch if not waiting.answer.cancelled()]
+        return [
+            waiting for waiting in batch if waiting.answer is None or not waiting.answer.cancelled()
+        ]
 
     async def _commit(self, batch: list[_Waiting[ItemT, ResultT]]) -> None:
         if not batch:
@@ -236,7 +254,7 @@ class GroupCommit(Generic[ItemT, ResultT]):
         if self._done is not None:
             self._done(items, results)
         for waiting, result in zip(batch, results, strict=True):
-            if waiting.answer.cancelled():
+            if waiting.answer is None or waiting.answer.cancelled():
                 continue
             if isinstance(result, Exception):
                 waiting.answer.set_exception(result)
