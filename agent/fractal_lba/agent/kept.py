@@ -11,7 +11,8 @@ each window, under a number that grows and the record's id::
 
 The rule: both files, and their names, are durable before the record is in the outbox, so that every
 record ever sent had its window. A crash between the two leaves a window without a record; cut
-again, it takes the same names. One agent at a time uses a folder.
+again, it takes the same names. One agent at a time uses a folder. Files of any other name are not
+its own: they are neither counted nor removed.
 """
 
 import io
@@ -149,12 +150,12 @@ class KeptWindows:
         folder = self._keeping.folder
         found: dict[str, list[str]] = {}
         for name in self._disk.names(folder):
-            if name.endswith(_UNFINISHED):
+            whole = name.removesuffix(_UNFINISHED)
+            if _NAME.fullmatch(whole) is None:
+                continue  # somebody else's
+            if name != whole:
                 self._disk.unlink(folder / name)
-            elif (
-                name[:_NUMBER_DIGITS].isdecimal()
-                and name[_NUMBER_DIGITS : _NUMBER_DIGITS + 1] == "-"
-            ):
+            else:
                 found.setdefault(name.rpartition(".")[0], []).append(name)
         for stem, names in found.items():  # in the order of their numbers, as names are sorted
             size = sum(map(self._size_of, names))

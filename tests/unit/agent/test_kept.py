@@ -156,6 +156,31 @@ def test_the_oldest_make_room_also_after_a_restart(tmp_path: Path) -> None:
     assert len(list(keeping.folder.glob("*.json"))) == 3
 
 
+def test_files_that_are_not_its_own_are_neither_counted_nor_removed(tmp_path: Path) -> None:
+    folder = tmp_path / "kept"
+    folder.mkdir()
+    foreign = {
+        "202611211200-report.pdf",
+        "notes.tmp",
+        f"{9:012d}-{'a' * 64}.txt",
+        f"{9:012d}-{'A' * 64}.npy",
+        f"{'٩' * 12}-{'a' * 64}.npy",
+    }
+    for name in foreign:
+        (folder / name).write_bytes(bytes(1000))
+    (folder / f"{9:012d}-{'a' * 64}.npy.tmp").write_bytes(b"its own, and not finished")
+    for start in (0, 2):
+        keeping = Keeping(folder=folder, bytes_max=size_of_one(tmp_path) + 50)
+        kept = KeptWindows.open(RealDisk(), keeping)
+        for number in (start, start + 1):
+            kept.keep(*window_and_record(number))
+        kept.close()
+    left = {path.name for path in folder.iterdir()} - {".lock"}
+    assert left >= foreign
+    pcs_id = window_and_record(3)[1].pcs_id
+    assert left - foreign == {f"{4:012d}-{pcs_id}{ending}" for ending in (".npy", ".json")}
+
+
 def test_a_full_folder_that_must_not_forget_stops_whoever_observes(tmp_path: Path) -> None:
     kept = Keeping(
         folder=tmp_path / "kept",
