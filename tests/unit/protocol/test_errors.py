@@ -7,6 +7,7 @@ from fractal_lba.protocol.errors import (
     DurabilityError,
     FencedError,
     FractalError,
+    FullError,
     KeyringError,
     LockedError,
     Refusal,
@@ -18,7 +19,7 @@ from fractal_lba.protocol.errors import (
 def test_every_error_stands_on_one_branch() -> None:
     branches: dict[type[FractalError], set[type[FractalError]]] = {
         ContractError: {Refusal, KeyringError},
-        DurabilityError: {CorruptionError, FencedError, LockedError},
+        DurabilityError: {CorruptionError, FencedError, FullError, LockedError},
         UnavailableError: set(),
     }
     known = {FractalError, *branches, *(leaf for leaves in branches.values() for leaf in leaves)}
