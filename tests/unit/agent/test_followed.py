@@ -3,7 +3,7 @@
 import os
 import random
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
 
@@ -286,3 +286,50 @@ def test_a_bad_row_is_refused_while_it_is_followed(writer: Writer, reader: Reade
         file.write("x\n")
     with pytest.raises(ContractError, match="row 10, column 'a': expected a number"):
         reader.look()
+
+
+def test_a_name_that_became_a_folder_is_a_source_that_failed(
+    writer: Writer, reader: Reader
+) -> None:
+    writer.write(9)
+    reader.look()
+    writer.path.unlink()
+    writer.path.mkdir()
+    with pytest.raises(
+        ContractError, match=r"x\.csv: expected a readable file, got Is a directory"
+    ):
+        reader.look()
+    assert reader.rows == list(range(9))  # what was open was read to its end
+
+
+@pytest.mark.parametrize("rotate", [Writer.rename, Writer.copy_and_truncate])
+def test_a_rotated_file_that_is_removed_while_it_is_looked_for_is_passed_over(
+    writer: Writer, reader: Reader, rotate: Callable[[Writer, str], None]
+) -> None:
+    # A name that is listed and has no file, as one that logrotate removes in between.
+    (writer.path.with_name("x.csv.9")).symlink_to("removed")
+    writer.write(9)
+    reader.look()
+    rotate(writer, "x.csv.1")
+    writer.write(7)
+    reader.look()
+    assert reader.rows == list(range(13))
+    reader.pieces.close()
+    writer.write(4)
+    reader.restart()
+    reader.look()
+    assert reader.rows == list(range(17))
+    assert reader.notes == []
+
+
+def test_a_folder_that_is_removed_has_no_rotated_files(writer: Writer, reader: Reader) -> None:
+    writer.write(9)
+    reader.look()
+    shutil.rmtree(writer.path.parent)
+    reader.look()
+    assert reader.rows == list(range(9))
+    writer.path.parent.mkdir()
+    writer.begin()
+    writer.write(7)
+    reader.look()
+    assert reader.rows == list(range(13))

@@ -27,7 +27,8 @@ from fractal_lba.agent.deadletters import read_dead_letters
 from fractal_lba.agent.ports import Lane
 from fractal_lba.agent.run import Plan, run_agent
 from fractal_lba.agent.sources.byte_file import ByteFile
-from fractal_lba.agent.sources.streams import FileStream
+from fractal_lba.agent.sources.followed import Followed
+from fractal_lba.agent.sources.streams import FileStream, FollowedStream
 from fractal_lba.agent.stop import Stop
 from fractal_lba.agent.tally import Exit, Tally
 from fractal_lba.client import Answer
@@ -217,6 +218,18 @@ class TestStreams:
         assert tally.accepted == 2
         assert tally.source_failures == [f"{short}: expected at least 3 bytes, got 2"]
         assert tally.exit is Exit.UNUSABLE
+
+    def test_a_followed_name_of_a_folder_does_not_stop_the_others(self, tmp_path: Path) -> None:
+        path = tmp_path / "folder.csv"
+        path.mkdir()
+        followed = FollowedStream(shard_id="f", source=Followed(ByteFile(path), path))
+        stream = csv_stream(tmp_path / "x.csv", 3)
+        tally = run_virtual(
+            run(plan(tmp_path / "d", stream, followed=[followed]), world(MemoryServer()))
+        )
+        (why,) = tally.source_failures
+        assert why.endswith("folder.csv: expected a readable file, got Is a directory")
+        assert tally.accepted == 1
 
     def test_a_truncated_file_is_refused_with_both_sizes_and_sends_nothing(
         self, tmp_path: Path

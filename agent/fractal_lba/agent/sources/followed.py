@@ -53,6 +53,16 @@ class Followed:
         Raises:
             ContractError: The file cannot be read as this source; windows yielded until then stand.
         """
+        try:
+            yield from self._windows(after, window)
+        except OSError as error:
+            raise ContractError(
+                f"{self.name}: expected a readable file, got {error.strerror}"
+            ) from error
+
+    def _windows(
+        self, after: SourcePosition | None, window: int
+    ) -> Generator[Window | None, None, None]:
         if after is not None:
             found = self._file_of(after)
             if found != self._path:
@@ -104,7 +114,8 @@ class Followed:
         self, path: Path | None, after: SourcePosition | None, window: int
     ) -> Generator[Window | None, None, None]:
         """Read the rest of what has another name now, and what was rotated since."""
-        if path is None:
+        since_ns = None if path is None else _changed_ns(path)
+        if path is None or since_ns is None:
             offset = 0 if after is None else after.offset
             self.notes.append(
                 f"{self.name}: was read up to byte {offset}, and neither it nor a rotated"
@@ -112,20 +123,22 @@ class Followed:
                 " from its beginning"
             )
             return
-        since_ns = path.stat().st_mtime_ns
         yield from self._rest(path, after, window)
         yield from self._later_than(since_ns, window)
 
     def _later_than(self, since_ns: int, window: int) -> Generator[Window | None, None, None]:
-        for path in self._rotated():
-            if path.stat().st_mtime_ns > since_ns:
+        for changed_ns, path in self._rotated():
+            if changed_ns > since_ns:
                 yield from self._rest(path, None, window)
 
     def _rest(
         self, path: Path, after: SourcePosition | None, window: int
     ) -> Generator[Window | None, None, None]:
         source = self._source.at(path)
-        if after is None and path.stat().st_size == 0:
+        try:
+            if after is None and path.stat().st_size == 0:
+                return
+        except FileNotFoundError:  # what rotates may remove its oldest one at any moment
             return
         try:
             yield from source.windows(after, window)
@@ -140,7 +153,8 @@ class Followed:
 
     def _file_of(self, after: SourcePosition) -> Path | None:
         """Return the file a position was taken in; None where it is not to be found."""
-        for path in (self._path, *reversed(self._rotated())):
+        rotated = (path for _, path in reversed(self._rotated()))
+        for path in (self._path, *rotated):
             with suppress(ContractError):
                 self._source.at(path).check(after)
                 return path
@@ -148,24 +162,34 @@ class Followed:
 
     def _copy_of(self, head: bytes, size: int) -> Path | None:
         """Return the youngest copy of a file that began so and was so large."""
-        for path in reversed(self._rotated()):
-            with path.open("rb") as file:
+        for _, path in reversed(self._rotated()):
+            with suppress(OSError), path.open("rb") as file:
                 if file.read(len(head)) == head and path.stat().st_size >= size:
                     return path
         return None
 
-    def _rotated(self) -> list[Path]:
-        """Return the rotated files beside the name, the oldest first."""
+    def _rotated(self) -> list[tuple[int, Path]]:
+        """Return the rotated files beside the name and when they changed, the oldest first."""
         stem, suffix = re.escape(self._path.stem), re.escape(self._path.suffix)
         digits = r"[.-][0-9][0-9._T-]*"
         pattern = re.compile(rf"{stem}(?:{suffix}{digits}|{digits}{suffix})", re.ASCII)
-        found = [path for path in self._path.parent.iterdir() if pattern.fullmatch(path.name)]
-        return sorted(found, key=lambda path: (path.stat().st_mtime_ns, path.name))
+        named: list[Path] = []
+        with suppress(FileNotFoundError):  # the folder is gone, and all that was in it
+            named += filter(lambda path: pattern.fullmatch(path.name), self._path.parent.iterdir())
+        changed = ((_changed_ns(path), path) for path in named)
+        return sorted((at_ns, path) for at_ns, path in changed if at_ns is not None)
 
     def _open(self) -> "_Held | None":
         with suppress(FileNotFoundError):
             return _Held(self._path)
         return None
+
+
+def _changed_ns(path: Path) -> int | None:
+    """Return when a file changed; None for one that was removed since it was listed."""
+    with suppress(FileNotFoundError):
+        return path.stat().st_mtime_ns
+    return None
 
 
 class _Held:
