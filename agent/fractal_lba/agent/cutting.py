@@ -53,14 +53,28 @@ class Cutter:
             now_s: Seconds since 1970, those of the units that are added next.
             is_end: Nothing will be added.
         """
+        data = self.ready(now_s=now_s, is_end=is_end)
+        if data is not None:
+            self.drop(len(data), now_s=now_s)
+        return data
+
+    def ready(self, *, now_s: float, is_end: bool) -> NDArray[np.float64] | bytes | None:
+        """Return what ``cut`` would, and leave it here."""
         taken = self._cut_at(now_s, is_end=is_end)
         if not taken:
             return None
         units = self._rows[:taken]
-        del self._rows[:taken]
+        return bytes(units) if isinstance(units, bytearray) else np.array(units, dtype=np.float64)
+
+    def drop(self, count: int, *, now_s: float) -> None:
+        """Let go of the first units, which a window holds since ``now_s``."""
+        del self._rows[:count]
         if self._period_s is not None:
             self._period = int(now_s // self._period_s)
-        return bytes(units) if isinstance(units, bytearray) else np.array(units, dtype=np.float64)
+
+    def take_back(self) -> None:
+        """Let go of the unit that was added last."""
+        del self._rows[-1]
 
     def due_s(self) -> float | None:
         """Return when a window ends by time alone; None where none does."""

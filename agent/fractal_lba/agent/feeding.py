@@ -2,20 +2,25 @@
 
 The rule: a row is on disk when its window is. ``add`` returns the window that its row completed, or
 None while the row waits in memory; closing cuts what waits, so that a program that ends in good
-order leaves nothing behind.
+order leaves nothing behind. The rows of a window wait here until the window is kept: what is
+cancelled or refused meanwhile loses none, and puts none into two windows.
 """
 
 import asyncio
 import itertools
+from collections import deque
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
 
 from fractal_lba.agent.cutting import Cutter
 from fractal_lba.agent.keeper import Observed
 from fractal_lba.agent.ports import Clock, now_ms
 from fractal_lba.agent.window import Window, check_row
-from fractal_lba.protocol import ContractError, Profile
+from fractal_lba.protocol import ContractError, FractalError, Profile
 
 WINDOW_DEFAULT = 256
 
@@ -51,7 +56,9 @@ class RowStream:
         self._clock = clock
         self._columns: int | None = None
         self._taken = 0
+        self._lines: list[deque[Sequence[float]]] = []
         self._turn = asyncio.Lock()
+        self._keeping: asyncio.Task[Observed] | None = None
         self._added = asyncio.Event()
         self._timer: asyncio.Task[None] | None = None
         self._is_timed = period_s is not None
@@ -74,29 +81,18 @@ class RowStream:
     async def add(self, row: Sequence[float]) -> Observed | None:
         """Take one row, and return the window that was cut, if one was: it is on disk then.
 
+        Where this is cancelled while a window is on its way to the disk, the row was taken.
+
         Args:
             row: As many numbers as each row before it.
 
         Raises:
             ContractError: The row cannot be in a window with the others; it was not taken.
+            OutboxFullError: A window found no room (see ``Agent.observe``). The row was not taken
+                and can be given again; those before it wait.
             DurabilityError: See ``Agent.observe``.
         """
-        values = tuple(map(float, row))
-        if self._columns not in (None, len(values)):
-            raise ContractError(
-                f"stream {self._name}: row {self._taken + 1}: expected {self._columns} values,"
-                f" got {len(values)}"
-            )
-        if not self._is_repairing:
-            check_row(values, where=f"stream {self._name}", row=self._taken + 1)
-        async with self._turn:
-            now_s = now_ms(self._clock) / 1000
-            observed = await self._cut(now_s, is_end=False)
-            self._columns = len(values)
-            self._taken += 1
-            self._cutter.add([values], now_s=now_s)
-            self._added.set()
-            return await self._cut(now_s, is_end=False) or observed
+        return await self._take(deque([row]))
 
     async def watch(self, rows: Rows) -> None:
         """Take every row of a source to its end.
@@ -107,20 +103,30 @@ class RowStream:
 
         Raises:
             ContractError: As ``add``; the rows before stand.
+            OutboxFullError: As ``add``; what was read waits, and closing cuts it.
             DurabilityError: See ``Agent.observe``.
         """
-        if isinstance(rows, asyncio.Queue):
-            while (row := await rows.get()) is not None:
-                await self.add(row)
-        elif isinstance(rows, AsyncIterable):
-            async for each in rows:
-                await self.add(each)
-        else:
-            left = iter(rows)
-            # No window is late for it: one takes as many rows.
-            while some := await asyncio.to_thread(list, itertools.islice(left, self._window)):
-                for each in some:
-                    await self.add(each)
+        line: deque[Sequence[float]] = deque()  # read, and not taken yet
+        self._lines.append(line)
+        try:
+            if isinstance(rows, asyncio.Queue):
+                while (row := await rows.get()) is not None:
+                    line.append(row)
+                    await self._take(line)
+            elif isinstance(rows, AsyncIterable):
+                async for each in rows:
+                    line.append(each)
+                    await self._take(line)
+            else:
+                left = iter(rows)
+                # No window is late for it: one takes as many rows.
+                while some := await asyncio.to_thread(list, itertools.islice(left, self._window)):
+                    line += some
+                    while line:
+                        await self._take(line)
+        except ContractError:
+            line.clear()
+            raise
 
     async def close(self) -> None:
         """Cut what waits.
@@ -128,11 +134,15 @@ class RowStream:
         Raises:
             ContractError: Fewer than 3 rows were left, which no record can be of; they were not
                 observed.
+            OutboxFullError: A window found no room; its rows wait, and closing again cuts them.
             DurabilityError: See ``Agent.observe``.
         """
         if self._timer is not None:
             self._timer.cancel()
-            await asyncio.gather(self._timer, return_exceptions=True)
+            await asyncio.wait([self._timer])
+        for line in self._lines:
+            while line:
+                await self._take(line)
         async with self._turn:
             await self._cut(now_ms(self._clock) / 1000, is_end=True)
             if left := self._cutter.left:
@@ -140,11 +150,65 @@ class RowStream:
                     f"stream {self._name}: expected 3 rows or more at its end, got {left},"
                     " which were not observed"
                 )
+        if self._timer is not None and not self._timer.cancelled():
+            self._timer.result()  # it ends by itself only where it fails
+
+    async def _take(self, line: deque[Sequence[float]]) -> Observed | None:
+        """Take the first row of a line; it stays there where it was not taken."""
+        async with self._turn:
+            values = self._values(line[0])
+            now_s = now_ms(self._clock) / 1000
+            observed = await self._cut(now_s, is_end=False)
+            self._columns = len(values)
+            self._taken += 1
+            self._cutter.add([values], now_s=now_s)
+            row = line.popleft()
+            self._added.set()
+            try:
+                return await self._cut(now_s, is_end=False) or observed
+            except FractalError:
+                self._cutter.take_back()
+                self._taken -= 1
+                line.appendleft(row)
+                raise
+
+    def _values(self, row: Sequence[float]) -> tuple[float, ...]:
+        """Return the numbers of the row that is next.
+
+        Raises:
+            ContractError: It cannot be in a window with the others.
+        """
+        values = tuple(map(float, row))
+        if self._columns not in (None, len(values)):
+            raise ContractError(
+                f"stream {self._name}: row {self._taken + 1}: expected {self._columns} values,"
+                f" got {len(values)}"
+            )
+        if not self._is_repairing:
+            check_row(values, where=f"stream {self._name}", row=self._taken + 1)
+        return values
 
     async def _cut(self, now_s: float, *, is_end: bool) -> Observed | None:
+        """Keep the windows that are ready; called in turn.
+
+        Each is kept by a task of its own: whoever waits for it may be cancelled, and who comes next
+        waits for it first.
+        """
         observed = None
-        while (data := self._cutter.cut(now_s=now_s, is_end=is_end)) is not None:
+        while True:
+            if self._keeping is None:
+                data = self._cutter.ready(now_s=now_s, is_end=is_end)
+                if data is None:
+                    return observed
+                self._keeping = asyncio.create_task(self._keep_first(data, now_s))
+            observed = await asyncio.shield(self._keeping)
+
+    async def _keep_first(self, data: NDArray[np.float64] | bytes, now_s: float) -> Observed:
+        try:
             observed = await self._keep(Window(data=data, after=None))
+            self._cutter.drop(len(data), now_s=now_s)
+        finally:
+            self._keeping = None
         return observed
 
     async def _cut_in_time(self) -> None:
@@ -157,5 +221,9 @@ class RowStream:
             elif due_s > now_s:
                 await self._clock.sleep(due_s - now_s)
             else:
-                async with self._turn:
-                    await self._cut(now_s, is_end=False)
+                try:
+                    async with self._turn:
+                        await self._cut(now_s, is_end=False)
+                except FractalError:
+                    # The rows wait: who gives the next one, or closes, tries again and is told.
+                    await self._added.wait()

@@ -6,11 +6,24 @@ from pathlib import Path
 
 import pytest
 from tests.support.agent_inside import agent_of
-from tests.support.agent_world import MemoryServer, states
+from tests.support.agent_world import DirectLanes, MemoryServer, states
 from tests.support.virtual_time import run_virtual
+from typing_extensions import override
 
 from fractal_lba.agent import Observed
+from fractal_lba.agent.bounds import OutboxBounds, OutboxFullError, WhenFull
+from fractal_lba.agent.ports import Lane
 from fractal_lba.protocol import ContractError
+
+REFUSING = OutboxBounds(records_max=1, when_full=WhenFull.REFUSE)
+
+
+class SlowLanes(DirectLanes):
+    """Summarising takes ten seconds."""
+
+    @override
+    async def turn(self, _lane: Lane) -> None:
+        await asyncio.sleep(10.0 if _lane is Lane.COMPUTE else 0.0)
 
 
 def sizes(server: MemoryServer) -> list[tuple[int, int]]:
@@ -133,6 +146,114 @@ def test_what_a_cancelled_watch_took_is_kept(tmp_path: Path) -> None:
 
     run_virtual(main())
     assert sizes(server) == [(0, 5)]
+
+
+def test_closing_in_the_middle_of_a_window_of_time_keeps_it(tmp_path: Path) -> None:
+    server = MemoryServer()
+
+    async def main() -> None:
+        async with agent_of(tmp_path, server, lanes=SlowLanes(), grace_s=60.0) as agent:
+            rows = agent.stream(period_s=10.0)
+            await rows.__aenter__()
+            for at in range(5):
+                await rows.add([at])
+            await asyncio.sleep(15.0)  # the timer is keeping the window
+            await rows.close()
+
+    run_virtual(main())
+    assert sizes(server) == [(0, 5)]
+
+
+def test_a_watch_cancelled_in_the_middle_of_a_window_keeps_every_row_once(tmp_path: Path) -> None:
+    server = MemoryServer()
+
+    async def main() -> None:
+        queue: asyncio.Queue[Sequence[float] | None] = asyncio.Queue()
+        for at in range(9):
+            queue.put_nowait([at])
+        async with agent_of(tmp_path, server, lanes=SlowLanes(), grace_s=60.0) as agent:
+            watching = asyncio.create_task(agent.watch(queue, window=4))
+            await asyncio.sleep(5.0)
+            assert queue.qsize() == 2  # the seventh row waits for the window of the first four
+            watching.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await watching
+
+    run_virtual(main())
+    assert sizes(server) == [(0, 4), (1, 3)]
+
+
+def test_a_watch_cancelled_before_its_row_was_taken_keeps_the_row(tmp_path: Path) -> None:
+    server = MemoryServer()
+
+    async def main() -> None:
+        queue: asyncio.Queue[Sequence[float] | None] = asyncio.Queue()
+        async with (
+            agent_of(tmp_path, server, lanes=SlowLanes(), grace_s=60.0) as agent,
+            agent.stream(window=4) as rows,
+        ):
+            adding = asyncio.gather(*(rows.add([at]) for at in range(7)))
+            watching = asyncio.create_task(rows.watch(queue))
+            await asyncio.sleep(5.0)
+            queue.put_nowait([7.0])
+            await asyncio.sleep(1.0)
+            assert queue.empty()  # its row waits for the turn
+            watching.cancel()
+            await adding
+
+    run_virtual(main())
+    assert sizes(server) == [(0, 4), (1, 4)]
+
+
+def test_a_row_refused_by_a_full_outbox_was_not_taken_and_loses_none(tmp_path: Path) -> None:
+    server = MemoryServer()
+    server.is_down = True
+
+    async def main() -> None:
+        async with (
+            agent_of(tmp_path, server, bounds=REFUSING, grace_s=60.0) as agent,
+            agent.stream(window=4) as rows,
+        ):
+            for at in range(10):
+                await rows.add([at])
+            for _ in range(2):
+                with pytest.raises(OutboxFullError):
+                    await rows.add([10])
+            server.come_up()
+            await agent.flush(600.0)
+            await rows.add([10])
+            await agent.flush(600.0)
+
+    run_virtual(main())
+    assert sorted({(record["epoch"], record["n"]) for record in server.sent}) == [
+        (0, 4),
+        (1, 4),
+        (2, 3),
+    ]
+
+
+def test_a_window_of_time_refused_by_a_full_outbox_waits_and_is_told(tmp_path: Path) -> None:
+    server = MemoryServer()
+    server.is_down = True
+
+    async def main() -> None:
+        async with agent_of(tmp_path, server, bounds=REFUSING, grace_s=60.0) as agent:
+            rows = agent.stream(period_s=10.0)
+            await rows.__aenter__()
+            await agent.observe([[1.0], [2.0], [4.0]])
+            for at in range(5):
+                await rows.add([at])
+            await asyncio.sleep(15.0)
+            with pytest.raises(OutboxFullError):
+                await rows.add([5])
+            with pytest.raises(OutboxFullError):
+                await rows.close()
+            server.come_up()
+            await agent.flush(600.0)
+            await rows.close()
+
+    run_virtual(main())
+    assert sizes(server)[-1] == (1, 5)
 
 
 def test_an_iterator_may_block_without_stopping_the_loop(tmp_path: Path) -> None:
