@@ -45,4 +45,6 @@ async def main(data: str, url: str, keyring: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:4]))
+    if len(sys.argv) != 4:  # noqa: PLR2004 - the program and what main takes
+        sys.exit(f"usage: {sys.argv[0]} FOLDER URL KEYRING")
+    asyncio.run(main(*sys.argv[1:]))

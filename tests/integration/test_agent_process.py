@@ -190,6 +190,28 @@ async def test_sigterm_while_the_server_is_down_keeps_everything(rig: AgentRig) 
     assert again.report["resumed"] + again.report["windows"] == 4
 
 
+async def test_without_a_source_what_an_agent_left_is_sent(rig: AgentRig) -> None:
+    tried = asyncio.Event()
+
+    async def down(_request: web.Request, _body: bytes) -> web.StreamResponse:
+        tried.set()
+        return problem(503, "overloaded")
+
+    async with serving(down) as server:
+        nothing = await rig.run(server.url)
+        assert (nothing.code, nothing.out) == (2, "")
+        assert f"{rig.data}: expected a SOURCE, or a folder with an outbox to send" in nothing.err
+        assert not rig.data.exists()
+        async with rig.agent(server.url, "x.csv", "--window", "100", "--grace", "0.2") as process:
+            await tried.wait()
+            process.send_signal(signal.SIGTERM)
+            left = (await ended(process)).report["pending"]
+        server.answering = Deciding()
+        sent = await rig.run(server.url)
+    assert (sent.code, sent.report["windows"], sent.report["acknowledged"]) == (0, 0, left)
+    assert left
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_a_live_source_ends_with_a_signal_and_everything_shipped(
     rig: AgentRig, number: signal.Signals

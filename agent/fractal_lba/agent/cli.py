@@ -27,6 +27,7 @@ from fractal_lba.agent.kept_options import kept_options
 from fractal_lba.agent.letters_cli import dead_letters
 from fractal_lba.agent.machine import signing_key, this_machine
 from fractal_lba.agent.measures import Meter
+from fractal_lba.agent.opening import FOLDER as OUTBOX
 from fractal_lba.agent.outbox_cli import outbox as outbox_commands
 from fractal_lba.agent.outbox_options import outbox_options
 from fractal_lba.agent.ports import SystemClock, now_ms
@@ -72,7 +73,7 @@ cli.add_command(outbox_commands)
 
 
 @cli.command(epilog=WINDOW_RULES + "\n" + RUN_END)
-@click.argument("sources", metavar="SOURCE...", nargs=-1, required=True)
+@click.argument("sources", metavar="[SOURCE]...", nargs=-1)
 @click.option(
     "--data",
     required=True,
@@ -195,7 +196,7 @@ def run(  # noqa: PLR0913, PLR0917 - one argument for each option
 
     SOURCE is a table (.csv, .ndjson, .jsonl, .parquet), an array (.npy, each of a .npz), any file
     (as bytes/1), a folder of such files, - for standard input (csv:- and ndjson:- for rows), or
-    live: for this machine's counters.
+    live: for this machine's counters. Without any SOURCE only what DIR holds is sent.
 
     SIGINT or SIGTERM stops observing, goes on sending for the grace period, and ends; what was not
     answered is kept and sent by the next run with the same --data.
@@ -203,6 +204,8 @@ def run(  # noqa: PLR0913, PLR0917 - one argument for each option
     with _ending(Exit.UNUSABLE, ContractError):
         if window is not None and choice.period_s is not None:
             raise ContractError("window: expected a count or seconds, got both")
+        if not (sources or RealDisk().is_folder(data / OUTBOX)):
+            raise ContractError(f"{data}: expected a SOURCE, or a folder with an outbox to send")
         chosen = choose(sources, choice)
         recipe = Recipe(
             key=signing_key(load_keyring(keyring), kid, now_ms=now_ms(SystemClock())),

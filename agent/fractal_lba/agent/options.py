@@ -118,6 +118,7 @@ def setup_of(options: AgentOptions) -> Setup:
     Raises:
         ContractError: One of them cannot be used.
     """
+    _check_names(options)
     in_flight = options.get("in_flight", IN_FLIGHT_DEFAULT)
     if in_flight < 1:
         raise ContractError(f"in_flight: expected 1 or more, got {in_flight}")
@@ -175,3 +176,14 @@ def setup_of(options: AgentOptions) -> Setup:
         metrics=None if address is None else parse_address(address),
         clients=clients,
     )
+
+
+def _check_names(options: AgentOptions) -> None:
+    # A misspelled option would switch off what it asks for, without a word.
+    known = AgentOptions.__required_keys__ | AgentOptions.__optional_keys__
+    if unknown := sorted(set(options) - known):
+        raise ContractError(
+            f"agent: expected options among {', '.join(sorted(known))}, got {', '.join(unknown)}"
+        )
+    if missing := sorted(AgentOptions.__required_keys__ - set(options)):
+        raise ContractError(f"agent: expected the option {missing[0]}, got none")

@@ -83,8 +83,8 @@ would pass 65,536, the window ends early instead and leaves 3). A last window ma
 N; a source of fewer than 3 rows or bytes is an error.
 
 By time (--window-seconds): tables by --time-column, others as they arrive. A window ends when a row
-is later than its end by --lateness; later rows of it are put into the oldest open window, whose
-record counts them. Fewer than 3 rows go on into the next window.
+is later than its end by --lateness; later rows of it are put into the window behind the last that
+ended, whose record counts them. Fewer than 3 rows go on into the next window.
 
 Again: the next epoch of each stream and the position of each file are kept with every window in
 DIR/outbox. A rerun goes on behind the last window kept, also after a crash, and observes what was
