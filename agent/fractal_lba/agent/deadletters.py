@@ -8,13 +8,16 @@
 it was kept, ``at`` when the answer came. A line is on disk before the outbox notes the answer;
 after a crash between the two the record is sent again and the line written again, so a reader takes
 the last line of each ``outbox_seq``. What a power cut tore at the end is no line: its record is
-still in the outbox. Lines are added to the end; where some are taken out, the others are written to
+still in the outbox. What is damaged there and waits in the outbox no more stays, as a line that
+cannot be read. Lines are added to the end; where some are taken out, the others are written to
 another file that takes the name in one step.
 """
 
-from collections.abc import Callable, Generator, Iterator
+import re
+from collections.abc import Callable, Collection, Generator, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -40,6 +43,9 @@ ANSWER_CHARACTERS_MAX = 16_384
 
 # A record of 64 KiB, an answer of the bound above with each character escaped, and the names.
 LINE_BYTES_MAX = 256 * 1024
+
+# How ``append`` begins a line: what is left of a torn one shows whose it was.
+_NUMBER = re.compile(rb'\{"outbox_seq":([0-9]{1,16}),')
 
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,28 +82,63 @@ def dead_letter(record: Record, answer: Answer, *, outbox_seq: int, at: str) -> 
     )
 
 
+class _Line(NamedTuple):
+    """A line as it stands in the file.
+
+    Attributes:
+        whole: Its bytes with a line end.
+        letter: What it says; None for nothing.
+        is_ended: Its line end is there, or all but that.
+    """
+
+    whole: bytes
+    letter: DeadLetter | None
+    is_ended: bool
+
+
+class Mended(NamedTuple):
+    """What opening found.
+
+    Attributes:
+        size: Bytes that stay.
+        lines: Lines that stay.
+        damaged: Of these the last ones that cannot be read, and whose windows wait no more.
+        cut: Bytes behind them, of windows that wait in the outbox.
+    """
+
+    size: int = 0
+    lines: int = 0
+    damaged: int = 0
+    cut: int = 0
+
+
 class DeadLetters:
     """The file of one agent, open for appending; its methods block.
 
     Attributes:
         folder: The data folder it is in.
+        mended: What was found when it was opened.
         count: Its lines.
     """
 
-    def __init__(
-        self, disk: Disk, data: Path, file: File | None, size: int, count: int = 0
-    ) -> None:
+    def __init__(self, disk: Disk, data: Path, file: File | None, mended: Mended) -> None:
         """Take over an open file; ``open`` is the usual way."""
         self._disk = disk
         self.folder = data
         self._file = file
-        self._size = size
-        self.count = count
+        self._size = mended.size
+        self.mended = mended
+        self.count = mended.lines
         self._is_fenced = False
 
     @classmethod
-    def open(cls, disk: Disk, data: Path) -> "DeadLetters":
+    def open(cls, disk: Disk, data: Path, *, pending: Collection[int]) -> "DeadLetters":
         """Open the dead letters of a data folder; the file is made with its first line.
+
+        Args:
+            disk: Where the folder is.
+            data: The folder.
+            pending: The windows without a final answer; what is torn is theirs, or it is damage.
 
         Raises:
             DurabilityError: The disk refused.
@@ -106,16 +147,32 @@ class DeadLetters:
         path = data / FILE
         try:
             if FILE not in disk.names(data):
-                return cls(disk, data, None, 0)
+                return cls(disk, data, None, Mended())
             file = disk.open(path, is_writable=True)
             try:
-                size, count = _mend(disk, file, path)
+                mended = _mend(disk, file, path, pending)
             except BaseException:
                 file.close()
                 raise
         except OSError as error:
             raise _refused(path, error) from error
-        return cls(disk, data, file, size, count)
+        return cls(disk, data, file, mended)
+
+    @property
+    def cut_in_words(self) -> str:
+        """What opening cut, for people."""
+        return (
+            f"{self.folder / FILE}: {self.mended.cut} bytes behind the last letter were torn, and"
+            f" their windows wait in the outbox: moved to {_CUT}"
+        )
+
+    @property
+    def damage_in_words(self) -> str:
+        """What opening found damaged, for people."""
+        return (
+            f"{self.folder / FILE}: expected letters, got {self.mended.damaged} lines at the end"
+            " that cannot be read, of windows that do not wait in the outbox: kept"
+        )
 
     def append(self, *letters: DeadLetter) -> None:
         """Write a line for each, with one sync; they are durable when this returns.
@@ -170,8 +227,9 @@ def read_dead_letters(disk: Disk, data: Path) -> Generator[DeadLetter | None, No
         DurabilityError: The disk refused.
     """
     with closing(_read(disk, data)) as lines:
-        for _, letter in lines:
-            yield letter
+        for line in lines:
+            if line.is_ended:  # else somebody may be writing it, or the next start looks into it
+                yield line.letter
 
 
 def take_out(disk: Disk, data: Path, is_taken: Callable[[DeadLetter | None], bool]) -> int:
@@ -209,79 +267,98 @@ def _copy_without(disk: Disk, data: Path, is_taken: Callable[[DeadLetter | None]
     file = disk.create(data / _NEW)
     try:
         with closing(_read(disk, data)) as lines:
-            for line, letter in lines:
-                if is_taken(letter):
+            for line in lines:
+                if line.is_ended and is_taken(line.letter):
                     taken += 1
                 else:
-                    file.write_at(size, line + b"\n")
-                    size += len(line) + 1
+                    kept = line.whole if line.is_ended else line.whole[:-1]
+                    file.write_at(size, kept)
+                    size += len(kept)
         file.datasync()
     finally:
         file.close()
     return taken
 
 
-def _read(disk: Disk, data: Path) -> Generator[tuple[bytes, DeadLetter | None], None, None]:
-    """Yield each whole line, and what it says."""
+def _read(disk: Disk, data: Path) -> Generator[_Line, None, None]:
     path = data / FILE
     try:
         if FILE not in disk.names(data):
             return
         file = disk.open(path)
         try:
-            for line in _whole_lines(file):
-                yield line, _letter(line, path)
+            yield from _lines(file, path)
         finally:
             file.close()
     except OSError as error:
         raise _refused(path, error) from error
 
 
-def _mend(disk: Disk, file: File, path: Path) -> tuple[int, int]:
-    """Cut what a power cut tore, make the last lines durable, and return the file's size and lines.
+def _mend(disk: Disk, file: File, path: Path, pending: Collection[int]) -> Mended:
+    """Cut what a power cut tore, and make the last lines durable.
 
-    What comes after the last line that is a letter was never acknowledged: its records are still in
-    the outbox. It is kept in ``_CUT``, unless it is a line without its end. A process before this
-    one may have failed to sync what it wrote last, and reading it now tells only that it is in
-    memory. Written again, it is on its way to the disk again.
+    What comes after the last line that is a letter was torn before it was acknowledged, where its
+    window is still in the outbox: it goes to ``_CUT``. Any other was durable once, and is kept. A
+    process before this one may have failed to sync what it wrote last, and reading it now tells
+    only that it is in memory. Written again, it is on its way to the disk again.
     """
-    offset = end = kept = 0
-    for number, line in enumerate(_whole_lines(file), start=1):
-        offset += len(line) + 1
-        if _letter(line, path) is not None:
-            end, kept = offset, number
-    if end < offset or file.size() - offset > LINE_BYTES_MAX:
+    offset = end = count = damaged = 0
+    for number, line in enumerate(_lines(file, path), start=1):
+        offset += len(line.whole)
+        if line.letter is not None:
+            end, count, damaged = offset, number, 0
+        elif _is_damaged(line.whole, pending):
+            end, count, damaged = offset, number, damaged + 1
+    if cut := max(0, file.size() - end):
         _keep_cut(disk, file, path.with_name(_CUT), end)
-    start = max(0, end - LINE_BYTES_MAX)
-    file.truncate(end)
-    file.write_at(start, file.read_at(start, end - start))
+        file.truncate(end)
+    if end:
+        start = max(0, end - LINE_BYTES_MAX)
+        # The last one may have lost its line end.
+        file.write_at(start, file.read_at(start, end - start - 1) + b"\n")
     file.datasync()
-    return end, kept
+    return Mended(end, count, damaged, cut)
+
+
+def _is_damaged(line: bytes, pending: Collection[int]) -> bool:
+    """Return whether a line that is no letter is none of a window that waits in the outbox."""
+    if found := _NUMBER.match(line):
+        return int(found[1]) not in pending
+    return not pending and not line.isspace()
 
 
 def _keep_cut(disk: Disk, file: File, path: Path, start: int) -> None:
-    """Make what is about to be cut durable in a file of its own, in place of one before."""
-    if path.name in disk.names(path.parent):
-        disk.unlink(path)
-    cut = disk.create(path)
+    """Make what is about to be cut durable in a file of its own, behind what was cut before."""
+    is_new = path.name not in disk.names(path.parent)
+    cut = disk.create(path) if is_new else disk.open(path, is_writable=True)
     try:
-        offset = start
+        offset, to = start, cut.size()
         while block := file.read_at(offset, LINE_BYTES_MAX):
-            cut.write_at(offset - start, block)
+            cut.write_at(to, block)
             offset += len(block)
+            to += len(block)
         cut.datasync()
     finally:
         cut.close()
     disk.sync_dir(path.parent)
 
 
-def _whole_lines(file: File) -> Iterator[bytes]:
+def _lines(file: File, path: Path) -> Iterator[_Line]:
+    """Yield each line; the last one may not be ended, or not be there yet as a whole."""
     rest = b""
     offset = 0
     while block := file.read_at(offset, LINE_BYTES_MAX):
         offset += len(block)
         *lines, rest = (rest + block).split(b"\n")
-        yield from lines
+        for line in lines:
+            yield _Line(line + b"\n", _letter(line, path), is_ended=True)
+    if not rest:
+        return
+    for line in (rest, rest[:-1]):  # its line end is missing, or is the byte that was damaged
+        if (letter := _letter(line, path)) is not None:
+            yield _Line(line + b"\n", letter, is_ended=True)
+            return
+    yield _Line(rest + b"\n", None, is_ended=False)
 
 
 def _letter(line: bytes, path: Path) -> DeadLetter | None:

@@ -116,7 +116,17 @@ async def session(
     for damage in outbox.contents.damage:
         tally.say(f"outbox damaged: {damage}")
     async with _closing(outbox.close, tally):
-        letters = await world.lanes.run(Lane.OUTBOX, DeadLetters.open, world.disk, shipping.data)
+        letters = await world.lanes.run(
+            Lane.OUTBOX,
+            DeadLetters.open,
+            world.disk,
+            shipping.data,
+            pending=outbox.contents.pending,
+        )
+        if letters.mended.cut:
+            tally.say(letters.cut_in_words)
+        if letters.mended.damaged:
+            tally.durability_failed(letters.damage_in_words)
         async with (
             _closing(lambda: world.lanes.run(Lane.OUTBOX, letters.close), tally),
             _kept(shipping.kept, world) as kept,

@@ -21,6 +21,7 @@ from fractal_lba.agent.deadletters import FILE, read_dead_letters
 from fractal_lba.agent.letters import Choice, drop, letters_of, send_again
 from fractal_lba.agent.opening import FOLDER, STREAM, open_log
 from fractal_lba.agent.status import read_status
+from fractal_lba.agent.tally import Exit
 from fractal_lba.protocol import ContractError, DurabilityError, LockedError, parse_record
 from fractal_lba.wal import Disk, RealDisk, Stream
 
@@ -167,6 +168,22 @@ def test_damaged_lines_stay_until_they_are_dropped_by_name(data: Path) -> None:
     assert (data / FILE).read_bytes() == b""
     with pytest.raises(ContractError, match="got none"):
         drop(RealDisk(), data, ALL, now_ns=NOW_NS, is_damaged=True)
+
+
+def test_a_run_tells_of_a_damaged_last_letter_and_a_change_of_others_keeps_it(data: Path) -> None:
+    lines = (data / FILE).read_bytes().splitlines(keepends=True)
+    bent = b"".join(lines[:-1]) + lines[-1].replace(b'"pcs_id"', b'"pcs_ie"')[:-1]
+    (data / FILE).write_bytes(bent)
+    drop(RealDisk(), data, Choice(statuses=frozenset({409})), now_ns=NOW_NS)
+    assert (data / FILE).read_bytes() == bent.replace(
+        next(line for line in lines if b'"status":409' in line), b""
+    )
+    tally = run_virtual(run(plan(data), world(MemoryServer())))
+    assert tally.exit == Exit.UNWRITABLE
+    (told,) = tally.durability_failures
+    assert "1 lines at the end that cannot be read" in told
+    status = read_status(RealDisk(), data, has_ids=False)
+    assert (status.dead_letters, status.unreadable_letters) == (2, 1)
 
 
 def test_nothing_that_fits_changes_nothing(data: Path) -> None:
