@@ -7,7 +7,6 @@ cancelled or refused meanwhile loses none, and puts none into two windows.
 """
 
 import asyncio
-import itertools
 from collections import deque
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Sequence
 from types import TracebackType
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from fractal_lba.agent.cutting import Cutter
 from fractal_lba.agent.keeper import Observed
 from fractal_lba.agent.ports import Clock, now_ms
+from fractal_lba.agent.reading import Reading
 from fractal_lba.agent.window import Window, check_row
 from fractal_lba.protocol import ContractError, FractalError, Profile
 
@@ -98,11 +98,12 @@ class RowStream:
         """Take every row of a source to its end.
 
         Args:
-            rows: An async iterable; an iterable, whose ``next`` is called in a thread; or a queue,
-                that ends with a None.
+            rows: An async iterable; an iterable, read in a thread, up to a window ahead; or a
+                queue, that ends with a None. Where this is cancelled, what was read is taken when
+                the stream is closed; a row that an iterable hands over later is not.
 
         Raises:
-            ContractError: As ``add``; the rows before stand.
+            ContractError: As ``add``; the rows before stand, what was read behind it is dropped.
             OutboxFullError: As ``add``; what was read waits, and closing cuts it.
             DurabilityError: See ``Agent.observe``.
         """
@@ -118,11 +119,8 @@ class RowStream:
                     line.append(each)
                     await self._take(line)
             else:
-                left = iter(rows)
-                # No window is late for it: one takes as many rows.
-                while some := await asyncio.to_thread(list, itertools.islice(left, self._window)):
-                    line += some
-                    while line:
+                with Reading(rows, line, ahead_max=self._window) as reading:
+                    while await reading.has_row():
                         await self._take(line)
         except ContractError:
             line.clear()

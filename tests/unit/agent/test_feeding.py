@@ -1,6 +1,8 @@
 """Rows one by one: into windows by count and by time, from iterators and queues."""
 
 import asyncio
+import contextlib
+import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
@@ -270,3 +272,71 @@ def test_an_iterator_may_block_without_stopping_the_loop(tmp_path: Path) -> None
 
     asyncio.run(main())
     assert sizes(server) == [(0, 5), (1, 3)]
+
+
+def test_a_cancelled_watch_of_an_iterator_keeps_what_was_read_and_reads_no_more(
+    tmp_path: Path,
+) -> None:
+    server = MemoryServer()
+    go_on = threading.Event()
+    asked: list[int] = []
+
+    async def main() -> None:
+        loop, is_blocked = asyncio.get_running_loop(), asyncio.Event()
+
+        def numbers() -> Iterator[list[float]]:
+            for at in range(1000):
+                asked.append(at)
+                if at == 190:
+                    loop.call_soon_threadsafe(is_blocked.set)
+                    go_on.wait(60.0)
+                yield [float(at)]
+
+        async with agent_of(tmp_path, server) as agent:
+            watching = asyncio.create_task(agent.watch(numbers()))
+            await is_blocked.wait()
+            watching.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await watching
+            go_on.set()
+
+    asyncio.run(main())
+    for thread in threading.enumerate():
+        if thread.name == "fractal-agent-rows":
+            thread.join(60.0)
+    assert sizes(server) == [(0, 190)]
+    assert len(asked) == 191
+
+
+def test_windows_of_time_end_while_an_iterator_blocks(tmp_path: Path) -> None:
+    came = threading.Event()
+    server = MemoryServer(before=lambda _body: came.set())
+    found: list[bool] = []
+
+    def numbers() -> Iterator[list[float]]:
+        yield from ([float(at)] for at in range(5))
+        found.append(came.wait(30.0))
+
+    async def main() -> None:
+        async with agent_of(tmp_path, server) as agent:
+            with contextlib.suppress(ContractError):  # the period ended among them: 2 were left
+                await agent.watch(numbers(), period_s=0.2)
+
+    asyncio.run(main())
+    assert found == [True]
+
+
+def test_what_an_iterator_raises_comes_behind_its_rows(tmp_path: Path) -> None:
+    server = MemoryServer()
+
+    def numbers() -> Iterator[list[float]]:
+        yield from ([float(at)] for at in range(20))
+        raise LookupError("gone")
+
+    async def main() -> None:
+        async with agent_of(tmp_path, server) as agent:
+            with pytest.raises(LookupError, match="gone"):
+                await agent.watch(numbers(), window=5)
+
+    asyncio.run(main())
+    assert sizes(server) == [(0, 5), (1, 5), (2, 5), (3, 5)]
