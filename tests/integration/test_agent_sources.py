@@ -73,6 +73,16 @@ async def test_standard_input_is_cut_as_it_comes_and_its_epochs_go_on(
     ]
 
 
+async def test_a_pipe_that_brings_nothing_is_a_source_that_failed(rig: AgentRig) -> None:
+    async with (
+        serving(Deciding()) as server,
+        rig.agent(server.url, "csv:-", piped=b"a\n1\n2\n") as process,
+    ):
+        end = await ended(process)
+    assert (end.code, end.report["windows"]) == (2, 0)
+    assert "csv:-: expected 3 rows or bytes at least, got 2" in end.err
+
+
 async def test_a_signal_ends_a_run_whose_input_stays_open(rig: AgentRig) -> None:
     async with (
         serving(Deciding()) as server,

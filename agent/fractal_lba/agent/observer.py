@@ -14,7 +14,7 @@ from fractal_lba.agent.ports import Clock, Lane, Lanes, now_ms
 from fractal_lba.agent.sources.streams import FileStream, FollowedStream, UnitStream
 from fractal_lba.agent.stop import Stop, first_of
 from fractal_lba.agent.tally import Tally
-from fractal_lba.agent.window import Window
+from fractal_lba.agent.window import UNITS_MIN, Window
 from fractal_lba.protocol import ContractError, Profile
 
 # Between two looks at a file that is followed: soon enough for people, and next to no work.
@@ -96,13 +96,23 @@ class Observer:
             group.create_task(self._cut(stream, waiting, cutter))
 
     async def _take(self, stream: UnitStream, waiting: "_Waiting") -> None:
+        count = 0
+
         async def put(units: Units) -> None:
+            nonlocal count
             await waiting.put((now_ms(self._clock) / 1000, units))
+            count += len(units)
 
         try:
-            await first_of(self._stop.observing, stream.source.run(put))
+            is_stopped = await first_of(self._stop.observing, stream.source.run(put))
         except ContractError as error:
             self._tally.source_failed(str(error))
+        else:
+            if not is_stopped and count < UNITS_MIN:
+                self._tally.source_failed(
+                    f"{stream.source.name}: expected {UNITS_MIN} rows or bytes at least,"
+                    f" got {count}"
+                )
         await waiting.put(None)
 
     async def _cut(self, stream: UnitStream, waiting: "_Waiting", cutter: Cutter) -> None:
@@ -128,7 +138,8 @@ class Observer:
             elif is_end:
                 if cutter.left:
                     self._tally.left_over(
-                        f"{stream.source.name}: {cutter.left} at its end, too few for a window"
+                        f"{stream.source.name}: {cutter.left} at its end are in no window:"
+                        " too few for one"
                     )
                 return
 
