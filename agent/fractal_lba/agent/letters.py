@@ -16,7 +16,7 @@ from pathlib import Path
 from fractal_lba.agent.deadletters import DeadLetter, read_dead_letters, take_out
 from fractal_lba.agent.frames import AgainMeta, window_frame
 from fractal_lba.agent.opening import FOLDER, open_log
-from fractal_lba.protocol import ContractError, LockedError
+from fractal_lba.protocol import ContractError, LockedError, Refusal, parse_record
 from fractal_lba.wal import Disk, NewFrame
 
 Letters = Generator[DeadLetter, None, None]
@@ -111,7 +111,8 @@ def send_again(disk: Disk, data: Path, choice: Choice, *, now_ns: int) -> Found:
     """Put letters back into the outbox, for the next run of the agent to send.
 
     Raises:
-        ContractError: As ``letters_of``, or none fits; nothing was changed.
+        ContractError: As ``letters_of``, or none fits, or the record of one cannot be sent; nothing
+            was changed.
         LockedError: An agent runs on the folder; nothing was changed.
         DurabilityError: The disk refused: each of them is a letter, or in the outbox, or both.
     """
@@ -152,6 +153,10 @@ def _changed(  # noqa: PLR0913 - one thing done in two ways
             raise ContractError(f"{data}: expected a dead letter that fits, got none")
         if put_back:
             with closing(letters):
+                for letter in letters:
+                    _check(letter)  # all of them, before one is put back
+            _, letters = letters_of(disk, data, choice)
+            with closing(letters):
                 while some := list(islice(letters, _TOGETHER)):
                     stream.append([_frame(letter, now_ns) for letter in some])
 
@@ -163,6 +168,23 @@ def _changed(  # noqa: PLR0913 - one thing done in two ways
     finally:
         stream.close()
     return found
+
+
+def _check(letter: DeadLetter) -> None:
+    """Refuse a letter whose record cannot be sent, or is not the one that was answered."""
+    where = f"dead letter {letter.outbox_seq}"
+    try:
+        record = parse_record(bytes(letter.record))
+    except Refusal as error:
+        raise ContractError(
+            f"{where}: expected a signed record, got another ({error}): drop it, or choose others"
+        ) from error
+    named = (letter.pcs_id, letter.shard_id, letter.epoch)
+    if (record.pcs_id, record.shard_id, record.epoch) != named:
+        raise ContractError(
+            f"{where}: expected the record of pcs_id, shard_id and epoch beside it, got another:"
+            " drop it, or choose others"
+        )
 
 
 def _frame(letter: DeadLetter, now_ns: int) -> NewFrame:

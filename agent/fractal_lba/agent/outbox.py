@@ -217,6 +217,7 @@ class Outbox:
 
         Raises:
             CorruptionError: It does not verify; it stays pending.
+            Refusal: It verifies and is no record; it stays pending.
         """
         while True:
             position = self.contents.pending[seq].position

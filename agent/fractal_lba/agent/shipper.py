@@ -28,7 +28,7 @@ from fractal_lba.agent.tally import Tally
 from fractal_lba.agent.verdict import in_words, may_be_its_own
 from fractal_lba.agent.waiting import Waiting
 from fractal_lba.client import Answer, RetryPolicy, UnavailableError
-from fractal_lba.protocol import DurabilityError, format_timestamp
+from fractal_lba.protocol import DurabilityError, Refusal, format_timestamp
 
 _TOO_MANY_REQUESTS = 429
 _FAULT = 5
@@ -151,6 +151,12 @@ class Shipper:
         except DurabilityError as error:
             self.settling.failed(error)  # it stays pending
             self._waiting.lose(shard_id)
+            return None
+        except Refusal as error:
+            # What cannot be read now never can: it stays pending, and holds nothing up.
+            self.tally.unreadable += 1
+            self.tally.say(f"outbox window {seq}: expected a record, got something else: {error}")
+            self._waiting.end(shard_id)
             return None
         past = self._pasts.setdefault(seq, Past(begun_s=self.clock.monotonic_s()))
         return Window(seq=seq, record=record, past=past)

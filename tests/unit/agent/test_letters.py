@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from click.testing import CliRunner, Result
 from tests.support.agent_world import MemoryServer, csv_stream, plan, run, world
@@ -18,6 +19,7 @@ from tests.support.virtual_time import run_virtual
 from fractal_lba.agent.cli import cli
 from fractal_lba.agent.contents import Contents
 from fractal_lba.agent.deadletters import FILE, read_dead_letters
+from fractal_lba.agent.frames import AgainMeta, window_frame
 from fractal_lba.agent.letters import Choice, drop, letters_of, send_again
 from fractal_lba.agent.opening import FOLDER, STREAM, open_log
 from fractal_lba.agent.status import read_status
@@ -184,6 +186,49 @@ def test_a_run_tells_of_a_damaged_last_letter_and_a_change_of_others_keeps_it(da
     assert "1 lines at the end that cannot be read" in told
     status = read_status(RealDisk(), data, has_ids=False)
     assert (status.dead_letters, status.unreadable_letters) == (2, 1)
+
+
+def _bend(data: Path, line: int, **members: object) -> None:
+    """Change members of one letter."""
+    lines = (data / FILE).read_bytes().splitlines()
+    lines[line] = msgspec.json.encode(json.loads(lines[line]) | members)
+    (data / FILE).write_bytes(b"".join(each + b"\n" for each in lines))
+
+
+@pytest.mark.parametrize(
+    ("members", "reason"),
+    [
+        ({"record": {"a": 1}}, "expected a signed record, got another"),
+        ({"record": None}, "expected a signed record, got another"),
+        ({"pcs_id": "0" * 64}, "expected the record of pcs_id"),
+        ({"shard_id": "other"}, "expected the record of pcs_id"),
+        ({"epoch": 77}, "expected the record of pcs_id"),
+    ],
+)
+def test_a_letter_with_another_record_is_refused_and_nothing_is_put_back(
+    data: Path, members: dict[str, object], reason: str
+) -> None:
+    _bend(data, 2, **members)
+    before = (data / FILE).read_bytes()
+    with pytest.raises(ContractError, match=rf"dead letter [0-9]+: {reason}"):
+        send_again(RealDisk(), data, ALL, now_ns=NOW_NS)
+    assert (data / FILE).read_bytes() == before
+    assert pending(data) == []
+
+
+@pytest.mark.parametrize("is_ordered", [True, False])
+def test_a_window_that_is_no_record_is_counted_and_the_others_are_sent(
+    data: Path,
+    is_ordered: bool,  # noqa: FBT001 - pytest passes by name
+) -> None:
+    stream, _ = open_log(RealDisk(), data, now_ns=NOW_NS)
+    meta = AgainMeta(letter=1, shard_id="s", next_epoch=1)
+    stream.append([window_frame(meta, b'{"a":1}', received_ns=NOW_NS)])
+    stream.close()
+    send_again(RealDisk(), data, ALL, now_ns=NOW_NS)
+    tally = run_virtual(run(plan(data, is_ordered=is_ordered), world(MemoryServer())))
+    assert (tally.resumed, tally.accepted, tally.pending, tally.unreadable) == (5, 4, 1, 1)
+    assert tally.exit == Exit.UNWRITABLE
 
 
 def test_nothing_that_fits_changes_nothing(data: Path) -> None:
