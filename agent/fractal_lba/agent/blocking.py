@@ -1,12 +1,15 @@
 """The agent for programs without an event loop: its own thread and loop, used from any thread.
 
 The rule: every call is handed to the one loop on which an ``Agent`` lives, and waits for it. So
-threads that observe at the same time share a sync of the disk, and nothing needs a lock.
+threads that observe at the same time share a sync of the disk. A call is handed over before the
+agent is closed, and then it ends, or it is refused: no thread waits for a loop that has stopped.
 """
 
 import asyncio
+import logging
 import threading
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from concurrent.futures import CancelledError
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -20,6 +23,8 @@ from fractal_lba.agent.options import AgentOptions
 from fractal_lba.protocol import ContractError
 
 _T = TypeVar("_T")
+
+_LOG = logging.getLogger("fractal_lba.agent")
 
 
 class SyncAgent:
@@ -37,7 +42,10 @@ class SyncAgent:
         self._agent = Agent(**options)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
-        self._closing = threading.Lock()
+        self._is_over = False
+        # Both may be met again by the thread that holds them, in the handler of a signal.
+        self._handing = threading.RLock()
+        self._closing = threading.RLock()
 
     def __enter__(self) -> Self:
         """See ``open``."""
@@ -55,14 +63,15 @@ class SyncAgent:
 
     def open(self) -> None:
         """See ``Agent.open``."""
-        if self._loop is not None:
-            raise ContractError("agent: expected one that was not opened yet, got one that was")
-        self._loop = asyncio.new_event_loop()
-        # A program that ends without closing must not wait for it: what was observed is on disk.
-        self._thread = threading.Thread(
-            target=self._loop.run_forever, name="fractal-agent", daemon=True
-        )
-        self._thread.start()
+        with self._handing:
+            if self._loop is not None:
+                raise ContractError("agent: expected one that was not opened yet, got one that was")
+            self._loop = asyncio.new_event_loop()
+            # A program that ends without closing must not wait: what was observed is on disk.
+            self._thread = threading.Thread(
+                target=self._run, args=(self._loop,), name="fractal-agent", daemon=True
+            )
+            self._thread.start()
         try:
             self._call(self._agent.open())
         except BaseException:
@@ -70,7 +79,12 @@ class SyncAgent:
             raise
 
     def close(self) -> Pending:
-        """See ``Agent.close``."""
+        """See ``Agent.close``; every call that other threads wait for ends.
+
+        A ``watch`` whose iterator has not ended raises ContractError: the rows behind its last
+        whole window were not observed.
+        """
+        self._not_from_its_own_thread()  # which whoever closes waits for
         with self._closing:
             if self._thread is None:
                 return self._agent.pending()
@@ -122,19 +136,54 @@ class SyncAgent:
 
     def _call(self, work: Coroutine[object, object, _T]) -> _T:
         """Do the work on the agent's loop and return what it returns."""
-        loop, thread = self._loop, self._thread
-        if loop is None or thread is None or thread is threading.current_thread():
-            work.close()
-            what = "one that is not open" if thread is None else "its own"
-            raise ContractError(
-                f"agent: expected an open one, called from another thread, got {what}"
-            )
-        return asyncio.run_coroutine_threadsafe(work, loop).result()
+        with self._handing:
+            loop, thread = self._loop, self._thread
+            if loop is None or thread is None or thread is threading.current_thread():
+                work.close()
+                raise ContractError(
+                    _refusal("one that is not open" if thread is None else "its own")
+                )
+            handed = asyncio.run_coroutine_threadsafe(work, loop)
+        try:
+            return handed.result()
+        except CancelledError:
+            raise ContractError(_refusal("one that was closed before the call's end")) from None
+
+    def _not_from_its_own_thread(self) -> None:
+        if self._thread is threading.current_thread():
+            raise ContractError(_refusal("its own"))
+
+    def _run(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Run the loop until it is asked to stop, whatever code of the caller's raises on it."""
+        while not self._is_over:
+            try:
+                loop.run_forever()
+            except (SystemExit, KeyboardInterrupt) as error:
+                # An iterator's, for one: asyncio gives it to the call that met it, and to us too.
+                _LOG.warning("agent: expected no exit on its loop, got %s", type(error).__name__)
+        loop.close()
 
     def _end(self) -> None:
-        loop, thread = self._loop, self._thread
-        self._thread = None
-        if loop is not None and thread is not None:
-            loop.call_soon_threadsafe(loop.stop)
-            thread.join()
-            loop.close()
+        """Refuse calls from now on, end those that were handed over, and stop the loop."""
+        with self._handing:
+            loop, thread, self._thread = self._loop, self._thread, None
+            if loop is None or thread is None:
+                return
+            asyncio.run_coroutine_threadsafe(self._stop(loop), loop)
+        thread.join()
+
+    async def _stop(self, loop: asyncio.AbstractEventLoop) -> None:
+        while others := asyncio.all_tasks() - {asyncio.current_task()}:
+            for each in others:
+                each.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
+        # In its turn: behind what gives the last calls' results to whoever waits for them.
+        loop.call_soon(self._stopped, loop)
+
+    def _stopped(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._is_over = True
+        loop.stop()
+
+
+def _refusal(what: str) -> str:
+    return f"agent: expected an open one, called from another thread, got {what}"

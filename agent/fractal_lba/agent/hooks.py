@@ -6,8 +6,10 @@ that raises is logged, and what it watched goes on. Attributes hold ids, counts 
 what was observed.
 """
 
+import asyncio
 import contextlib
 import logging
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Protocol
@@ -88,12 +90,18 @@ def span(
 def logged(what: str) -> Iterator[None]:
     """Log an exception of code that the caller of the agent gave, and go on.
 
+    So too where it exits or meets a cancelled future: it was called without an await, and neither
+    ends the agent. An interruption is the program's where it arrives, in the main thread alone.
+
     With its traceback: that code was given ids and counts alone, so that it holds nothing else of
     the agent's.
     """
     try:
         yield
-    except Exception as error:  # noqa: BLE001 - somebody else's code, and whatever it raises
+    except (Exception, SystemExit, KeyboardInterrupt, asyncio.CancelledError) as error:
+        is_main = threading.current_thread() is threading.main_thread()
+        if isinstance(error, KeyboardInterrupt) and is_main:
+            raise
         _LOG.warning(
             "%s: expected no exception, got %s", what, type(error).__name__, exc_info=error
         )

@@ -9,6 +9,7 @@ from tests.support.agent_world import MemoryServer
 from tests.support.virtual_time import run_virtual
 
 from fractal_lba.agent import Event, Observed
+from fractal_lba.agent.hooks import logged
 
 
 def test_observing_appending_and_sending_are_told_from_beginning_to_end(tmp_path: Path) -> None:
@@ -72,3 +73,8 @@ def test_a_hook_that_raises_is_logged_and_nothing_else(
     assert {record.getMessage() for record in caplog.records} == {
         f"hook {broken} of {event}: expected no exception, got RuntimeError" for event in Event
     }
+
+
+def test_an_interruption_in_the_main_thread_is_the_programs() -> None:
+    with pytest.raises(KeyboardInterrupt), logged("callback"):
+        raise KeyboardInterrupt
