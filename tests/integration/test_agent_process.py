@@ -165,7 +165,7 @@ async def test_refusals_and_retries_end_in_the_report(rig: AgentRig) -> None:
     assert [json.loads(body)["delivery"]["attempt"] for body in server.bodies] == [1, 2, 3]
     assert end.err == (
         "fractal-agent: 1 window was not accepted: 422 unsigned_member_mismatch;"
-        f" see {rig.data}/dead-letters.ndjson\n"
+        f" see fractal-agent dead-letters list --data {rig.data}\n"
     )
 
 

@@ -19,7 +19,6 @@ from fractal_lba.access import access_of
 from fractal_lba.agent import report
 from fractal_lba.agent.bounds import OutboxBounds
 from fractal_lba.agent.connection import connection_options
-from fractal_lba.agent.deadletters import FILE as DEAD_LETTERS
 from fractal_lba.agent.endpoint import parse_address, serving
 from fractal_lba.agent.hooks import Silent
 from fractal_lba.agent.kept import Keeping
@@ -256,7 +255,7 @@ def run(  # noqa: PLR0913, PLR0917 - one argument for each option
             asyncio.run(_run(plan, clients, address, tally, console))
         finally:
             signal.signal(signal.SIGINT, before)
-    for line in report.endings(tally, data / DEAD_LETTERS):
+    for line in report.endings(tally, data):
         _complain(line, console)
     if is_json:
         click.echo(json.dumps(tally.members()))

@@ -239,6 +239,8 @@ def _summary(found: Found) -> dict[str, object]:
 
 
 def _say_summary(found: Found) -> None:
+    if not found.seqs:
+        click.echo("0 dead letters that fit", err=True)
     for reason, count in found.reasons.most_common():
         click.echo(f"{count} × {reason}", err=True)
     if found.damaged:

@@ -46,20 +46,22 @@ async def plain_progress(tally: Tally, say: Callable[[str], None]) -> None:
         say(progress_line(tally))
 
 
-def endings(tally: Tally, dead_letters: Path) -> list[str]:
+def endings(tally: Tally, data: Path) -> list[str]:
     """Return why windows ended otherwise than accepted, one line for each reason.
 
     Args:
         tally: Of a run that ended.
-        dead_letters: The file where those are that were not accepted.
+        data: The agent's folder.
     """
     lines = [
-        f"{_windows(count)} not accepted: {refusal}; see {dead_letters}"
+        f"{_windows(count)} not accepted: {refusal};"
+        f" see fractal-agent dead-letters list --data {data}"
         for refusal, count in sorted(tally.refusals.items())
     ]
     if tally.pending:
         why = tally.last_failure or "none, sending was stopped"
-        lines.append(f"{_windows(tally.pending)} not answered and kept; the last failure: {why}")
+        kept = "is kept" if tally.pending == 1 else "are kept"
+        lines.append(f"{_windows(tally.pending)} not answered and {kept}; the last failure: {why}")
     return lines
 
 
@@ -79,7 +81,7 @@ def table(tally: Tally) -> Table:
         ("dead letters", str(tally.dead_letters)),
         ("pending", str(tally.pending)),
         ("repeats", str(tally.repeats)),
-        ("retries", str(tally.retries)),
+        ("windows sent again", str(tally.retries)),
         ("requests", str(tally.requests)),
         ("slowest answer", f"{tally.slowest_answer_ms:.1f} ms"),
         ("regimes", regimes or "none"),

@@ -221,7 +221,8 @@ async def test_what_was_not_accepted_is_said_at_the_end(folder: Path, arguments:
         result = await asyncio.to_thread(run_process, folder, server.url, *arguments)
     assert result.returncode == Exit.DEAD_LETTERS
     assert result.stderr == (
-        "fractal-agent: 1 window was not accepted: 401 unknown_key; see d/dead-letters.ndjson\n"
+        "fractal-agent: 1 window was not accepted: 401 unknown_key;"
+        " see fractal-agent dead-letters list --data d\n"
     )
 
 

@@ -113,18 +113,18 @@ def test_trouble_is_shown_until_an_answer_comes() -> None:
 
 def test_the_end_says_why_windows_were_not_accepted_and_why_some_wait() -> None:
     counts = tally(Fate.ACCEPTED, observed=9)
-    path = Path("d/dead-letters.ndjson")
+    path, see = Path("d"), "see fractal-agent dead-letters list --data d"
     for refusal in ("422", "401 unknown_key", "401 unknown_key"):
         counts.answered(Fate.DEAD, is_replayed=False, after_s=1, refusal=refusal)
     assert report.endings(counts, path) == [
-        "2 windows were not accepted: 401 unknown_key; see d/dead-letters.ndjson",
-        "1 window was not accepted: 422; see d/dead-letters.ndjson",
-        "5 windows were not answered and kept; the last failure: none, sending was stopped",
+        f"2 windows were not accepted: 401 unknown_key; {see}",
+        f"1 window was not accepted: 422; {see}",
+        "5 windows were not answered and are kept; the last failure: none, sending was stopped",
     ]
     counts.retried("answer 503 overloaded")
     counts.answered(Fate.ACCEPTED, is_replayed=False, after_s=1)
     assert report.endings(counts, path)[-1] == (
-        "4 windows were not answered and kept; the last failure: answer 503 overloaded"
+        "4 windows were not answered and are kept; the last failure: answer 503 overloaded"
     )
     assert report.endings(tally(Fate.ACCEPTED, observed=1), path) == []
 
@@ -146,7 +146,7 @@ def test_the_table_names_every_count() -> None:
         "dead letters 1",
         "pending 2",
         "repeats 1",
-        "retries 0",
+        "windows sent again 0",
         "requests 0",
         "slowest answer 250.0 ms",
         "regimes sticky 3",
