@@ -330,6 +330,9 @@ class TestCommands:
         assert (found["chosen"], found["reasons"]) == (4, {"401": 3, "409": 1})
         assert {each["outbox_seq"] for each in found["letters"]} == set(seqs(data))
         assert "record" not in found["letters"][0]
+        nothing = command("list", "--data", str(data), "--status", "500")
+        assert (nothing.exit_code, nothing.stdout) == (0, "")
+        assert nothing.stderr == "0 dead letters that fit\n"
 
     def test_show_prints_the_whole_letter(self, data: Path) -> None:
         number = seqs(data)[0]
