@@ -17,13 +17,14 @@ import re
 from collections.abc import Callable, Collection, Generator, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
 
 from fractal_lba.agent.measures import Kind, Sample
 from fractal_lba.client import Answer
 from fractal_lba.protocol import (
+    SAFE_INTEGER_MAX,
     ContractError,
     DurabilityError,
     FencedError,
@@ -45,13 +46,13 @@ ANSWER_CHARACTERS_MAX = 16_384
 LINE_BYTES_MAX = 256 * 1024
 
 # How ``append`` begins a line: what is left of a torn one shows whose it was.
-_NUMBER = re.compile(rb'\{"outbox_seq":([0-9]{1,16}),')
+_NUMBER = re.compile(rb'\{"outbox_seq":(-?[0-9]{1,32}),')
 
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     """One record that was not accepted, and the answer it got."""
 
-    outbox_seq: int
+    outbox_seq: Annotated[int, msgspec.Meta(ge=1, le=SAFE_INTEGER_MAX)]
     pcs_id: str
     epoch: int
     shard_id: str

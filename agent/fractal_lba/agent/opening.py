@@ -2,12 +2,13 @@
 
 A window's number is given once. Two things could hide that one was used: a batch that was damaged
 after its sync and before anything marked it, which looks like a torn one; and an outbox that was
-removed while the dead letters stayed.
+removed while the dead letters stayed. What no outbox can have given is not believed.
 """
 
 from pathlib import Path
 
 from fractal_lba.agent.contents import Contents
+from fractal_lba.agent.deadletters import FILE as DEAD_LETTERS
 from fractal_lba.agent.deadletters import read_dead_letters
 from fractal_lba.agent.frames import SkippedMeta, bare_frame
 from fractal_lba.protocol import LockedError
@@ -26,6 +27,11 @@ OUTBOX_FRAME_BYTES_MAX = 256 << 10
 # Room on the disk that is asked for ahead of what is written, so that a full disk is met before a
 # window is taken and not in the middle of one.
 RESERVE_BYTES = 1 << 20
+
+# How far the dead letters may be ahead of the outbox, as where it was removed and they stayed: a
+# thousand frames a second for five centuries. A number beyond was never given, and passing over it
+# could leave none to give.
+AHEAD_MAX = 1 << 44
 
 
 def open_log(disk: Disk, data: Path, *, now_ns: int) -> tuple[Stream, Contents]:
@@ -49,11 +55,19 @@ def open_log(disk: Disk, data: Path, *, now_ns: int) -> tuple[Stream, Contents]:
         raise LockedError(f"data folder {data}: {error}") from error
     try:
         contents = Contents.read(stream.scan(), next_seq=stream.next_seq)
-        letters = (letter.outbox_seq for letter in read_dead_letters(disk, data) if letter)
+        bound = contents.next_seq + AHEAD_MAX
+        letter_seq = 0
+        for letter in read_dead_letters(disk, data):
+            if letter and letter.outbox_seq > bound:
+                contents.damage.append(
+                    f"{DEAD_LETTERS}: expected numbers up to {bound}, got {letter.outbox_seq}"
+                )
+            elif letter:
+                letter_seq = max(letter_seq, letter.outbox_seq)
         # A batch that was damaged after its sync looks like a torn one, and its windows may have
         # been sent: each had as many bytes as a frame has at least.
         torn_seq = stream.next_seq - 1 + stream.recovery.torn_bytes // FRAME_BYTES
-        if (seen := max(torn_seq, *letters, 0)) >= contents.next_seq:
+        if (seen := max(torn_seq, letter_seq)) >= contents.next_seq:
             # This frame first: numbers that are missing without it would be a loss.
             stream.append([bare_frame(SkippedMeta(to=seen), received_ns=now_ns)])
             contents.pass_over(seen)

@@ -8,7 +8,7 @@ from tests.support.failing_disk import Crash, Effect, FailingDisk
 from tests.support.outboxes import accept, contents_of, observe, opened
 from tests.support.virtual_time import run_virtual
 
-from fractal_lba.agent.deadletters import FILE
+from fractal_lba.agent.deadletters import FILE, read_dead_letters
 from fractal_lba.agent.opening import FOLDER
 from fractal_lba.wal import RealDisk
 
@@ -75,6 +75,30 @@ def test_a_number_in_the_dead_letters_is_not_given_again(tmp_path: Path) -> None
     contents = contents_of(tmp_path)
     assert (contents.lost, contents.damage, contents.next_seq) == (0, [], 43)
     assert run_virtual(numbers(tmp_path, 1)) == [43]
+
+
+@pytest.mark.parametrize(
+    "number",
+    [-1, 0, 1 << 45, (1 << 53) - 1, (1 << 53) + 1, (1 << 64) - 1, 1 << 64, 10**30],
+)
+def test_a_number_that_was_never_given_takes_no_number_from_the_outbox(
+    tmp_path: Path, number: int
+) -> None:
+    tmp_path.joinpath(FILE).write_text(
+        f'{{"outbox_seq":{number},"pcs_id":"","epoch":0,"shard_id":"s","status":409,"code":null,'
+        '"answer":"","record":{},"at":"","v":1}\n',
+        encoding="utf-8",
+    )
+
+    async def main() -> None:
+        async with opened(tmp_path) as outbox:
+            assert await observe(outbox) == 1
+            letters = list(read_dead_letters(RealDisk(), tmp_path))
+            told = "".join(outbox.contents.damage)
+            assert letters == [None] or f"got {number}" in told
+
+    run_virtual(main())
+    assert run_virtual(numbers(tmp_path, 1))[0] in range(2, 10)
 
 
 @pytest.mark.parametrize("effect", Effect)
