@@ -7,7 +7,8 @@ sent until its answer is final. Decisions are pure (``window``, ``record``, ``ve
 
 Public surface, for programs: ``Agent`` (asyncio) and ``SyncAgent`` (threads), what they return
 (``Observed``, ``Pending``) and tell (``Outcome`` with its ``Fate``; ``Hooks`` of an ``Event``), and
-``OutboxBounds`` with the error of a full one, and ``Keeping`` for what is kept of windows.
+``OutboxBounds`` (``WhenFull``) with the error of a full one, and ``Keeping`` (``WhenKept``) for
+what is kept of windows.
 """
 
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from fractal_lba.agent.api import Agent, Pending
     from fractal_lba.agent.blocking import SyncAgent
-    from fractal_lba.agent.bounds import OutboxBounds, OutboxFullError
+    from fractal_lba.agent.bounds import OutboxBounds, OutboxFullError, WhenFull
     from fractal_lba.agent.hooks import Event, Hooks
     from fractal_lba.agent.keeper import Observed
     from fractal_lba.agent.kept import Keeping, WhenKept
@@ -34,6 +35,7 @@ __all__ = [
     "Outcome",
     "Pending",
     "SyncAgent",
+    "WhenFull",
     "WhenKept",
 ]
 
@@ -49,6 +51,7 @@ _HOMES = {
     "OutboxFullError": "bounds",
     "Pending": "api",
     "SyncAgent": "blocking",
+    "WhenFull": "bounds",
     "WhenKept": "kept",
 }
 

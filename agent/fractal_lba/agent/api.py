@@ -7,6 +7,7 @@ runs on the event loop that opened it; ``SyncAgent`` brings a loop of its own.
 
 import asyncio
 import contextlib
+import math
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -236,11 +237,13 @@ class Agent:
         """Wait until what is on disk now is answered, at most so long, and return what is left.
 
         Args:
-            deadline_s: Seconds from now; 0 asks and does not wait.
+            deadline_s: Seconds from now; 0 asks and does not wait, infinity waits for the answers.
 
         Raises:
-            ContractError: The agent is not open.
+            ContractError: The agent is not open, or the deadline is no number.
         """
+        if math.isnan(deadline_s):
+            raise ContractError("deadline_s: expected a number of seconds, got nan")
         keeper = self._open()
         waiting = _Waiting(set(keeper.outbox.contents.pending), asyncio.Event())
         if waiting.seqs and not self._is_over:

@@ -6,7 +6,7 @@ Nothing is ever dropped to make room: whoever observes waits, or is told.
 from dataclasses import dataclass
 from enum import StrEnum
 
-from fractal_lba.protocol import UnavailableError
+from fractal_lba.protocol import ContractError, UnavailableError
 
 # A weekend of one window a second, and the disk of a small machine; a place for each takes about
 # 150 bytes of memory.
@@ -39,12 +39,26 @@ class OutboxBounds:
         records_max: Windows without a final answer.
         bytes_max: Bytes of their frames. Another window is taken as long as fewer wait, so that the
             last one may pass it.
-        when_full: What happens beyond.
+        when_full: What happens beyond; ``"block"`` and ``"refuse"`` are taken too.
     """
 
     records_max: int = RECORDS_MAX
     bytes_max: int = BYTES_MAX
     when_full: WhenFull = WhenFull.BLOCK
+
+    def __post_init__(self) -> None:
+        """Make a policy of its name.
+
+        Raises:
+            ContractError: It is none.
+        """
+        try:
+            policy = WhenFull(self.when_full)
+        except ValueError:
+            raise ContractError(
+                f"when_full: expected one of {', '.join(WhenFull)}, got {self.when_full!r}"
+            ) from None
+        object.__setattr__(self, "when_full", policy)
 
 
 class OutboxFullError(UnavailableError):

@@ -354,3 +354,13 @@ def test_a_disk_that_refuses_is_raised_and_ends_the_agent(tmp_path: Path) -> Non
 
     # What failed may have used its epoch; no two windows share one.
     assert run_virtual(again()) >= 1
+
+
+def test_a_deadline_that_is_no_number_is_refused(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with agent_of(tmp_path, MemoryServer()) as agent:
+            await agent.observe(points(0))
+            with pytest.raises(ContractError, match=r"deadline_s: expected a number .* got nan"):
+                await agent.flush(float("nan"))
+
+    run_virtual(main())

@@ -4,6 +4,7 @@ import asyncio
 import os
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import pytest
 from tests.support.agent_world import DirectLanes, VirtualClock
@@ -12,12 +13,12 @@ from tests.support.outboxes import accept, contents_of, observe, opened, record
 from tests.support.virtual_time import run_virtual
 from typing_extensions import override
 
+from fractal_lba.agent import OutboxBounds, OutboxFullError, WhenFull
 from fractal_lba.agent import outbox as outbox_module
-from fractal_lba.agent.bounds import OutboxBounds, OutboxFullError, WhenFull
 from fractal_lba.agent.frames import WindowMeta
 from fractal_lba.agent.outbox import Outbox
 from fractal_lba.agent.ports import Lane, SystemClock, ThreadLanes
-from fractal_lba.protocol import LockedError
+from fractal_lba.protocol import ContractError, LockedError
 from fractal_lba.wal import RealDisk
 
 
@@ -142,6 +143,16 @@ class TestBounds:
     async def answered(self, outbox: Outbox, waiting: asyncio.Task[int]) -> None:
         """Accept a window once it is kept."""
         await accept(outbox, await waiting)
+
+    def test_a_policy_is_taken_by_its_name_and_nothing_else_for_one(self) -> None:
+        for policy in WhenFull:
+            given: Any = policy.value
+            assert OutboxBounds(when_full=given).when_full is policy
+        wrong: Any = "drop"
+        with pytest.raises(
+            ContractError, match="when_full: expected one of block, refuse, got 'drop'"
+        ):
+            OutboxBounds(when_full=wrong)
 
     def test_what_is_refused_is_told_and_takes_no_epoch(self, tmp_path: Path) -> None:
         bounds = OutboxBounds(records_max=2, when_full=WhenFull.REFUSE)
