@@ -1,12 +1,14 @@
 """Keeping: a window in, its signed record in the outbox, on disk.
 
 The one way a window takes, whoever observed it: summarise, give it its epoch, sign, append. The
-rule: an epoch is given once. Between reading a stream's next epoch and the outbox taking the window
-nothing else runs, so that windows of one stream may be kept side by side and share one sync; a
-window that cannot be summarised or signed, or finds no room, takes none.
+rule: an epoch is given once. From the outbox's room to its taking the window it is one window's
+turn, so that the room and the epoch are still that window's when its copy has been kept; what is
+summarised before and synced behind may be many windows'. A window that cannot be summarised or
+signed, finds no room or is cancelled before its copy is begun takes none of these.
 """
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 
 from fractal_lba.agent.frames import WindowMeta
@@ -56,7 +58,7 @@ class Keeper:
     ) -> None:
         self.outbox = outbox
         self._kept = kept
-        self._given: dict[str, int] = {}
+        self._turn = asyncio.Lock()
         self._watch = ClockWatch()
         self._recipe = recipe
         self._tally = tally
@@ -85,41 +87,57 @@ class Keeper:
         Raises:
             ContractError: The window or the meta breaks a rule; nothing was kept, and no epoch was
                 taken.
-            OutboxFullError: The outbox, or the folder of kept windows, is full and refuses; nothing
-                was sent.
+            OutboxFullError: The outbox, or the folder of kept windows, is full and refuses;
+                nothing was taken, and no epoch.
             DurabilityError: It may or may not be on disk; the outbox is fenced.
         """
         with span(self._hooks, Event.OBSERVE, {"shard_id": shard_id, "source": source}) as found:
             summarised = await self._lanes.run(Lane.COMPUTE, summarise, window, self._recipe)
-            await self.outbox.room()
-            epoch = max(
-                self.outbox.contents.next_epoch(shard_id, is_live=is_live),
-                self._given.get(shard_id, 0),
-            )
-            at_ms = now_ms(self._clock)
-            skew_ms, is_jump = self._watch.skew_ms(at_ms, self._clock.monotonic_s())
-            record = sign(
-                summarised,
-                self._recipe,
-                epoch=epoch,
-                shard_id=shard_id,
-                created_at=format_timestamp(at_ms),
-                skew_ms=skew_ms,
-                is_jump=is_jump,
-                meta={**summarised.window.meta, **(meta or {})},
-            )
-            self._given[shard_id] = epoch + 1
-            if self._kept is not None:
-                await self._lanes.run(Lane.KEPT, self._kept.keep, summarised.window, record)
+            async with self._turn:
+                await self.outbox.room()
+                epoch = self.outbox.contents.next_epoch(shard_id, is_live=is_live)
+                at_ms = now_ms(self._clock)
+                skew_ms, is_jump = self._watch.skew_ms(at_ms, self._clock.monotonic_s())
+                record = sign(
+                    summarised,
+                    self._recipe,
+                    epoch=epoch,
+                    shard_id=shard_id,
+                    created_at=format_timestamp(at_ms),
+                    skew_ms=skew_ms,
+                    is_jump=is_jump,
+                    meta={**summarised.window.meta, **(meta or {})},
+                )
+                if self._kept is not None:
+                    await _to_its_end(
+                        self._lanes.run(Lane.KEPT, self._kept.keep, summarised.window, record)
+                    )
+            # Nothing runs between the turn and the queue.
             found |= {"pcs_id": record.pcs_id, "epoch": epoch, "n": record.n, "d": record.d}
             told = WindowMeta(
                 source=source, shard_id=shard_id, next_epoch=epoch + 1, position=window.after
             )
             with span(self._hooks, Event.APPEND, {"pcs_id": record.pcs_id}) as appended:
-                seq = await self.outbox.append(told, record)
+                seq = await self.outbox.append(told, record, has_room=True)
                 appended["outbox_seq"] = seq
             self._tally.observed(record)
             self._tally.late_rows += window.late
         return Observed(
             pcs_id=record.pcs_id, shard_id=shard_id, epoch=epoch, outbox_seq=seq, n=record.n
         )
+
+
+async def _to_its_end(work: Awaitable[None]) -> None:
+    """Do some work; where the caller is cancelled meanwhile, it is at its next wait behind it."""
+    task = asyncio.ensure_future(work)
+    is_cancelled = False
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError:
+            is_cancelled = True
+    me = asyncio.current_task()
+    if is_cancelled and me is not None:
+        me.uncancel()  # counted once
+        me.cancel()
+    task.result()

@@ -179,18 +179,18 @@ class Outbox:
         self._log.let_go()
         self._signal()
 
-    async def append(self, meta: WindowMeta, record: Record) -> int:
+    async def append(self, meta: WindowMeta, record: Record, *, has_room: bool = False) -> int:
         """Make a window durable and ready to be sent, and return its number.
 
-        Where there is room the window is in the queue before anything is awaited: it stands in the
-        log behind those of earlier calls, and ``contents`` knows the epoch behind it.
+        Where there is room, or was for the caller and no append came between, the window is in the
+        queue before anything is awaited: behind earlier calls', its epoch known to ``contents``.
 
         Raises:
             OutboxFullError: There is no room; nothing was taken.
             DurabilityError: It may or may not be on disk, and is not sent; the outbox is fenced.
         """
         frame = window_frame(meta, stored_bytes(record), received_ns=self._clock.now_ns())
-        if not self._has_room:  # else nothing may run between the caller's reading and this
+        if not (has_room or self._has_room):  # else nothing may run before the queue
             await self.room()
         self._give_acks()
         entry = entry_of([frame], meta)

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import json
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from tests.support.virtual_time import run_virtual
 from typing_extensions import override
 
 from fractal_lba.agent import Observed
+from fractal_lba.agent.bounds import OutboxBounds, OutboxFullError, WhenFull
 from fractal_lba.agent.kept import Keeping, KeptFullError, KeptWindows, WhenKept
 from fractal_lba.agent.ports import Lane
 from fractal_lba.agent.record import make_record
@@ -82,11 +84,6 @@ def test_it_is_durable_before_the_record_is_in_the_outbox(tmp_path: Path) -> Non
 def test_windows_of_one_stream_that_are_kept_side_by_side_get_an_epoch_each(
     tmp_path: Path,
 ) -> None:
-    class SlowToKeep(DirectLanes):
-        @override
-        async def turn(self, _lane: Lane) -> None:
-            await asyncio.sleep(1.0 if _lane is Lane.KEPT else 0.0)
-
     async def main() -> list[Observed]:
         kept = Keeping(folder=tmp_path / "kept")
         lanes = SlowToKeep()
@@ -94,6 +91,81 @@ def test_windows_of_one_stream_that_are_kept_side_by_side_get_an_epoch_each(
             return list(await asyncio.gather(*(agent.observe(points(at)) for at in range(12))))
 
     assert sorted(each.epoch for each in run_virtual(main())) == list(range(12))
+
+
+class SlowToKeep(DirectLanes):
+    @override
+    async def turn(self, _lane: Lane) -> None:
+        await asyncio.sleep(1.0 if _lane is Lane.KEPT else 0.0)
+
+
+def epochs(folder: Path) -> list[int]:
+    return sorted(json.loads(path.read_bytes())["epoch"] for path in folder.glob("*.json"))
+
+
+def test_what_a_full_outbox_refuses_is_not_kept_and_uses_no_epoch(tmp_path: Path) -> None:
+    server = MemoryServer()
+    server.is_down = True
+    bounds = OutboxBounds(records_max=2, when_full=WhenFull.REFUSE)
+
+    async def main() -> None:
+        async with agent_of(
+            tmp_path / "d",
+            server,
+            bounds=bounds,
+            kept=Keeping(folder=tmp_path / "kept"),
+            lanes=SlowToKeep(),
+            grace_s=60.0,
+        ) as agent:
+            found = await asyncio.gather(
+                *(agent.observe(points(at)) for at in range(5)), return_exceptions=True
+            )
+            assert [type(each) for each in found] == [Observed] * 2 + [OutboxFullError] * 3
+            server.come_up()
+            await agent.flush(600.0)
+            assert (await agent.observe(points(9))).epoch == 2
+
+    run_virtual(main())
+    assert epochs(tmp_path / "kept") == [0, 1, 2]
+
+
+def test_a_window_cancelled_while_it_is_kept_is_sent_and_no_epoch_is_used_twice(
+    tmp_path: Path,
+) -> None:
+    server = MemoryServer()
+
+    async def main() -> None:
+        kept = Keeping(folder=tmp_path / "kept")
+        async with agent_of(tmp_path / "d", server, kept=kept, lanes=SlowToKeep()) as agent:
+            observing = [asyncio.create_task(agent.observe(points(at))) for at in range(3)]
+            await asyncio.sleep(0.5)  # the first is being kept, the others wait
+            for task in observing[:2]:
+                task.cancel()
+            await asyncio.wait(observing)
+            assert [task.cancelled() for task in observing] == [True, True, False]
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.5):
+                    await agent.observe(points(7))
+            assert (await agent.observe(points(8))).epoch == 3
+
+    run_virtual(main())
+    assert epochs(tmp_path / "kept") == [0, 1, 2, 3]
+    assert sorted(record["epoch"] for record in server.sent) == [0, 1, 2, 3]
+
+
+def test_a_window_too_large_to_keep_uses_no_epoch(tmp_path: Path) -> None:
+    server = MemoryServer()
+
+    async def main() -> None:
+        kept = Keeping(folder=tmp_path / "kept", bytes_max=8_000)
+        async with agent_of(tmp_path / "d", server, kept=kept, lanes=SlowToKeep()) as agent:
+            found = await asyncio.gather(
+                agent.observe(np.ones((1000, 2))), agent.observe(points(1)), return_exceptions=True
+            )
+            assert isinstance(found[0], KeptFullError)
+
+    run_virtual(main())
+    assert [record["epoch"] for record in server.sent] == [0]
 
 
 @pytest.mark.parametrize("effect", list(Effect))
