@@ -21,6 +21,7 @@ from fractal_lba.agent.ports import Clock, now_ms
 from fractal_lba.agent.reading import Reading
 from fractal_lba.agent.window import Window, check_row
 from fractal_lba.protocol import ContractError, FractalError, Profile
+from fractal_lba.signals.window import COLUMNS_MAX
 
 WINDOW_DEFAULT = 256
 
@@ -84,7 +85,7 @@ class RowStream:
         Where this is cancelled while a window is on its way to the disk, the row was taken.
 
         Args:
-            row: As many numbers as each row before it.
+            row: 1 … 4,096 numbers, as many as each row before it.
 
         Raises:
             ContractError: The row cannot be in a window with the others; it was not taken.
@@ -176,14 +177,25 @@ class RowStream:
         Raises:
             ContractError: It cannot be in a window with the others.
         """
-        values = tuple(map(float, row))
+        number = self._taken + 1
+        try:
+            values = tuple(map(float, row))
+        except (TypeError, ValueError, OverflowError):
+            raise ContractError(
+                f"stream {self._name}: row {number}: expected numbers, got something else"
+            ) from None
         if self._columns not in (None, len(values)):
             raise ContractError(
-                f"stream {self._name}: row {self._taken + 1}: expected {self._columns} values,"
+                f"stream {self._name}: row {number}: expected {self._columns} values,"
+                f" got {len(values)}"
+            )
+        if not 1 <= len(values) <= COLUMNS_MAX:
+            raise ContractError(
+                f"stream {self._name}: row {number}: expected 1 … {COLUMNS_MAX} values,"
                 f" got {len(values)}"
             )
         if not self._is_repairing:
-            check_row(values, where=f"stream {self._name}", row=self._taken + 1)
+            check_row(values, where=f"stream {self._name}", row=number)
         return values
 
     async def _cut(self, now_s: float, *, is_end: bool) -> Observed | None:

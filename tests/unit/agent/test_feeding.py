@@ -79,6 +79,25 @@ def test_a_row_unlike_the_others_is_refused_and_not_taken(tmp_path: Path) -> Non
     assert sizes(server) == [(0, 3)]
 
 
+@pytest.mark.parametrize(
+    "row", [["x", 1.0], [None, 1.0], [10**400, 1.0], 1.0, [], [0.0] * 4097], ids=range(6)
+)
+def test_what_is_no_row_is_refused_and_not_taken(tmp_path: Path, row: Sequence[float]) -> None:
+    server = MemoryServer()
+
+    async def main() -> None:
+        async with agent_of(tmp_path, server) as agent, agent.stream() as rows:
+            with pytest.raises(
+                ContractError, match=r"stream s: row 1: expected (1 … 4096|numbers)"
+            ):
+                await rows.add(row)
+            for at in range(3):
+                await rows.add([at, at])
+
+    run_virtual(main())
+    assert sizes(server) == [(0, 3)]
+
+
 def test_windows_of_time_end_without_another_row(tmp_path: Path) -> None:
     server = MemoryServer()
 
