@@ -23,7 +23,7 @@ from tests.support.wal_streams import (
 from fractal_lba.protocol.errors import CorruptionError
 from fractal_lba.wal import RealDisk, Stream, scan_folder
 
-HEADER_BYTES = 224
+HEADER_BYTES = 232
 BATCHES = [["a1", "a2"], ["b1", "b2", "b3"], ["c1"], ["d1", "d2", "d3"]]
 LABELS = dict(enumerate([label for batch in BATCHES for label in batch], start=1))
 

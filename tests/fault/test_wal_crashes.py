@@ -43,7 +43,7 @@ def torn_folder(folder: Path, *, is_damaged: bool) -> tuple[dict[str, bytes], di
     files[last] = files[last][:-TORN_BYTES]
     labels = dict(enumerate(["a1", "a2", "b1", "b2", "b3", "c1", "c2"], start=1))
     if is_damaged:
-        files[last] = flipped(files[last], 224 + 32 + 30)
+        files[last] = flipped(files[last], 232 + 32 + 30)
         del labels[3]
     files["0000000009-" + "ab" * 16 + ".seg.new"] = b"an unfinished file"
     return files, labels
@@ -69,7 +69,7 @@ def check(folder: Path, labels: dict[int, str], torn: bytes, losses: int) -> Non
     stream.close()
     assert folder_labels(folder) == labels | {8: "after"}
     # Every segment but the two that hold the frames and those written since is gone.
-    assert all(path.stat().st_size > 224 for path in sorted(folder.glob("*.seg"))[:-1])
+    assert all(path.stat().st_size > 232 for path in sorted(folder.glob("*.seg"))[:-1])
 
 
 @pytest.mark.parametrize("effect", [Effect.NONE, Effect.PART])

@@ -123,12 +123,12 @@ def test_the_first_batch_of_a_segment_can_be_torn_too(ram_path: Path) -> None:
     files = snapshot(ram_path / "made")
     (name,) = segments_of(files)
     folder = ram_path / "torn"
-    for cut in range(224, len(files[name])):
+    for cut in range(232, len(files[name])):
         restore(folder, {name: files[name][:cut]})
         stream = open_stream(folder)
         assert labels_of(stream) == {}
         assert stream.next_seq == 1
-        assert stream.recovery.torn_bytes == cut - 224
+        assert stream.recovery.torn_bytes == cut - 232
         stream.close()
 
 

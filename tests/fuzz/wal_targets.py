@@ -68,6 +68,7 @@ def _segment(*batches: tuple[int, ...], first_seq: int = 1) -> bytes:
         previous_end=0,
         created_ns=5,
         kept_from=1,
+        passed_from=first_seq,
     )
     data = pack_header(header)
     durable = HEADER_BYTES

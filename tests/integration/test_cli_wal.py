@@ -65,12 +65,12 @@ def test_damage_is_named_and_ends_with_1(tmp_path: Path) -> None:
     verified = fractal_lba("wal", "verify", tmp_path)
     assert verified.code == 1
     damaged, summary = verified.out.decode().splitlines()
-    assert damaged.startswith(f"damaged: {name} at 256, ")
+    assert damaged.startswith(f"damaged: {name} at 264, ")
     assert damaged.endswith("frames 1 to 1 lost")
     assert "1 damaged places; " in summary
     found = fractal_lba("wal", "verify", tmp_path, "--json").json
     (damage,) = found["damage"]
-    assert (damage["segment"], damage["offset"]) == (name, 256)
+    assert (damage["segment"], damage["offset"]) == (name, 264)
     assert (damage["first_lost"], damage["last_lost"]) == (1, 1)
     path.write_bytes(flipped(whole, 30))
     assert " ?" in fractal_lba("wal", "inspect", tmp_path).out.decode()

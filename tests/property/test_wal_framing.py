@@ -67,6 +67,7 @@ def segment_of(
         previous_end=u64,
         created_ns=u64,
         kept_from=st.integers(0, 1 << 63),
+        passed_from=st.integers(0, 1 << 63),
     )
 )
 def test_a_header_comes_back_as_it_was(header: SegmentHeader) -> None:

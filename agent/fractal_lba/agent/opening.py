@@ -64,6 +64,7 @@ def open_log(disk: Disk, data: Path, *, now_ns: int) -> tuple[Stream, Contents]:
                 )
             elif letter:
                 letter_seq = max(letter_seq, letter.outbox_seq)
+        were_given = letter_seq >= stream.next_seq
         # A batch that was damaged after its sync looks like a torn one, and its windows may have
         # been sent: each had as many bytes as a frame has at least.
         torn_seq = stream.next_seq - 1 + stream.recovery.torn_bytes // FRAME_BYTES
@@ -71,7 +72,7 @@ def open_log(disk: Disk, data: Path, *, now_ns: int) -> tuple[Stream, Contents]:
             # This frame first: numbers that are missing without it would be a loss.
             stream.append([bare_frame(SkippedMeta(to=seen), received_ns=now_ns)])
             contents.pass_over(seen)
-        stream.skip_to(contents.next_seq)
+        stream.skip_to(contents.next_seq, were_given=were_given)
     except BaseException:
         stream.close()
         raise

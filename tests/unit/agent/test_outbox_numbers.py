@@ -11,6 +11,8 @@ from tests.support.virtual_time import run_virtual
 from fractal_lba.agent.deadletters import FILE, read_dead_letters
 from fractal_lba.agent.opening import FOLDER
 from fractal_lba.wal import RealDisk
+from fractal_lba.wal.framing import FRAME_BYTES
+from fractal_lba.wal.inspection import verify_folder
 
 
 async def numbers(data: Path, count: int) -> list[int]:
@@ -63,6 +65,17 @@ def test_a_number_seen_before_its_batch_was_damaged_is_not_given_again(tmp_path:
     assert (contents.lost, contents.damage) == (0, [])
     # The window itself is cut again from where its source is known to be.
     assert contents.next_epoch("s", is_live=False) == 4
+
+
+def test_an_outbox_that_passed_over_numbers_is_sound(tmp_path: Path) -> None:
+    assert run_virtual(killed(tmp_path, 3)) == [1, 2, 3]
+    with last_segment(tmp_path).open("ab") as file:
+        file.write(b"\xa5" * 900)
+    for _ in range(3):
+        run_virtual(numbers(tmp_path, 1))
+        found = verify_folder(RealDisk(), tmp_path / FOLDER)
+        assert (found.damage, found.unfinished) == ((), ())
+    assert contents_of(tmp_path).next_seq > 3 + 900 // FRAME_BYTES
 
 
 def test_a_number_in_the_dead_letters_is_not_given_again(tmp_path: Path) -> None:

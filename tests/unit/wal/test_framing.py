@@ -34,21 +34,22 @@ HEADER = SegmentHeader(
     previous_end=4096,
     created_ns=1_700_000_000_000_000_000,
     kept_from=900,
+    passed_from=950,
 )
 NEW = NewFrame(received_ns=1_700_000_000_000_000_001, meta=b"meta", payload=b"payload")
 
 
 def test_the_header_is_laid_out_as_documented() -> None:
     packed = pack_header(HEADER)
-    assert len(packed) == HEADER_BYTES == 224
+    assert len(packed) == HEADER_BYTES == 232
     assert packed[:8] == b"\xf1FLBASEG"
     assert struct.unpack_from("<HBBI", packed, 8) == (1, 0, 1, crc32c(packed[:12]))
     assert struct.unpack_from("<I", packed, 16) == (crc32c(packed[20:], crc32c(packed[:16])),)
     assert struct.unpack_from("<IQQ", packed, 20) == (14, 7, 1000)
     assert packed[40:56] == ID
     assert packed[56:72] == HEADER.previous_id
-    assert struct.unpack_from("<QQQ", packed, 72) == (4096, 1_700_000_000_000_000_000, 900)
-    assert packed[96:] == b"shard-0/ledger".ljust(128, b"\0")
+    assert struct.unpack_from("<QQQQ", packed, 72) == (4096, 1_700_000_000_000_000_000, 900, 950)
+    assert packed[104:] == b"shard-0/ledger".ljust(128, b"\0")
 
 
 def test_a_batch_and_its_frames_are_laid_out_as_documented() -> None:
@@ -96,7 +97,7 @@ def test_a_batch_header_with_any_bit_flipped_or_byte_missing_does_not_verify() -
 
 
 @pytest.mark.parametrize(
-    ("durable_offset", "is_possible"), [(223, False), (224, True), (400, True), (401, False)]
+    ("durable_offset", "is_possible"), [(231, False), (232, True), (400, True), (401, False)]
 )
 def test_a_durable_offset_lies_between_the_header_and_the_batch_itself(
     durable_offset: int, *, is_possible: bool

@@ -119,7 +119,7 @@ def test_each_damage_is_named_with_its_place_and_its_frames(tmp_path: Path) -> N
     files = snapshot(tmp_path)
     restore(tmp_path, files | {names[0]: flipped(files[names[0]], 300)})
     (seen,) = verify_folder(RealDisk(), tmp_path).damage
-    assert (seen.segment, seen.offset, seen.first_seq, seen.last_seq) == (names[0], 256, 1, 1)
+    assert (seen.segment, seen.offset, seen.first_seq, seen.last_seq) == (names[0], 264, 1, 1)
     restore(tmp_path, files | {names[1]: files[names[1]][:-100]})
     damage = verify_folder(RealDisk(), tmp_path).damage
     assert {each.segment for each in damage} == {names[1]}

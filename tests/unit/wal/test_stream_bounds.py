@@ -50,7 +50,7 @@ def test_what_does_not_fit_is_refused_and_nothing_is_written(tmp_path: Path) -> 
     longest = FRAME_BYTES_MAX - 26
     with pytest.raises(ContractError, match=r"frame of at most 400 bytes.*got 401 bytes with 1"):
         stream.append([new_frame("fits"), NewFrame(1, b"m", bytes(longest))])
-    with pytest.raises(ContractError, match="expected a batch of at most 752 bytes, got 832"):
+    with pytest.raises(ContractError, match="expected a batch of at most 744 bytes, got 832"):
         stream.append([NewFrame(1, b"", bytes(longest))] * 2)
     with pytest.raises(ContractError, match="expected received_ns from 0 to"):
         stream.append([NewFrame(-1, b"", b"")])
@@ -59,7 +59,7 @@ def test_what_does_not_fit_is_refused_and_nothing_is_written(tmp_path: Path) -> 
     assert len(disk.calls) == before
     assert not stream.is_fenced
     stream.append([NewFrame(1, b"", bytes(longest))])
-    rest = 752 - 32 - 26 - FRAME_BYTES_MAX
+    rest = 744 - 32 - 26 - FRAME_BYTES_MAX
     stream.append([NewFrame(1, b"", bytes(longest)), NewFrame(1, b"", bytes(rest))])
     stream.close()
     stream = open_stream(tmp_path / "t", segment_bytes_max=1 << 20, frame_bytes_max=1 << 19)
@@ -76,7 +76,7 @@ def test_what_does_not_fit_is_refused_and_nothing_is_written(tmp_path: Path) -> 
         ("", 1000, 400),
         ("x" * 129, 1000, 400),
         ("ü" * 65, 1000, 400),
-        (NAME, 224 + 64 + 44 + 399, 400),
+        (NAME, 232 + 64 + 44 + 399, 400),
         (NAME, (1 << 30) + 1, 400),
     ],
 )
@@ -99,7 +99,7 @@ def test_settings_at_their_bounds_are_taken(tmp_path: Path) -> None:
         RealDisk(),
         tmp_path / "s",
         "x" * 128,
-        segment_bytes_max=224 + 64 + 44 + 400,
+        segment_bytes_max=232 + 64 + 44 + 400,
         frame_bytes_max=400,
     )
     for _ in range(3):

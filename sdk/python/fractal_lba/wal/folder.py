@@ -31,8 +31,9 @@ class Segment:
     """A segment by its name, and by its header where that verifies.
 
     ``end`` is the length up to which it counts, as the next segment tells: everything below is
-    durable, everything beyond superseded. ``next_seq`` is of the first frame after it. ``None``:
-    no sound header tells.
+    durable, everything beyond superseded. ``next_seq`` is of the frame that would have come next:
+    what lies from there to the next one's ``first_seq`` was passed over. ``None``: no sound header
+    tells.
     """
 
     path: Path
@@ -153,7 +154,7 @@ def _is_superseded(segment: Segment, following: SegmentHeader) -> bool:
 def _linked(segment: Segment, follower: SegmentHeader | None) -> Segment:
     if follower is None:
         return segment
-    return replace(segment, end=follower.previous_end, next_seq=follower.first_seq)
+    return replace(segment, end=follower.previous_end, next_seq=follower.passed_from)
 
 
 def _read_segment(disk: Disk, path: Path, stream: str) -> Segment:

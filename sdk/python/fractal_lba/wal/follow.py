@@ -55,7 +55,8 @@ class Follower:
 
     Attributes:
         next_seq: of the frame that is waited for. Where what is given next has a later number and
-            no damage was given before it, a retention removed what is between.
+            no damage was given before it, a retention removed what is between, or the stream
+            passed over it.
     """
 
     def __init__(self, disk: Disk, folder: Path, name: str, *, from_seq: int = 1) -> None:

@@ -7,14 +7,15 @@ The segment's header. The first 16 bytes are the same in every format version::
 
     0       8        10      11      12       16       20         24        32
     | magic | format | major | minor | crc32c | crc32c | name len | ordinal | first_seq |
-    40           56            72             80           88          96             224
-    | segment id | previous id | previous_end | created_ns | kept_from | name, 0-padded |
+    40           56            72             80           88          96            104    232
+    | segment id | previous id | previous_end | created_ns | kept_from | passed_from | name |
 
 ``major.minor`` is the first release that reads this format. The first checksum covers the 12 bytes
-before it, the second everything else: a newer format is told from a damaged one.
-``previous_end`` is the length at which the segment before this one ended; what it holds beyond
-is superseded. Frames before ``kept_from`` are no longer needed: their segments were removed, or
-are about to be.
+before it, the second everything else: a newer format is told from a damaged one. The name is padded
+with zeros. ``previous_end`` is the length at which the segment before this one ended; what it holds
+beyond is superseded. Frames before ``kept_from`` are no longer needed: their segments were removed,
+or are about to be. Numbers from ``passed_from`` to before ``first_seq`` were passed over on purpose:
+no frame has them, and none is missed; where there are none, both are the same.
 
 A batch's header::
 
@@ -58,7 +59,7 @@ NO_ID: Final = bytes(ID_BYTES)
 
 _PREFACE: Final = struct.Struct("<8sHBB")
 _CRC: Final = struct.Struct("<I")
-_HEADER: Final = struct.Struct(f"<IQQ{ID_BYTES}s{ID_BYTES}sQQQ{NAME_BYTES_MAX}s")
+_HEADER: Final = struct.Struct(f"<IQQ{ID_BYTES}s{ID_BYTES}sQQQQ{NAME_BYTES_MAX}s")
 _PREFACE_BYTES: Final = _PREFACE.size + _CRC.size
 HEADER_BYTES: Final = _PREFACE_BYTES + _CRC.size + _HEADER.size
 
@@ -107,6 +108,7 @@ class SegmentHeader:
     previous_end: int
     created_ns: int
     kept_from: int
+    passed_from: int
 
 
 class SegmentKey:
@@ -158,6 +160,7 @@ def pack_header(header: SegmentHeader) -> bytes:
         header.previous_end,
         header.created_ns,
         header.kept_from,
+        header.passed_from,
         name,
     )
     return preface + _CRC.pack(crc32c(body, crc32c(preface))) + body
@@ -195,10 +198,11 @@ def unpack_header(data: bytes) -> SegmentHeader | None:
         previous_end,
         created_ns,
         kept_from,
+        passed_from,
         name,
     ) = _HEADER.unpack(body)
     stream = _stream_name(name, name_bytes)
-    if stream is None or kept_from > first_seq:
+    if stream is None or max(kept_from, passed_from) > first_seq:
         return None
     return SegmentHeader(
         stream=stream,
@@ -209,6 +213,7 @@ def unpack_header(data: bytes) -> SegmentHeader | None:
         previous_end=previous_end,
         created_ns=created_ns,
         kept_from=kept_from,
+        passed_from=passed_from,
     )
 
 

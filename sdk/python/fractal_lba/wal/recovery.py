@@ -57,10 +57,14 @@ class Recovered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Plan:
-    """What is to be done about the last segment, and what was seen of it."""
+    """What is to be done about the last segment, and what was seen of it.
+
+    ``passed_from`` is of a segment that is passed over itself: what it says goes on to be said.
+    """
 
     previous_id: bytes
     previous_end: int
+    passed_from: int | None
     next_seq: int
     copied: tuple[NewFrame, ...]
     torn: bytes
@@ -90,15 +94,17 @@ def recover(disk: Disk, folder: Path, stream: str) -> Recovered:
         if last is not None and plan.torn:
             cut_files = (_keep_torn(disk, last.path, plan.torn),)
         created_ns, segment_id = disk.stamp()
+        first_seq = plan.next_seq - len(plan.copied)
         header = SegmentHeader(
             stream=stream,
             ordinal=1 if last is None else last.ordinal + 1,
             segment_id=segment_id,
-            first_seq=plan.next_seq - len(plan.copied),
+            first_seq=first_seq,
             previous_id=plan.previous_id,
             previous_end=plan.previous_end,
             created_ns=created_ns,
             kept_from=found.kept_from,
+            passed_from=first_seq if plan.passed_from is None else plan.passed_from,
         )
         active = create_segment(disk, folder, header, plan.copied)
         try:
@@ -121,6 +127,7 @@ def _plan(disk: Disk, found: Folder) -> _Plan:
         return _Plan(
             previous_id=NO_ID,
             previous_end=0,
+            passed_from=None,
             next_seq=1,
             copied=(),
             torn=b"",
@@ -148,6 +155,7 @@ def _plan(disk: Disk, found: Folder) -> _Plan:
     return _Plan(
         previous_id=last.key.segment_id if header is None else header.previous_id,
         previous_end=tail.durable_end if header is None else header.previous_end,
+        passed_from=None if header is None else header.passed_from,
         next_seq=next_seq,
         copied=copied,
         torn=data[tail.torn_at :],

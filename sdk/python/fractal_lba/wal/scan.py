@@ -56,6 +56,7 @@ def scan_range(
     for index in range(start, stop):
         segment = found.segments[index]
         before = found.segments[index - 1] if index else None
+        expected = _behind_passed_over(segment, expected)
         for item in _scan_segment(disk, segment, before, expected, is_marked_only=is_marked_only):
             last_seq = item.last_seq if isinstance(item, Damage) else item[1].seq
             if last_seq is not None:
@@ -112,11 +113,19 @@ def missing_before(segment: Segment, before: Segment | None, expected: int | Non
     before_id = NO_ID if before is None else before.key.segment_id
     if header is None or header.previous_id == before_id:
         return None
-    if expected is None or expected >= header.first_seq:
+    if expected is None or expected >= header.passed_from:
         return None
     ordinal = 1 if before is None else before.ordinal + 1
-    last_seq = header.first_seq - 1
+    last_seq = header.passed_from - 1
     return Damage(f"{ordinal:010d}", 0, 0, expected, last_seq, "segments are missing")
+
+
+def _behind_passed_over(segment: Segment, expected: int | None) -> int | None:
+    """Return the seq that comes next, where a segment's header passes over the one expected."""
+    header = segment.header
+    if header is None or expected is None or expected < header.passed_from:
+        return expected
+    return max(expected, header.first_seq)
 
 
 def _scan_segment(

@@ -211,11 +211,13 @@ class Stream:
             with self._writing():
                 self._rotate()
 
-    def skip_to(self, seq: int) -> None:
+    def skip_to(self, seq: int, *, were_given: bool = True) -> None:
         """Go on with a later number, so that none of those before it is ever given again.
 
-        For a stream that lost its end, as something derived from it tells. Every scan reports the
-        numbers in between as missing. A number that is not later changes nothing.
+        For a stream that lost its end, as something derived from it tells: every scan reports the
+        numbers in between as missing. Without ``were_given`` nothing tells that frames had them:
+        they are passed over, the fresh header says so, and no scan misses them. A number that is
+        not later changes nothing.
 
         Raises:
             FencedError: The stream is fenced or closed.
@@ -223,7 +225,7 @@ class Stream:
         """
         if seq > self.next_seq:
             with self._writing():
-                self._rotate(first_seq=seq)
+                self._rotate(first_seq=seq, passes_over=not were_given)
 
     def retain_from(self, seq: int, *, cursor_seq: int) -> Retained:
         """Remove the segments that hold only frames before ``seq``; those are never given again.
@@ -358,22 +360,24 @@ class Stream:
             return False
         return self._disk.stamp()[0] - self._active.header.created_ns > age_max_s * 1e9
 
-    def _rotate(self, *, first_seq: int | None = None, kept_from: int | None = None) -> None:
+    def _rotate(self, *, first_seq: int = 0, kept_from: int = 0, passes_over: bool = False) -> None:
         old = self._active
+        first_seq = max(first_seq, old.next_seq)
         created_ns, segment_id = self._disk.stamp()
         old.seal(created_ns)
         header = SegmentHeader(
             stream=self.name,
             ordinal=old.header.ordinal + 1,
             segment_id=segment_id,
-            first_seq=old.next_seq if first_seq is None else first_seq,
+            first_seq=first_seq,
             previous_id=old.header.segment_id,
             previous_end=old.end,
             created_ns=created_ns,
-            kept_from=self.first_seq if kept_from is None else kept_from,
+            kept_from=max(self.first_seq, kept_from),
+            passed_from=old.next_seq if passes_over else first_seq,
         )
         self._active = create_segment(self._disk, self._folder, header)
-        self._keep((*self._older, replace(_as_segment(old), next_seq=header.first_seq)))
+        self._keep((*self._older, replace(_as_segment(old), next_seq=header.passed_from)))
         old.close()
 
     def _keep(self, older: tuple[Segment, ...]) -> None:
