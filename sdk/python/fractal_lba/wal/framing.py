@@ -14,8 +14,8 @@ The segment's header. The first 16 bytes are the same in every format version::
 before it, the second everything else: a newer format is told from a damaged one. The name is padded
 with zeros. ``previous_end`` is the length at which the segment before this one ended; what it holds
 beyond is superseded. Frames before ``kept_from`` are no longer needed: their segments were removed,
-or are about to be. Numbers from ``passed_from`` to before ``first_seq`` were passed over on purpose:
-no frame has them, and none is missed; where there are none, both are the same.
+or are about to be. Numbers from ``passed_from`` to before ``first_seq`` were passed over: no
+frame has them, and none is missed; where there are none, both are the same.
 
 A batch's header::
 
