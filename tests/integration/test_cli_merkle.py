@@ -95,6 +95,9 @@ def test_what_does_not_show_it_is_refused(kept: Path) -> None:
         {"leaf": proof["leaf"][:-4]},
         {"profile": "bytes/1"},
         {"path": ["zz"]},
+        {"path": [each.upper() for each in proof["path"]]},
+        {"path": [" ".join((each[:2], each[2:])) for each in proof["path"]]},
+        {"merkle_root": proof["merkle_root"].upper()},
         {"v": 2},
         {"more": 1},
     ):
@@ -104,6 +107,12 @@ def test_what_does_not_show_it_is_refused(kept: Path) -> None:
     assert_refused(
         verified(proof, second.with_suffix(".json")), "inclusion proof: expected the root"
     )
+    verify = ("merkle", "verify", "-", "--record", record)
+    for body, why in (
+        (json.dumps(proof).replace("{", '{"leaf_index":6,', 1), "each name once, got a duplicate"),
+        ("\ufeff" + json.dumps(proof), "no byte order mark"),
+    ):
+        assert_refused(fractal_lba(*verify, stdin=body.encode()), why)
     # A node of the tree is no leaf of it, whatever its bytes are.
     node = {"leaf": base64.b64encode(bytes(16)).decode(), "path": proof["path"][1:]}
     assert_refused(verified(proof | node, record), "inclusion proof: expected")
@@ -118,4 +127,4 @@ def test_what_cannot_be_used_is_said(kept: Path, tmp_path: Path) -> None:
     assert_unusable(fractal_lba(*prove, nowhere, "--at", "0"), "cannot be read")
     assert_unusable(fractal_lba(*prove, "-", "--at", "0", stdin=b"abc"), "--profile: expected one")
     assert_unusable(fractal_lba(*verify, nowhere, "--record", window), "cannot be read")
-    assert_refused(fractal_lba(*verify, window, "--record", window), "expected a proof")
+    assert_refused(fractal_lba(*verify, window, "--record", window), "expected UTF-8")

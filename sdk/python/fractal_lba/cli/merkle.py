@@ -9,7 +9,7 @@ leaf and hashes, nothing else of the window.
 """
 
 import base64
-import binascii
+import re
 import struct
 from pathlib import Path
 from typing import Final
@@ -19,14 +19,23 @@ import msgspec
 
 from fractal_lba.cli.streams import Refused, Unusable, read_input, shown, write_json
 from fractal_lba.command.usage import epilog
-from fractal_lba.protocol import ContractError, JsonValue, Profile, Record, parse_record
+from fractal_lba.protocol import (
+    RECORD_DEPTH_MAX,
+    ContractError,
+    JsonValue,
+    Profile,
+    Record,
+    Refusal,
+    parse_json,
+    parse_record,
+)
 from fractal_lba.protocol.merkle import (
     inclusion_proof,
     leaf_hash,
     merkle_root,
     verify_inclusion,
 )
-from fractal_lba.protocol.undecodable import UNDECODABLE
+from fractal_lba.protocol.strict_base64 import decode_base64
 
 FORMAT: Final = 1
 
@@ -36,6 +45,7 @@ _RECORD_BYTES_MAX: Final = 16 * 1024 * 1024
 # A row of 4,096 doubles in base64 and 16 hashes.
 _PROOF_BYTES_MAX: Final = 256 * 1024
 _CHUNK: Final = 64
+_HASH: Final = re.compile(r"[0-9a-f]{64}")
 _ENDINGS: Final = {".npy": Profile.POINTS, ".bin": Profile.BYTES}
 
 
@@ -146,10 +156,12 @@ def verify(*, proof: str, record_path: str) -> None:
     given = _proof(proof)
     record = _record(record_path)
     try:
-        leaf = base64.b64decode(given.leaf, validate=True)
-        path = [bytes.fromhex(each) for each in given.path]
-    except (binascii.Error, ValueError) as error:
-        raise Refused(f"{shown(proof)}: expected base64 and hex, got something else") from error
+        leaf = decode_base64(given.leaf)
+    except ContractError as error:
+        raise Refused(f"{shown(proof)}: {error}") from error
+    if not all(map(_HASH.fullmatch, (*given.path, given.merkle_root))):
+        raise Refused(f"{shown(proof)}: expected hashes of 64 lower-case hex digits, got others")
+    path = [bytes.fromhex(each) for each in given.path]
     _check_shape(given, leaf, record, shown(proof))
     try:
         verify_inclusion(
@@ -199,8 +211,11 @@ def _leaves(window: str, profile: Profile) -> list[bytes]:
 
 def _proof(name: str) -> Proof:
     try:
-        return msgspec.json.decode(read_input(name, _PROOF_BYTES_MAX), type=Proof)
-    except UNDECODABLE as error:
+        members = parse_json(read_input(name, _PROOF_BYTES_MAX), depth_max=RECORD_DEPTH_MAX)
+        return msgspec.convert(members, type=Proof)
+    except Refusal as error:
+        raise Refused(f"{shown(name)}: {error}") from error
+    except msgspec.ValidationError as error:
         raise Refused(f"{shown(name)}: expected a proof, got something else") from error
 
 
