@@ -8,6 +8,7 @@ instead of waiting for ever.
 import asyncio
 import selectors
 from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from typing_extensions import override
@@ -43,6 +44,13 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     @override
     def time(self) -> float:
         return self._virtual.passed_s
+
+    @override
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
+        """Wait for its threads here: the loop's own time does not pass while they end."""
+        executor = vars(self).get("_default_executor")
+        if isinstance(executor, ThreadPoolExecutor):
+            executor.shutdown()
 
 
 def run_virtual(main: Coroutine[Any, Any, _T]) -> _T:
