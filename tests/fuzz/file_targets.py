@@ -183,17 +183,22 @@ def settings(data: bytes) -> str:
     return "accepted"
 
 
-_CURSORS: Final = Cursors("data")
+_CURSORS: Final = Cursors("data", ["north", "south"])
 _QUERY: Final = Query(shard_id="press-7", from_epoch=3)
 _GIVEN: Final = {
-    _CURSORS.write(spot, tenant="acme", query=_QUERY): spot
-    for spot in (Spot(0, 1), Spot(7, 9), Spot(2**53 - 1, 2**63))
+    _CURSORS.write(spots, tenant="acme", query=_QUERY): spots
+    for spots in (
+        {"north": Spot(0, 1), "south": Spot(0, 0)},
+        {"north": Spot(7, 9), "south": Spot(2**53 - 1, 2**63)},
+    )
 }
 GIVEN_CURSORS: Final = tuple(text.encode() for text in _GIVEN)
 OTHER_CURSORS: Final = (
-    _CURSORS.write(Spot(0, 1), tenant="lab", query=_QUERY).encode(),
-    _CURSORS.write(Spot(0, 1), tenant="acme", query=Query()).encode(),
-    Cursors("other").write(Spot(0, 1), tenant="acme", query=_QUERY).encode(),
+    _CURSORS.write({"north": Spot(0, 1)}, tenant="lab", query=_QUERY).encode(),
+    _CURSORS.write({"north": Spot(0, 1)}, tenant="acme", query=Query()).encode(),
+    Cursors("other", ["north", "south"])
+    .write({"north": Spot(0, 1)}, tenant="acme", query=_QUERY)
+    .encode(),
 )
 CURSOR_PIECES: Final = (b"=", b"==", b"-", b"_", b"+", b"/", b"A" * 44, b" ", b"\xc3\xa9", b"\x00")
 
@@ -202,8 +207,8 @@ def cursor(data: bytes) -> str:
     """Read the bytes as a cursor."""
     text = data.decode("utf-8", "surrogateescape")
     try:
-        spot = _CURSORS.read(text, tenant="acme", query=_QUERY)
+        spots = _CURSORS.read(text, tenant="acme", query=_QUERY)
     except ContractError as error:
         return str(error)
-    assert _GIVEN[text] == spot
+    assert _GIVEN[text] == spots
     return "accepted"

@@ -36,9 +36,11 @@ from fractal_lba.server.core.tenant_policy import Policies
 from fractal_lba.server.pipeline.batch import Batches
 from fractal_lba.server.pipeline.decide import Decider
 from fractal_lba.server.pipeline.intake import Intake
+from fractal_lba.server.pipeline.local import LocalShard
 from fractal_lba.server.pipeline.pace import Pace
 from fractal_lba.server.pipeline.quota import Quotas
 from fractal_lba.server.pipeline.recover import Mender
+from fractal_lba.server.pipeline.resolve import Resolver
 from fractal_lba.server.storage.data_folder import ShardSet, _ShardSpec
 from fractal_lba.server.storage.fsck import check_folder
 from fractal_lba.server.storage.inbox import InboxLog
@@ -204,17 +206,22 @@ class ServerScenario:
         hold(files.index.losses == (), Invariant.NOTHING_LOST, files.index.losses)
         shard = ShardStore(files, meter=meter, bounds=_BOUNDS, flush_records=_FLUSH_RECORDS)
         policies = Policies()
-        decider = Decider(
+        decisions = LocalShard(
+            SHARD,
             shard,
-            params={VERSION: CURRENT_PARAMS},
-            region="here",
-            policies=policies,
-            quotas=Quotas(shard, policies=policies, monotonic=lambda: 0),
+            decider=Decider(
+                shard,
+                params={VERSION: CURRENT_PARAMS},
+                region="here",
+                policies=policies,
+                quotas=Quotas(shard, policies=policies, monotonic=lambda: 0),
+            ),
+            resolver=Resolver(shard, clock=lambda: _NOW_NS),
         )
         keyring = Keyring(keys={ACME.kid: ACME.key}, tokens={})
         intake = Intake(
             inbox=inbox,
-            decider=decider,
+            decisions=decisions,
             keyring=lambda: keyring,
             policies=policies,
             clock=lambda: _NOW_NS,

@@ -43,17 +43,18 @@ from fractal_lba.server.http.submit import Submit
 from fractal_lba.server.pipeline.batch import LINES_AT_ONCE_MAX, Batches
 from fractal_lba.server.pipeline.decide import Decider
 from fractal_lba.server.pipeline.intake import Intake
+from fractal_lba.server.pipeline.local import LocalShard
 from fractal_lba.server.pipeline.pace import Pace
 from fractal_lba.server.pipeline.quota import Quotas
 from fractal_lba.server.pipeline.recover import Mender
 from fractal_lba.server.pipeline.resolve import Resolver
+from fractal_lba.server.ports import Decisions
 from fractal_lba.server.storage import data_folder
 from fractal_lba.server.storage.disk_room import DiskRoom
 from fractal_lba.server.storage.inbox import InboxLog
 from fractal_lba.server.storage.keyring_file import KeyringFile
 from fractal_lba.server.storage.open_logs import Logs
 from fractal_lba.server.storage.provision import Provisioned, provision
-from fractal_lba.server.storage.shard import ShardStore
 from fractal_lba.server.storage.tls_files import TlsFiles, TlsPaths, load_context
 from fractal_lba.server.telemetry.metrics import CONTENT_TYPE, Metrics
 from fractal_lba.wal import Disk, RealDisk, lock_folder
@@ -144,17 +145,22 @@ class Server:
             inbox = await logs.inbox(stack)
             shard = await logs.shard(shards, stack, accept_loss=accept_loss)
             asked = policies(settings)
-            decider = Decider(
+            decisions = LocalShard(
+                shards.names[0],
                 shard,
-                params={**IN_FORCE, VERSION: self._params},
-                region=settings.region,
-                policies=asked,
-                quotas=Quotas(shard, policies=asked, monotonic=time.monotonic_ns),
+                decider=Decider(
+                    shard,
+                    params={**IN_FORCE, VERSION: self._params},
+                    region=settings.region,
+                    policies=asked,
+                    quotas=Quotas(shard, policies=asked, monotonic=time.monotonic_ns),
+                ),
+                resolver=Resolver(shard, clock=self._clock),
             )
             pace = Pace(settings.unidentified_cpu_share)
             intake = Intake(
                 inbox=inbox,
-                decider=decider,
+                decisions=decisions,
                 keyring=keyring.current,
                 policies=asked,
                 clock=self._clock,
@@ -184,7 +190,7 @@ class Server:
                 monotonic=time.monotonic,
             )
             await room.look()
-            admission = self._admission(inbox, shard, room)
+            admission = self._admission(inbox, decisions, room)
             settled_log = SettledLog()
             stack.callback(settled_log.flush)
             routes = [
@@ -202,11 +208,11 @@ class Server:
                     meter=self._metrics,
                     settled_log=settled_log,
                 ).routes(),
-                *Read(shard=shard, keyring=keyring.current).routes(),
+                *Read(decisions=decisions, keyring=keyring.current).routes(),
                 *Lists(
-                    shard=shard,
+                    decisions=decisions,
                     keyring=keyring.current,
-                    cursors=Cursors(shards.data_id),
+                    cursors=Cursors(shards.data_id, shards.names),
                     admission=admission,
                     exports=Exports(
                         total_max=settings.exports_max,
@@ -216,13 +222,13 @@ class Server:
                 ).routes(),
                 *Resolve(
                     admission=admission,
-                    resolver=Resolver(shard, clock=self._clock),
+                    decisions=decisions,
                     keyring=keyring.current,
                 ).routes(),
                 *Operations(
                     admission=admission,
                     inbox=inbox,
-                    shard=shard,
+                    decisions=decisions,
                     exposition=self._metrics.exposition,
                     exposition_type=CONTENT_TYPE,
                     metrics_credentials=credentials,
@@ -268,11 +274,11 @@ class Server:
             queue_bytes_max=max(queued * 65_536 * 2, settings.bytes_in_flight_max),
         )
 
-    def _admission(self, inbox: InboxLog, shard: ShardStore, room: DiskRoom) -> Admission:
+    def _admission(self, inbox: InboxLog, decisions: Decisions, room: DiskRoom) -> Admission:
         settings = self._settings
         return Admission(
             inbox=inbox,
-            shard=shard,
+            decisions=decisions,
             room=room,
             addresses=Addresses(
                 Rate(per_s=settings.address_rate_per_s, burst=settings.address_burst),

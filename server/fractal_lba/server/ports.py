@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
+from fractal_lba.protocol.authenticate import Authenticated
+from fractal_lba.server.core.answer import Answer
 from fractal_lba.server.core.entry import Entry
 from fractal_lba.server.core.inbox_frame import Received
-from fractal_lba.server.core.known import Known, Place, RecordKey
-from fractal_lba.server.core.listing import Page, Query, Spot
+from fractal_lba.server.core.known import Known, NotResolved, Place, RecordKey
+from fractal_lba.server.core.listing import Bookmark, Page, Query, Spot
 from fractal_lba.server.core.usage import Usage
 
 Clock = Callable[[], int]
@@ -16,11 +18,20 @@ Clock = Callable[[], int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listed:
-    """One record of a listing: where in its order, under which key, and what is remembered."""
+    """One record of a listing: where in the order of its shard, its key, what is remembered."""
 
+    shard: str
     spot: Spot
     key: RecordKey
     known: Known
+
+
+class Loss(NamedTuple):
+    """A range of a shard's decision numbers whose ids are unknown: their bytes are damaged."""
+
+    shard: str
+    first: int
+    last: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +141,7 @@ class Shard(Protocol):
 
     async def list_records(
         self, tenant: str, query: Query, after: Spot, *, records_max: int
-    ) -> Page[Listed]:
+    ) -> Page[Listed, Spot]:
         """Return a tenant's records behind a place; one that was acknowledged is among them.
 
         A page may be shorter than asked for, even empty, and have a next one: so many are looked
@@ -163,6 +174,95 @@ class Shard(Protocol):
 
         Raises:
             DurabilityError: That failed too; it stays fenced.
+        """
+        ...
+
+
+class Decisions(Protocol):
+    """What is decided and what was, in one shard or in all, in this process or in another.
+
+    Every failure to tell or to write is one of ``protocol.errors``: nothing else is raised for it.
+    """
+
+    @property
+    def fenced_by(self) -> str | None:
+        """Why nothing at all can be decided, or ``None`` while one shard of it can."""
+        ...
+
+    @property
+    def fences(self) -> tuple[str, ...]:
+        """Why nothing can be decided, for each shard where it is so; each names what failed."""
+        ...
+
+    @property
+    def losses(self) -> tuple[Loss, ...]:
+        """What is lost to damage (see ``Shard.losses``)."""
+        ...
+
+    async def decide(
+        self, authenticated: Authenticated, *, received_ns: int, is_recovered: bool = False
+    ) -> Answer:
+        """Return a verified record's answer: its own, that of the first like it, or a conflict.
+
+        Between the call and the id's occupation nothing waits that was called before: of two
+        records with one id the first to call is the first.
+
+        Args:
+            authenticated: Verified, and its tenant agreed on.
+            received_ns: When its body was first received.
+            is_recovered: Whether the body was left open then, and is settled only now.
+
+        Raises:
+            Refusal: A new record that came too late, or a copy of one of version 0.1 that something
+                unsigned spoils; nothing is remembered.
+            UnavailableError: Too much is under way; nothing was decided.
+            DurabilityError: The record may or may not have been decided.
+        """
+        ...
+
+    async def known(self, key: RecordKey) -> Known | None:
+        """Return what is remembered under a key.
+
+        Raises:
+            DurabilityError: That cannot be told (see ``Shard.lookup``).
+        """
+        ...
+
+    async def entry(self, key: RecordKey, place: Place) -> Entry:
+        """Read back an entry of a known id.
+
+        Raises:
+            CorruptionError: Its bytes do not verify.
+            DurabilityError: The disk failed.
+        """
+        ...
+
+    async def list_records(
+        self, tenant: str, query: Query, after: Bookmark, *, records_max: int
+    ) -> Page[Listed, Bookmark]:
+        """Return a tenant's records behind a bookmark; see ``Shard.list_records``.
+
+        Raises:
+            DurabilityError: That cannot be told.
+        """
+        ...
+
+    async def append_resolution(
+        self, key: RecordKey, *, note: str, who: str
+    ) -> Known | NotResolved:
+        """Append a resolution; it is on disk when this returns what is remembered of the id.
+
+        Raises:
+            UnavailableError: The queue is full; nothing was written.
+            DurabilityError: Storage failed; the resolution may or may not be on disk.
+        """
+        ...
+
+    async def usage(self, tenant: str, day: int) -> Usage:
+        """Return what a tenant sent in a day of receipt, as far as it is in an index.
+
+        Raises:
+            DurabilityError: That cannot be told.
         """
         ...
 

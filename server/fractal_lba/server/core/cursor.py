@@ -1,24 +1,25 @@
 """Cursors: a place in a listing, sealed, so that only what this server gave comes back.
 
-``base64url(version, epoch u64, number u64, seal)``, without padding; the seal is the first 16
-bytes of an HMAC-SHA256 over the tenant, the query and the place. It holds nothing that moves: not
-over a restart, a rebuilt index or a recovery.
+``base64url(version, then epoch u64 and number u64 for each shard, seal)``, without padding; the
+shards are those of the folder, in their order, and the seal is the first 16 bytes of an HMAC-SHA256
+over the tenant, the query and the place. It holds nothing that moves: not over a restart, a rebuilt
+index or a recovery.
 """
 
 import hashlib
 import hmac
 import struct
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Sequence
 
 import msgspec
 
 from fractal_lba.protocol.errors import ContractError
-from fractal_lba.server.core.listing import Query, Spot
+from fractal_lba.server.core.listing import BEGIN, Bookmark, Query, Spot
 
-_PLACE = struct.Struct(">BQQ")
-_VERSION = 1
+_VERSION = b"\x01"
+_SPOT = struct.Struct(">QQ")
 _SEAL_BYTES = 16
-_TEXT_LENGTH = 44
 _KEY_DOMAIN = b"fractal-lba/cursor/1\n"
 
 
@@ -27,17 +28,21 @@ class Cursors:
 
     Args:
         data_id: The folder's own: another folder's numbers mean other records.
+        shards: The names of its shards, in their order.
     """
 
-    def __init__(self, data_id: str) -> None:
+    def __init__(self, data_id: str, shards: Sequence[str]) -> None:
+        self._shards = tuple(shards)
+        self._place_bytes = len(_VERSION) + len(self._shards) * _SPOT.size
         self._key = hashlib.sha256(_KEY_DOMAIN + data_id.encode()).digest()
 
-    def write(self, spot: Spot, *, tenant: str, query: Query) -> str:
+    def write(self, after: Bookmark, *, tenant: str, query: Query) -> str:
         """Return the cursor behind a place."""
-        place = _PLACE.pack(_VERSION, spot.epoch, spot.seq)
+        spots = (after.get(shard, BEGIN) for shard in self._shards)
+        place = _VERSION + b"".join(_SPOT.pack(spot.epoch, spot.seq) for spot in spots)
         return urlsafe_b64encode(place + self._seal(place, tenant, query)).decode().rstrip("=")
 
-    def read(self, text: str, *, tenant: str, query: Query) -> Spot:
+    def read(self, text: str, *, tenant: str, query: Query) -> Bookmark:
         """Return the place behind which a listing goes on.
 
         Raises:
@@ -46,19 +51,19 @@ class Cursors:
         refusal = ContractError(
             "cursor: expected one that this listing gave, with the same parameters, got another"
         )
-        if len(text) != _TEXT_LENGTH or not text.isascii():
+        if len(text) > 2 * (self._place_bytes + _SEAL_BYTES) or not text.isascii():
             raise refusal
         try:
-            data = urlsafe_b64decode(text)
+            data = urlsafe_b64decode(text + "=" * (-len(text) % 4))
         except ValueError as error:
             raise refusal from error
-        if urlsafe_b64encode(data).decode() != text:
+        if urlsafe_b64encode(data).decode().rstrip("=") != text:
             raise refusal  # the decoder also takes + and /, and passes over what it does not know
-        place, seal = data[: _PLACE.size], data[_PLACE.size :]
+        place, seal = data[: self._place_bytes], data[self._place_bytes :]
         if not hmac.compare_digest(seal, self._seal(place, tenant, query)):
             raise refusal
-        _, epoch, seq = _PLACE.unpack(place)
-        return Spot(epoch, seq)
+        spots = _SPOT.iter_unpack(place[len(_VERSION) :])
+        return {shard: Spot(*spot) for shard, spot in zip(self._shards, spots, strict=True)}
 
     def _seal(self, place: bytes, tenant: str, query: Query) -> bytes:
         sealed = msgspec.msgpack.encode((tenant, query.identity(), place))

@@ -89,6 +89,13 @@ class Known:
         return self.status == ESCALATED_STATUS
 
 
+class NotResolved(StrEnum):
+    """Why no resolution was appended to an id."""
+
+    NOT_ESCALATED = "not_escalated"
+    TOO_MANY = "too_many"
+
+
 class Standing(StrEnum):
     """What a verified record is to the index."""
 

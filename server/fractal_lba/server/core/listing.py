@@ -4,7 +4,7 @@ Without a stream the order is the decision number; within one stream it is the e
 decision number. Either is fixed once a record is decided, so that a place in it can be kept.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Generic, TypeVar
@@ -16,6 +16,7 @@ from fractal_lba.protocol.errors import CorruptionError
 from fractal_lba.protocol.undecodable import UNDECODABLE
 
 _T = TypeVar("_T")
+_P = TypeVar("_P")
 
 ESCALATED_STATUS = 202
 
@@ -126,10 +127,14 @@ class Spot:
 BEGIN = Spot(0, 0)
 """Before every record: decision numbers begin with 1."""
 
+Bookmark = Mapping[str, Spot]
+"""A place in a listing over several shards: one for each, by its name; ``BEGIN`` where it has none.
+"""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Page(Generic[_T]):
+class Page(Generic[_T, _P]):
     """A run of a listing. ``next`` is the place behind it, ``None`` where nothing follows."""
 
     items: tuple[_T, ...]
-    next: Spot | None
+    next: _P | None

@@ -19,7 +19,7 @@ from fractal_lba.server.http.refusals import Refusals
 from fractal_lba.server.http.respond import response
 from fractal_lba.server.http.shares import Shares
 from fractal_lba.server.pipeline.intake import RETRY_AFTER_S
-from fractal_lba.server.ports import Inbox, Meter, Room, Shard
+from fractal_lba.server.ports import Decisions, Inbox, Meter, Room
 
 RETRY_AFTER_FULL_S = 30.0
 """What a 503 asks for when the disk is full: room comes by an operator's hand."""
@@ -87,7 +87,7 @@ class Admission:
     """
 
     inbox: Inbox
-    shard: Shard
+    decisions: Decisions
     room: Room
     addresses: Addresses
     bounds: Bounded
@@ -194,7 +194,7 @@ class Admission:
 
     def _refuse_unstorable(self) -> Answer | None:
         """Return the problem of a body that could not be logged or decided, or has no room."""
-        if fence := self.inbox.fenced_by or self.shard.fenced_by:
+        if fence := self.inbox.fenced_by or self.decisions.fenced_by:
             return problem(ServerCode.STORAGE_UNAVAILABLE, fence, retry_after_s=RETRY_AFTER_S)
         if full := self.room.full:
             return problem(ServerCode.STORAGE_UNAVAILABLE, full, retry_after_s=RETRY_AFTER_FULL_S)

@@ -13,7 +13,7 @@ from fractal_lba.protocol.errors import ContractError, CorruptionError, Durabili
 from fractal_lba.protocol.keyring import Keyring, Scope
 from fractal_lba.server.core.answer import Answer, ServerCode, problem, timestamp
 from fractal_lba.server.core.cursor import Cursors
-from fractal_lba.server.core.listing import BEGIN, OUTCOMES, Page, Query, Spot
+from fractal_lba.server.core.listing import OUTCOMES, Bookmark, Page, Query
 from fractal_lba.server.core.listing_request import (
     ListingRequest,
     parse_escalations,
@@ -25,7 +25,7 @@ from fractal_lba.server.http.respond import response
 from fractal_lba.server.http.stored import stored_document
 from fractal_lba.server.pipeline.intake import RETRY_AFTER_S
 from fractal_lba.server.pipeline.turns import Turns
-from fractal_lba.server.ports import Listed, Shard
+from fractal_lba.server.ports import Decisions, Listed
 
 NDJSON = "application/x-ndjson"
 
@@ -81,7 +81,7 @@ class Exports:
 class Lists:
     """The calls that list."""
 
-    shard: Shard
+    decisions: Decisions
     keyring: Callable[[], Keyring]
     cursors: Cursors
     admission: Admission
@@ -114,7 +114,7 @@ class Lists:
         try:
             asked = parse(request.query.items())
             after = (
-                BEGIN
+                {}
                 if asked.cursor is None
                 else self.cursors.read(asked.cursor, tenant=caller.tenant, query=asked.query)
             )
@@ -131,7 +131,7 @@ class Lists:
         with self.exports.one_more(caller.tenant):
             return await self._export(request, caller.tenant, asked.query, after)
 
-    async def _page(self, tenant: str, asked: ListingRequest, after: Spot) -> Answer:
+    async def _page(self, tenant: str, asked: ListingRequest, after: Bookmark) -> Answer:
         try:
             page = await self._read(tenant, asked.query, after, records_max=asked.limit)
         except DurabilityError as error:
@@ -145,18 +145,18 @@ class Lists:
         return Answer(status=200, body=msgspec.json.encode(document))
 
     async def _read(
-        self, tenant: str, query: Query, after: Spot, *, records_max: int
-    ) -> Page[Listed]:
+        self, tenant: str, query: Query, after: Bookmark, *, records_max: int
+    ) -> Page[Listed, Bookmark]:
         # In turn with other tenants: one that asks for hundreds makes no other wait for all.
         async with self._turns.of(tenant):
-            return await self.shard.list_records(tenant, query, after, records_max=records_max)
+            return await self.decisions.list_records(tenant, query, after, records_max=records_max)
 
     async def _export(
-        self, request: web.Request, tenant: str, query: Query, after: Spot
+        self, request: web.Request, tenant: str, query: Query, after: Bookmark
     ) -> web.StreamResponse:
         try:
             page = await self._read(tenant, query, after, records_max=EXPORT_PAGE)
-            lines = await self._lines(tenant, query, page)
+            lines = await self._lines(tenant, query, after, page)
         except DurabilityError as error:
             return response(_unavailable(error))
         streamed = web.StreamResponse(headers={"Content-Type": NDJSON})
@@ -169,20 +169,24 @@ class Lists:
                     break
                 if self.admission.is_draining:
                     return _cut(request, streamed)
-                page = await self._read(tenant, query, page.next, records_max=EXPORT_PAGE)
-                lines = await self._lines(tenant, query, page)
+                after = page.next
+                page = await self._read(tenant, query, after, records_max=EXPORT_PAGE)
+                lines = await self._lines(tenant, query, after, page)
         except (TimeoutError, DurabilityError):
             return _cut(request, streamed)
         await streamed.write_eof()
         return streamed
 
-    async def _lines(self, tenant: str, query: Query, page: Page[Listed]) -> bytes:
+    async def _lines(
+        self, tenant: str, query: Query, after: Bookmark, page: Page[Listed, Bookmark]
+    ) -> bytes:
         lines = []
         for listed in page.items:
-            cursor = self.cursors.write(listed.spot, tenant=tenant, query=query)
+            after = {**after, listed.shard: listed.spot}
+            cursor = self.cursors.write(after, tenant=tenant, query=query)
             line: dict[str, object] = {"pcs_id": listed.key.pcs_id}
             try:
-                line |= await stored_document(self.shard, listed.key, listed.known)
+                line |= await stored_document(self.decisions, listed.key, listed.known)
             except CorruptionError:
                 # One damaged record must not keep those behind it from being exported.
                 line["code"] = str(ServerCode.STORAGE_UNAVAILABLE)

@@ -10,7 +10,7 @@ from aiohttp import web
 from fractal_lba.server.core.answer import ServerCode, problem
 from fractal_lba.server.http.admit import Admission
 from fractal_lba.server.http.respond import response
-from fractal_lba.server.ports import Inbox, Shard
+from fractal_lba.server.ports import Decisions, Inbox
 
 
 @dataclass(slots=True, kw_only=True)
@@ -23,7 +23,7 @@ class Operations:
 
     admission: Admission
     inbox: Inbox
-    shard: Shard
+    decisions: Decisions
     exposition: Callable[[], bytes]
     exposition_type: str
     metrics_credentials: tuple[str, str] | None = None
@@ -62,14 +62,13 @@ class Operations:
 
     def _reasons(self) -> list[str]:
         reasons = ["draining"] if self.admission.is_draining else []
-        reasons += [
-            f"fenced: {fence}" for fence in (self.inbox.fenced_by, self.shard.fenced_by) if fence
-        ]
+        fences = [*filter(None, [self.inbox.fenced_by]), *self.decisions.fences]
+        reasons += [f"fenced: {fence}" for fence in fences]
         if full := self.admission.room.full:
             reasons.append(full)
         reasons += [
-            f"damaged: decisions {first} to {last} cannot be read; new ids are refused"
-            for first, last in self.shard.losses
+            f"damaged: decisions {lost.first} to {lost.last} cannot be read; new ids are refused"
+            for lost in self.decisions.losses
         ]
         return reasons
 

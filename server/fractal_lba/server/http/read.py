@@ -14,14 +14,14 @@ from fractal_lba.server.http.identity import Caller, identified
 from fractal_lba.server.http.respond import response
 from fractal_lba.server.http.stored import stored_document
 from fractal_lba.server.pipeline.intake import RETRY_AFTER_S
-from fractal_lba.server.ports import Shard
+from fractal_lba.server.ports import Decisions
 
 
 @dataclass(slots=True, kw_only=True)
 class Read:
     """The calls that read back."""
 
-    shard: Shard
+    decisions: Decisions
     keyring: Callable[[], Keyring]
 
     def routes(self) -> list[web.RouteDef]:
@@ -45,10 +45,10 @@ class Read:
             return not_found
         try:
             key = RecordKey(caller.tenant, family, request.match_info["pcs_id"])
-            known = self.shard.lookup(key)
+            known = await self.decisions.known(key)
             if known is None:
                 return not_found
-            document = await stored_document(self.shard, key, known)
+            document = await stored_document(self.decisions, key, known)
         except DurabilityError as error:
             return problem(ServerCode.STORAGE_UNAVAILABLE, str(error), retry_after_s=RETRY_AFTER_S)
         return Answer(status=200, body=msgspec.json.encode(document), received_ns=known.received_ns)

@@ -12,13 +12,13 @@ from fractal_lba.protocol.errors import ContractError, DurabilityError, Unavaila
 from fractal_lba.protocol.keyring import Keyring, Scope
 from fractal_lba.protocol.strict_json import parse_json
 from fractal_lba.server.core.answer import Answer, ServerCode, problem, timestamp
-from fractal_lba.server.core.known import RESOLUTIONS_KEPT_MAX, RecordKey, family_of
+from fractal_lba.server.core.known import RESOLUTIONS_KEPT_MAX, NotResolved, RecordKey, family_of
 from fractal_lba.server.http.admit import Admission
 from fractal_lba.server.http.identity import Caller, identified
 from fractal_lba.server.http.limits import read_body
 from fractal_lba.server.http.respond import response
 from fractal_lba.server.pipeline.intake import RETRY_AFTER_S
-from fractal_lba.server.pipeline.resolve import NotResolved, Resolver
+from fractal_lba.server.ports import Decisions
 
 NOTE_BYTES_MAX = 1_024
 
@@ -30,7 +30,7 @@ class Resolve:
     """The call that resolves."""
 
     admission: Admission
-    resolver: Resolver
+    decisions: Decisions
     keyring: Callable[[], Keyring]
 
     def routes(self) -> list[web.RouteDef]:
@@ -70,7 +70,7 @@ class Resolve:
             known = (
                 NotResolved.NOT_ESCALATED
                 if family is None
-                else await self.resolver.resolve(
+                else await self.decisions.append_resolution(
                     RecordKey(caller.tenant, family, pcs_id), note=note, who=caller.name
                 )
             )

@@ -8,10 +8,10 @@ from fractal_lba.protocol.errors import CorruptionError
 from fractal_lba.server.core.answer import timestamp
 from fractal_lba.server.core.entry import Decision, Resolution
 from fractal_lba.server.core.known import Known, RecordKey
-from fractal_lba.server.ports import Shard
+from fractal_lba.server.ports import Decisions
 
 
-async def stored_document(shard: Shard, key: RecordKey, known: Known) -> dict[str, Any]:
+async def stored_document(decisions: Decisions, key: RecordKey, known: Known) -> dict[str, Any]:
     """Return record, outcome, receipt, conflicts and resolutions of a known id.
 
     Raises:
@@ -19,12 +19,12 @@ async def stored_document(shard: Shard, key: RecordKey, known: Known) -> dict[st
             no document is better than somebody else's.
         DurabilityError: The disk failed.
     """
-    entry = await shard.read(known.place)
+    entry = await decisions.entry(key, known.place)
     if not isinstance(entry, Decision) or key != (entry.tenant, entry.family, entry.pcs_id):
         raise CorruptionError("index: expected the decision of this id, got another entry")
     resolutions = []
     for each in known.resolutions:
-        resolution = await shard.read(each.place)
+        resolution = await decisions.entry(key, each.place)
         if not isinstance(resolution, Resolution) or key != (
             resolution.tenant,
             resolution.family,

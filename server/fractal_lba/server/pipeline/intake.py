@@ -21,9 +21,8 @@ from fractal_lba.protocol.keyring import Keyring
 from fractal_lba.server.core.answer import Answer, ServerCode, problem, refused
 from fractal_lba.server.core.inbox_frame import Received
 from fractal_lba.server.core.tenant_policy import Policies
-from fractal_lba.server.pipeline.decide import Decider
 from fractal_lba.server.pipeline.pace import Pace
-from fractal_lba.server.ports import Clock, Inbox, InboxFrame, Meter
+from fractal_lba.server.ports import Clock, Decisions, Inbox, InboxFrame, Meter
 from fractal_lba.wal.group_commit import Bounds, GroupCommit
 
 ResultT = TypeVar("ResultT")
@@ -52,7 +51,7 @@ class Intake:
 
     Args:
         inbox: Where a body is before it is parsed.
-        decider: Who decides what verified.
+        decisions: Where what verified is decided.
         keyring: Returns the ring of this moment.
         policies: Which tenants may send version 0.1.
         clock: Nanoseconds since 1970; read once for each body, at its receipt.
@@ -65,7 +64,7 @@ class Intake:
         self,
         *,
         inbox: Inbox,
-        decider: Decider,
+        decisions: Decisions,
         keyring: Callable[[], Keyring],
         policies: Policies,
         clock: Clock,
@@ -74,7 +73,7 @@ class Intake:
         pace: Pace,
     ) -> None:
         self._inbox = inbox
-        self._decider = decider
+        self._decisions = decisions
         self._keyring = keyring
         self._policies = policies
         self._clock = clock
@@ -190,7 +189,7 @@ class Intake:
             _agree_on_tenant(verified, frame.received)
             # Verified before it is remembered: a forged record must not occupy the pcs_id of an
             # honest one.
-            answer = await self._decider.decide(
+            answer = await self._decisions.decide(
                 verified, received_ns=frame.received_ns, is_recovered=is_recovered
             )
         except Refusal as refusal:

@@ -4,18 +4,10 @@ It is appended and changes nothing that was decided: the record, its outcome and
 """
 
 import asyncio
-from enum import StrEnum
 
 from fractal_lba.server.core.entry import Resolution
-from fractal_lba.server.core.known import RESOLUTIONS_KEPT_MAX, Known, RecordKey
+from fractal_lba.server.core.known import RESOLUTIONS_KEPT_MAX, Known, NotResolved, RecordKey
 from fractal_lba.server.ports import Clock, Shard
-
-
-class NotResolved(StrEnum):
-    """Why nothing was appended."""
-
-    NOT_ESCALATED = "not_escalated"
-    TOO_MANY = "too_many"
 
 
 class Resolver:

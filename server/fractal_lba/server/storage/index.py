@@ -114,6 +114,8 @@ class LmdbIndex:
         is_read_only: bool = False,
     ) -> None:
         self._folder = folder
+        self.shard = folder.parent.name
+        """Whose it is."""
         self._data_id = data_id
         self._map_bytes = map_bytes
         self._is_read_only = is_read_only

@@ -13,7 +13,7 @@ _CHUNK = 256
 
 def list_page(
     index: LmdbIndex, tenant: str, query: Query, after: Spot, records_max: int
-) -> Page[Listed]:
+) -> Page[Listed, Spot]:
     """Return a tenant's records behind a place, at most so many.
 
     Raises:
@@ -26,7 +26,7 @@ def list_page(
     while looked_at < LOOKED_AT_MAX:
         with index.reading:
             found = [
-                Listed(spot=at, key=key, known=index.listed(key))
+                Listed(shard=index.shard, spot=at, key=key, known=index.listed(key))
                 for at, key in index.spots(tenant, query, spot, count=_CHUNK)
             ]
         for listed in found:

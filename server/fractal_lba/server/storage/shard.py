@@ -121,7 +121,7 @@ class ShardStore:
 
     async def list_records(
         self, tenant: str, query: Query, after: Spot, *, records_max: int
-    ) -> Page[Listed]:
+    ) -> Page[Listed, Spot]:
         """See ``ports.Shard.list_records``.
 
         Raises:

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from fractal_lba.protocol.errors import ContractError, CorruptionError
 from fractal_lba.server.core.cursor import Cursors
-from fractal_lba.server.core.listing import Outcome, Query, Spot, Summary, summary_of
+from fractal_lba.server.core.listing import BEGIN, Outcome, Query, Spot, Summary, summary_of
 from fractal_lba.server.core.listing_request import (
     PAGE_DEFAULT,
     parse_escalations,
@@ -121,22 +121,23 @@ def test_a_parameter_given_twice_and_epochs_the_wrong_way_round_are_refused() ->
         parse_escalations([("outcome", "escalated")])
 
 
-CURSORS = Cursors("data-1")
-SPOT = Spot(7, 2**63)
+SHARDS = ("north", "south")
+CURSORS = Cursors("data-1", SHARDS)
+SPOTS = {"north": Spot(7, 2**63), "south": Spot(0, 1)}
 QUERY = Query(shard_id="press-7", from_epoch=1)
 
 
 def test_a_cursor_comes_back_as_the_place_it_was_written_for() -> None:
-    text = CURSORS.write(SPOT, tenant="acme", query=QUERY)
-    assert CURSORS.read(text, tenant="acme", query=QUERY) == SPOT
+    text = CURSORS.write(SPOTS, tenant="acme", query=QUERY)
+    assert CURSORS.read(text, tenant="acme", query=QUERY) == SPOTS
     # The same server after a restart.
-    assert Cursors("data-1").read(text, tenant="acme", query=QUERY) == SPOT
+    assert Cursors("data-1", SHARDS).read(text, tenant="acme", query=QUERY) == SPOTS
 
 
 @pytest.mark.parametrize(
     ("cursors", "tenant", "query"),
     [
-        (Cursors("data-2"), "acme", QUERY),
+        (Cursors("data-2", SHARDS), "acme", QUERY),
         (CURSORS, "globex", QUERY),
         (CURSORS, "acme", Query()),
         (CURSORS, "acme", Query(shard_id="press-7", from_epoch=2)),
@@ -147,22 +148,36 @@ def test_a_cursor_comes_back_as_the_place_it_was_written_for() -> None:
 def test_a_cursor_of_another_folder_tenant_or_query_is_refused(
     cursors: Cursors, tenant: str, query: Query
 ) -> None:
-    text = CURSORS.write(SPOT, tenant="acme", query=QUERY)
+    text = CURSORS.write(SPOTS, tenant="acme", query=QUERY)
     with pytest.raises(ContractError, match=r"^cursor: expected"):
         cursors.read(text, tenant=tenant, query=query)
 
 
 def test_no_changed_bit_of_a_cursor_is_accepted() -> None:
-    data = base64.urlsafe_b64decode(CURSORS.write(SPOT, tenant="acme", query=QUERY))
+    data = base64.urlsafe_b64decode(CURSORS.write(SPOTS, tenant="acme", query=QUERY) + "==")
     for at, bit in itertools.product(range(len(data)), range(8)):
         forged = bytearray(data)
         forged[at] ^= 1 << bit
-        text = base64.urlsafe_b64encode(bytes(forged)).decode()
+        text = base64.urlsafe_b64encode(bytes(forged)).decode().rstrip("=")
         with pytest.raises(ContractError, match=r"^cursor"):
             CURSORS.read(text, tenant="acme", query=QUERY)
 
 
-@pytest.mark.parametrize("text", ["", "x", "=" * 44, "*" * 44, "é" * 44, "A" * 44, "A" * 48])
+def test_a_shard_that_a_listing_has_not_come_to_begins_at_its_beginning() -> None:
+    text = CURSORS.write({"south": Spot(0, 3)}, tenant="acme", query=QUERY)
+    assert CURSORS.read(text, tenant="acme", query=QUERY) == {"north": BEGIN, "south": Spot(0, 3)}
+
+
+def test_a_cursor_of_64_shards_fits_into_a_request_line() -> None:
+    shards = [f"shard-{at}" for at in range(64)]
+    spots = dict.fromkeys(shards, Spot(2**53 - 1, 2**64 - 1))
+    cursors = Cursors("data-1", shards)
+    text = cursors.write(spots, tenant="acme", query=QUERY)
+    assert len(text) < 1_400
+    assert cursors.read(text, tenant="acme", query=QUERY) == spots
+
+
+@pytest.mark.parametrize("text", ["", "x", "=" * 44, "*" * 44, "é" * 44, "A" * 44, "A" * 66])
 def test_what_is_no_cursor_is_refused(text: str) -> None:
     with pytest.raises(ContractError, match=r"^cursor"):
         CURSORS.read(text, tenant="acme", query=QUERY)

@@ -5,44 +5,44 @@ from typing import Any, cast
 
 import pytest
 
-from fractal_lba.server.core.listing import BEGIN, Page, Query
+from fractal_lba.server.core.listing import Bookmark, Page, Query
 from fractal_lba.server.http.list import LISTINGS_AT_ONCE_MAX, Lists
 from fractal_lba.server.ports import Listed
 
 pytestmark = pytest.mark.asyncio
 
 
-class Shard:
+class Decisions:
     """Pages that wait for leave; whose they were, in the order they were begun."""
 
     def __init__(self) -> None:
         self.begun: list[str] = []
         self.may_go = asyncio.Semaphore(0)
 
-    async def list_records(self, tenant: str, *_: object, **__: object) -> Page[Listed]:
+    async def list_records(self, tenant: str, *_: object, **__: object) -> Page[Listed, Bookmark]:
         self.begun.append(tenant)
         await self.may_go.acquire()
         return Page(items=(), next=None)
 
 
 async def test_tenants_take_turns_in_listings() -> None:
-    shard = Shard()
+    decisions = Decisions()
     nothing = cast("Any", None)
     lists = Lists(
-        shard=cast("Any", shard),
+        decisions=cast("Any", decisions),
         keyring=nothing,
         cursors=nothing,
         admission=nothing,
         exports=nothing,
     )
     asked = [
-        asyncio.create_task(lists._read(tenant, Query(), BEGIN, records_max=1))
+        asyncio.create_task(lists._read(tenant, Query(), {}, records_max=1))
         for tenant in [*["acme"] * 8, "globex"]
     ]
     await asyncio.sleep(0)
-    assert shard.begun == ["acme"] * LISTINGS_AT_ONCE_MAX
+    assert decisions.begun == ["acme"] * LISTINGS_AT_ONCE_MAX
     for _ in asked:
-        shard.may_go.release()
+        decisions.may_go.release()
     await asyncio.gather(*asked)
-    assert shard.begun.index("globex") <= LISTINGS_AT_ONCE_MAX + 1
-    assert len(shard.begun) == len(asked)
+    assert decisions.begun.index("globex") <= LISTINGS_AT_ONCE_MAX + 1
+    assert len(decisions.begun) == len(asked)

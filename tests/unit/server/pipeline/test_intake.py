@@ -32,7 +32,7 @@ async def refusals() -> list[object]:
     unused = cast("Any", None)
     intake = Intake(
         inbox=unused,
-        decider=unused,
+        decisions=unused,
         keyring=lambda: keyring,
         policies=Policies(),
         clock=lambda: 0,
