@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 from typing_extensions import override
 
-from fractal_lba.agent.sources.base import MARK_BYTES, check_mark, check_size, mark_of
+from fractal_lba.agent.sources.base import MARK_BYTES, mark_of
 from fractal_lba.agent.sources.columns import columns_key
 from fractal_lba.agent.sources.lines import Lines, read_at
 from fractal_lba.agent.sources.row import Row
@@ -72,10 +72,7 @@ class CsvRows(RowFile):
             return None
         feed = _Feed(self, lines, header, file)
         if after is not None:
-            check_size(self.name, after, size=file.seek(0, 2), unit="bytes")
-            check_mark(self.name, after, mark=feed.mark(after.offset))
-            lines.go_on(after)
-            feed.start = lines.offset
+            self._go_on(feed, lines, file, after)
         return feed
 
     def _header(self, lines: Lines) -> list[str]:
@@ -129,7 +126,9 @@ class _Feed:
                     f"{source.name}: expected one column named {name!r}, got {count}"
                 )
             self._time = header.index(source.timing.column)
-        self.columns = ["" if index is None else header[index] for index in self._chosen]
+        self.columns: Sequence[str] = [
+            "" if index is None else header[index] for index in self._chosen
+        ]
 
     def mark(self, end: int) -> str:
         """See ``Feed``."""

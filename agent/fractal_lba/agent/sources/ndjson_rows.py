@@ -16,7 +16,7 @@ from typing import BinaryIO
 
 from typing_extensions import override
 
-from fractal_lba.agent.sources.base import MARK_BYTES, check_mark, check_size, mark_of
+from fractal_lba.agent.sources.base import MARK_BYTES, mark_of
 from fractal_lba.agent.sources.columns import columns_key
 from fractal_lba.agent.sources.lines import Lines, read_at
 from fractal_lba.agent.sources.row import Row
@@ -75,10 +75,7 @@ class NdjsonRows(RowFile):
         lines = Lines(file, self.name, is_growing=is_growing)
         feed = _Feed(self, lines, file, columns)
         if after is not None:
-            check_size(self.name, after, size=file.seek(0, 2), unit="bytes")
-            check_mark(self.name, after, mark=feed.mark(after.offset))
-            lines.go_on(after)
-            feed.start = lines.offset
+            self._go_on(feed, lines, file, after)
         return feed
 
     def names_of(self, first: dict[str, JsonValue]) -> list[str]:

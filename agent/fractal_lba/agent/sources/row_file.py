@@ -11,7 +11,8 @@ from typing import BinaryIO, Protocol, Self
 
 import numpy as np
 
-from fractal_lba.agent.sources.base import check_length, source_key
+from fractal_lba.agent.sources.base import check_length, check_mark, check_size, source_key
+from fractal_lba.agent.sources.lines import Lines
 from fractal_lba.agent.sources.row import Row
 from fractal_lba.agent.sources.timed import TimedCut, TimedCutter, Timing, time_ms
 from fractal_lba.agent.window import (
@@ -75,6 +76,17 @@ class RowFile(ABC):
         Raises:
             ContractError: The file cannot be read as this source, or is not what was read before.
         """
+
+    def _go_on(self, feed: Feed, lines: Lines, file: BinaryIO, after: SourcePosition) -> None:
+        """Put a pass over lines behind a position.
+
+        Raises:
+            ChangedError: The file is not the one that was read before.
+        """
+        check_size(self.name, after, size=file.seek(0, 2), unit="bytes")
+        check_mark(self.name, after, mark=feed.mark(after.offset))
+        lines.go_on(after)
+        feed.start = lines.offset
 
     def windows(self, after: SourcePosition | None, window: int) -> Generator[Window, None, None]:
         """Yield windows of rows; see ``FileSource.windows``."""
