@@ -54,8 +54,9 @@ def source_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option(
             "--time-column",
             metavar="NAME",
-            help="Of CSV and NDJSON: when each row was, seconds since 1970 or RFC 3339; it is no"
-            " column of the window unless --columns names it.",
+            help="When each row of a table was, seconds since 1970 or RFC 3339; it is no column of"
+            " the window unless --columns names it. Of .npy a column's number from 0; of .npz that,"
+            " or the array of that name.",
         ),
         click.option(
             "--window-seconds",

@@ -124,8 +124,12 @@ def choose(texts: Sequence[str], choice: Choice) -> Chosen:
         raise ContractError("text: expected the profile bytes/1, got points/1")
     if choice.period_s is not None:
         check_period(choice.period_s)
-    elif choice.time_column is not None or choice.lateness_s:
-        raise ContractError("window: expected seconds of a window beside a time column, got none")
+    elif choice.time_column is not None:
+        raise ContractError("--time-column: expected --window-seconds beside it, got none")
+    if choice.lateness_s and choice.timing is None:
+        raise ContractError(
+            "--lateness: expected --window-seconds and --time-column beside it, got not both"
+        )
     chosen = Chosen()
     seen: set[str] = set()
     for text in texts:
@@ -143,16 +147,17 @@ def choose(texts: Sequence[str], choice: Choice) -> Chosen:
         else:
             for path, name in _files(Path(text)):
                 _add(path, choice.shard_id or _shard_id_of(name), choice, chosen, seen)
-    _check_together(choice, chosen)
+    _check_together(texts, choice, chosen)
     return chosen
 
 
 def _add(path: Path, shard_id: str, choice: Choice, chosen: Chosen, seen: set[str]) -> None:
     for name, source in _sources_of(path, choice):
         if choice.period_s is not None and getattr(source, "timing", None) is None:
+            is_unnamed = choice.time_column is None
             raise ContractError(
-                f"{path}: expected CSV or NDJSON and a time column for windows of time, got"
-                f" {'no column' if choice.time_column is None else 'another source'}"
+                f"{path}: --window-seconds: expected a table or an array whose rows have a time"
+                f" (--time-column), got {'no column named' if is_unnamed else 'bytes or texts'}"
             )
         _once(str(path), source.key, seen)
         stream = choice.shard_id or (_shard_id_of(f"{shard_id}:{name}") if name else shard_id)
@@ -174,7 +179,7 @@ def _standard_input(text: str, choice: Choice) -> UnitStream:
     return UnitStream(shard_id=choice.shard_id or "stdin", source=source)
 
 
-def _check_together(choice: Choice, chosen: Chosen) -> None:
+def _check_together(texts: Sequence[str], choice: Choice, chosen: Chosen) -> None:
     others = [stream.shard_id for stream in chosen.files]
     others += [stream.shard_id for stream in chosen.followed]
     for stream in (chosen.standard_input, chosen.live):
@@ -186,6 +191,11 @@ def _check_together(choice: Choice, chosen: Chosen) -> None:
                 f"{name}: expected a shard id of its own, got {stream.shard_id!r}, another source's"
             )
         others.append(stream.shard_id)
+    if choice.time_column is not None and texts and not (chosen.files or chosen.followed):
+        raise ContractError(
+            "--time-column: expected a file whose rows have a time, got only what comes by itself,"
+            " which is cut as it arrives"
+        )
     tables = any(
         isinstance(stream.source, CsvRows | NdjsonRows | ParquetRows) for stream in chosen.files
     ) or any(stream.source.profile is Profile.POINTS for stream in chosen.followed)
@@ -251,12 +261,16 @@ def _sources_of(path: Path, choice: Choice) -> Iterator[tuple[str, FileSource]]:
     elif ending in (".ndjson", ".jsonl"):
         yield "", NdjsonRows(path, choice.columns, is_repairing=is_repairing, timing=choice.timing)
     elif ending == ".parquet":
-        yield "", ParquetRows(path, choice.columns, is_repairing=is_repairing)
+        yield "", ParquetRows(path, choice.columns, is_repairing=is_repairing, timing=choice.timing)
     elif ending == ".npy":
-        yield "", NpyRows(path, is_repairing=is_repairing)
+        yield "", NpyRows(path, is_repairing=is_repairing, timing=choice.timing)
     elif ending == ".npz":
-        for array in arrays_of(path):
-            yield array, NpzRows(path, array, is_repairing=is_repairing)
+        times = None if choice.timing is None else choice.time_column  # those of the others
+        arrays = [array for array in arrays_of(path) if array != times]
+        if not arrays:
+            raise ContractError(f"{path}: expected an array beside {times!r}, its times, got none")
+        for array in arrays:
+            yield array, NpzRows(path, array, is_repairing=is_repairing, timing=choice.timing)
     else:
         known = ", ".join(_TABLES)
         raise ContractError(f"{path}: expected {known} or live: for points/1, got {ending!r}")

@@ -12,15 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import override
 
-from fractal_lba.agent.sources.base import (
-    MARK_BYTES,
-    check_length,
-    check_mark,
-    check_size,
-    mark_of,
-    source_key,
-)
+from fractal_lba.agent.sources.array_feed import ArrayFeed, mark_before
+from fractal_lba.agent.sources.base import check_length, check_mark, check_size, source_key
+from fractal_lba.agent.sources.in_time import check_counted, windows_in_time
 from fractal_lba.agent.sources.row_file import COLUMNS_MAX
+from fractal_lba.agent.sources.timed import Timing
 from fractal_lba.agent.window import (
     UNITS_MIN,
     SourcePosition,
@@ -42,9 +38,10 @@ class ArrayRows(ABC):
     profile = Profile.POINTS
     left_over = ""
 
-    def __init__(self, name: str, key: str, *, is_repairing: bool) -> None:
+    def __init__(self, name: str, key: str, *, is_repairing: bool, timing: Timing | None) -> None:
         self.name = name
         self.key = key
+        self.timing = timing
         self._is_repairing = is_repairing
 
     @abstractmethod
@@ -58,6 +55,10 @@ class ArrayRows(ABC):
     def windows(self, after: SourcePosition | None, window: int) -> Generator[Window, None, None]:
         """Yield windows of rows; see ``FileSource.windows``."""
         rows = self._rows()
+        if self.timing is not None:
+            yield from self._windows_in_time(rows, after, self.timing)
+            return
+        check_counted(self.name, after)
         count = rows.shape[0]
         start = 0
         if after is None:
@@ -65,7 +66,7 @@ class ArrayRows(ABC):
         else:
             start = after.offset
             check_size(self.name, after, size=count, unit="rows")
-            check_mark(self.name, after, mark=_mark_before(rows, start))
+            check_mark(self.name, after, mark=mark_before(rows, start))
         columns = [str(index) for index in range(rows.shape[1])]
         while True:
             left = count - start
@@ -81,8 +82,47 @@ class ArrayRows(ABC):
             start += taken
             yield Window(
                 data=points,
-                after=SourcePosition(offset=start, units=start, mark=_mark_before(rows, start)),
+                after=SourcePosition(offset=start, units=start, mark=mark_before(rows, start)),
             )
+
+    def _times(
+        self, rows: NDArray[np.generic], timing: Timing
+    ) -> tuple[NDArray[np.generic], int | None]:
+        """Return the time of each row as it is in the file, and the column that it is, if any.
+
+        Raises:
+            ContractError: There is none.
+        """
+        columns = rows.shape[1]
+        if not (timing.column.isdecimal() and int(timing.column) < columns > 1):
+            raise ContractError(
+                f"{self.name}: --time-column: expected the number of a column"
+                + (
+                    f", 0 … {columns - 1}, got {timing.column!r}"
+                    if columns > 1
+                    else " beside another one, got an array of one column"
+                )
+            )
+        column = int(timing.column)
+        return rows[:, column], column
+
+    def _windows_in_time(
+        self, rows: NDArray[np.generic], after: SourcePosition | None, timing: Timing
+    ) -> Generator[Window, None, None]:
+        times, column = self._times(rows, timing)
+        feed = ArrayFeed(rows, times, column, name=self.name)
+        if after is not None:
+            check_size(self.name, after, size=rows.shape[0], unit="rows")
+            check_mark(self.name, after, mark=feed.mark(after.offset))
+            feed.start = after.offset
+        yield from windows_in_time(
+            feed,
+            after,
+            timing,
+            name=self.name,
+            is_repairing=self._is_repairing,
+            is_growing=False,
+        )
 
     def _rows(self) -> NDArray[np.generic]:
         """Return the array as (n, d)."""
@@ -103,8 +143,12 @@ class ArrayRows(ABC):
 class NpyRows(ArrayRows):
     """The array of a ``.npy`` file, mapped and not read."""
 
-    def __init__(self, path: Path, *, is_repairing: bool = False) -> None:
-        super().__init__(str(path), source_key("npy", path), is_repairing=is_repairing)
+    def __init__(
+        self, path: Path, *, is_repairing: bool = False, timing: Timing | None = None
+    ) -> None:
+        super().__init__(
+            str(path), source_key("npy", path), is_repairing=is_repairing, timing=timing
+        )
         self._path = path
 
     @override
@@ -122,10 +166,3 @@ class NpyRows(ArrayRows):
                 f"{self.name}: expected a .npy array of numbers, got another format"
             ) from error
         return array
-
-
-def _mark_before(rows: NDArray[np.generic], end: int) -> str:
-    row_bytes = max(1, rows.shape[1] * rows.dtype.itemsize)
-    start = max(0, end - max(1, MARK_BYTES // row_bytes))
-    shape = f"{rows.shape[1]} {rows.dtype.str}".encode()
-    return mark_of(shape, np.ascontiguousarray(rows[start:end]).tobytes())

@@ -18,6 +18,7 @@ from typing_extensions import override
 
 from fractal_lba.agent.sources.base import source_key
 from fractal_lba.agent.sources.npy_rows import ArrayRows
+from fractal_lba.agent.sources.timed import Timing
 from fractal_lba.protocol import ContractError
 
 # A quarter of a common machine; a few kilobytes of zip can claim any size.
@@ -29,15 +30,39 @@ _ENDING = ".npy"
 class NpzRows(ArrayRows):
     """One array of a ``.npz`` file."""
 
-    def __init__(self, path: Path, array: str, *, is_repairing: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        array: str,
+        *,
+        is_repairing: bool = False,
+        timing: Timing | None = None,
+    ) -> None:
         key = f"{source_key('npz', path)}#array={quote(array, safe='')}"
-        super().__init__(f"{path}: array {array!r}", key, is_repairing=is_repairing)
+        super().__init__(f"{path}: array {array!r}", key, is_repairing=is_repairing, timing=timing)
         self._path = path
-        self._member = array + _ENDING
+        self._name = array
 
     @override
     def _array(self) -> NDArray[np.generic]:
-        with _zip(self._path) as archive, archive.open(self._member) as file:
+        return self._read(self._name)
+
+    @override
+    def _times(
+        self, rows: NDArray[np.generic], timing: Timing
+    ) -> tuple[NDArray[np.generic], int | None]:
+        if timing.column not in arrays_of(self._path):
+            return super()._times(rows, timing)
+        times = self._read(timing.column)
+        if times.dtype.kind not in "iufM" or times.shape != rows.shape[:1]:
+            raise ContractError(
+                f"{self.name}: --time-column {timing.column!r}: expected {rows.shape[0]} numbers or"
+                f" datetime64 in one dimension, got {times.dtype} in the shape {times.shape}"
+            )
+        return times, None
+
+    def _read(self, array: str) -> NDArray[np.generic]:
+        with _zip(self._path) as archive, archive.open(array + _ENDING) as file:
             shape, is_fortran, dtype = _header(file)
             if dtype.hasobject or dtype.itemsize * int(np.prod(shape)) > ARRAY_BYTES_MAX:
                 raise ContractError(
@@ -48,10 +73,7 @@ class NpzRows(ArrayRows):
             data = file.read(size)
             if len(data) < size:
                 raise ContractError(f"{self.name}: expected {size} bytes, got {len(data)}")
-        array: NDArray[np.generic] = np.ndarray(
-            shape, dtype, buffer=data, order="F" if is_fortran else "C"
-        )
-        return array
+        return np.ndarray(shape, dtype, buffer=data, order="F" if is_fortran else "C")
 
 
 def arrays_of(path: Path) -> list[str]:

@@ -9,7 +9,7 @@ row.
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,10 @@ from typing_extensions import override
 
 from fractal_lba.agent.sources.base import MARK_BYTES, check_mark, check_size, mark_of
 from fractal_lba.agent.sources.columns import columns_key
+from fractal_lba.agent.sources.parquet_times import ParquetTimes
 from fractal_lba.agent.sources.row import Row
 from fractal_lba.agent.sources.row_file import RowFile, check_columns
+from fractal_lba.agent.sources.timed import Timing
 from fractal_lba.agent.window import SourcePosition
 from fractal_lba.protocol import ContractError
 
@@ -30,7 +32,12 @@ class ParquetRows(RowFile):
     """Some columns of one Parquet file."""
 
     def __init__(
-        self, path: Path, columns: Sequence[str] | None, *, is_repairing: bool = False
+        self,
+        path: Path,
+        columns: Sequence[str] | None,
+        *,
+        is_repairing: bool = False,
+        timing: Timing | None = None,
     ) -> None:
         """Name the source.
 
@@ -38,11 +45,12 @@ class ParquetRows(RowFile):
             path: The file.
             columns: The columns to take, in this order; None for all of them.
             is_repairing: See ``RowFile``.
+            timing: See ``RowFile``.
 
         Raises:
             ContractError: The package that reads the format is not installed.
         """
-        super().__init__(path, kind="parquet", is_repairing=is_repairing, timing=None)
+        super().__init__(path, kind="parquet", is_repairing=is_repairing, timing=timing)
         self.key += columns_key(columns)
         self._columns = columns
         try:
@@ -57,7 +65,7 @@ class ParquetRows(RowFile):
         self, file: BinaryIO, after: SourcePosition | None, *, is_growing: bool
     ) -> "_Feed | None":
         start = 0 if after is None else after.offset
-        feed = _Feed(self.name, file, self._columns, start=start, is_repairing=self.is_repairing)
+        feed = _Feed(self, file, self._columns, start=start)
         if after is not None:
             check_size(self.name, after, size=feed.size, unit="rows")
             check_mark(self.name, after, mark=feed.mark(after.offset))
@@ -68,17 +76,12 @@ class _Feed:
     """One pass over a file."""
 
     def __init__(
-        self,
-        name: str,
-        file: BinaryIO,
-        columns: Sequence[str] | None,
-        *,
-        start: int,
-        is_repairing: bool,
+        self, source: ParquetRows, file: BinaryIO, columns: Sequence[str] | None, *, start: int
     ) -> None:
         import pyarrow as pa  # noqa: PLC0415 - an extra of its own
         import pyarrow.parquet as pq  # noqa: PLC0415 - the same
 
+        name, is_repairing = source.name, source.is_repairing
         self._name = name
         self._arrow: Any = pa  # its functions are made when it is imported: no types
         try:
@@ -88,7 +91,12 @@ class _Feed:
                 f"{name}: expected a readable Parquet file, got another format"
             ) from error
         schema = self._file.schema_arrow
-        self.columns = list(schema.names if columns is None else columns)
+        self._times: ParquetTimes | None = None
+        names: Sequence[str] = schema.names
+        if source.timing is not None:
+            self._times = ParquetTimes(schema, source.timing.column, name=name)
+            names = [each for each in names if each != source.timing.column]
+        self.columns = list(names if columns is None else columns)
         check_columns(name, self.columns)
         self._types: list[str] = []
         self._is_repairing = is_repairing
@@ -111,47 +119,52 @@ class _Feed:
             self._types.append(str(kind))
         self.size: int = self._file.metadata.num_rows
         self.start = start
-        self._group: tuple[int, NDArray[np.float64]] = (-1, np.empty((0, 0)))
+        self._group = _Group(-1, 0, np.empty((0, 0)), np.empty(0, np.int64))
 
     def mark(self, end: int) -> str:
         """See ``Feed``."""
         count = max(1, MARK_BYTES // (8 * len(self.columns)))
-        before = self._between(max(0, end - count), end)
+        before, times = self._between(max(0, end - count), end)
         names = "\0".join(map(" ".join, zip(self.columns, self._types, strict=True)))
-        return mark_of(names.encode(), before.astype("<f8").tobytes())
+        parts = [names.encode(), before.astype("<f8").tobytes()]
+        if self._times is not None:
+            parts += [f"{self._times.column} {self._times.kind}".encode(), times.tobytes()]
+        return mark_of(*parts)
 
     def rows(self) -> Iterator[Row]:
         """See ``Feed``."""
         at = self.start
         while at < self.size:
-            first, end, values = self._group_of(at)
-            for row in values[at - first :]:
+            group = self._group_of(at)
+            behind = at - group.first
+            for row, at_ms in zip(group.values[behind:], group.times[behind:], strict=True):
                 at += 1
-                yield Row(row, at)
-            at = end
+                yield Row(row, at, int(at_ms))
 
-    def _between(self, start: int, end: int) -> NDArray[np.float64]:
-        parts = [np.empty((0, len(self.columns)))]
+    def _between(self, start: int, end: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        values, times = [np.empty((0, len(self.columns)))], [np.empty(0, np.int64)]
         while start < end:
-            first, behind, values = self._group_of(start)
-            parts.append(values[start - first : end - first])
-            start = behind
-        return np.concatenate(parts)
+            group = self._group_of(start)
+            part = slice(start - group.first, end - group.first)
+            values.append(group.values[part])
+            times.append(group.times[part])
+            start = group.first + len(group.values)
+        return np.concatenate(values), np.concatenate(times)
 
-    def _group_of(self, row: int) -> tuple[int, int, NDArray[np.float64]]:
-        """Return the first row, the row behind and the numbers of a row's group."""
+    def _group_of(self, row: int) -> "_Group":
+        """Return the group that a row is in."""
         first = 0
         for number in range(self._file.metadata.num_row_groups):
             count: int = self._file.metadata.row_group(number).num_rows
             if row < first + count:
-                if self._group[0] != number:
-                    self._group = (number, self._read(number, count, first))
-                return first, first + count, self._group[1]
+                if self._group.number != number:
+                    self._group = self._read(number, count, first)
+                return self._group
             first += count
         raise AssertionError("unreachable: the row is one of the file's")
 
-    def _read(self, number: int, count: int, first: int) -> NDArray[np.float64]:
-        size = count * 8 * len(self.columns)
+    def _read(self, number: int, count: int, first: int) -> "_Group":
+        size = count * 8 * (len(self.columns) + (self._times is not None))
         if size > GROUP_BYTES_MAX:
             raise ContractError(
                 f"{self._name}: row group {number}: expected at most {GROUP_BYTES_MAX} bytes of"
@@ -163,7 +176,10 @@ class _Feed:
                 for index, column in enumerate(self.columns)
                 if self._types[index] != "lost"
             ]
-            table = self._file.read_row_group(number, columns=[column for _, column in there])
+            wanted = {column for _, column in there}
+            if self._times is not None:
+                wanted.add(self._times.column)
+            table = self._file.read_row_group(number, columns=sorted(wanted))
             values = np.full((count, len(self.columns)), np.nan)
             for index, column in there:
                 cells = table.column(column)
@@ -179,8 +195,20 @@ class _Feed:
                     ]
                 else:
                     values[:, index] = cells.cast(self._arrow.float64(), safe=False).to_numpy()
+            times = np.zeros(count, np.int64)
+            if self._times is not None:
+                times = self._times.read(table, first=first)
         except (self._arrow.ArrowException, OSError) as error:
             raise ContractError(
                 f"{self._name}: row group {number}: expected Parquet, got damaged data"
             ) from error
-        return values
+        return _Group(number, first, values, times)
+
+
+class _Group(NamedTuple):
+    """A row group as numbers: the first row's number, (n, d) values, (n,) ms since 1970."""
+
+    number: int
+    first: int
+    values: NDArray[np.float64]
+    times: NDArray[np.int64]

@@ -1,7 +1,10 @@
-"""Rows as sources give them."""
+"""Rows as sources give them.
 
-from collections.abc import Sequence
-from typing import NamedTuple
+A *feed* is one pass over a file from a position on; each of its rows knows the position behind it.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, Protocol
 
 
 class Row(NamedTuple):
@@ -16,3 +19,23 @@ class Row(NamedTuple):
     values: Sequence[float]
     end: int
     time_ms: int = 0
+
+
+class Feed(Protocol):
+    """One pass over a file."""
+
+    columns: Sequence[str]
+    """Names of a row's numbers."""
+
+    start: int
+    """Where the first row begins."""
+
+    def rows(self) -> Iterator[Row]:
+        """Yield the rows in order.
+
+        Raises:
+            ContractError: One cannot be read; those before it stand.
+        """
+
+    def mark(self, end: int) -> str:
+        """Return the mark of the position behind a row that was yielded."""

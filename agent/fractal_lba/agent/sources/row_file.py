@@ -1,20 +1,20 @@
 """Files of rows: what CSV, NDJSON and Parquet share, from rows to windows.
 
-A *feed* is one pass over a file from a position on; each of its rows knows the position behind it.
 Rows are counted from 1.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
-from typing import BinaryIO, Protocol, Self
+from typing import BinaryIO, Self
 
 import numpy as np
 
 from fractal_lba.agent.sources.base import check_length, check_mark, check_size, source_key
+from fractal_lba.agent.sources.in_time import check_counted, time_of, windows_in_time
 from fractal_lba.agent.sources.lines import Lines
-from fractal_lba.agent.sources.row import Row
-from fractal_lba.agent.sources.timed import TimedCut, TimedCutter, Timing, time_ms
+from fractal_lba.agent.sources.row import Feed, Row
+from fractal_lba.agent.sources.timed import Timing
 from fractal_lba.agent.window import (
     UNITS_MIN,
     SourcePosition,
@@ -22,30 +22,10 @@ from fractal_lba.agent.window import (
     check_points,
     next_cut,
 )
-from fractal_lba.protocol import ContractError, Profile, format_timestamp
+from fractal_lba.protocol import ContractError, Profile
 
 # The record's bound of `d`.
 COLUMNS_MAX = 4096
-
-
-class Feed(Protocol):
-    """One pass over a file."""
-
-    columns: Sequence[str]
-    """Names of a row's numbers."""
-
-    start: int
-    """Where the first row begins."""
-
-    def rows(self) -> Iterator[Row]:
-        """Yield the rows in order.
-
-        Raises:
-            ContractError: One cannot be read; those before it stand.
-        """
-
-    def mark(self, end: int) -> str:
-        """Return the mark of the position behind a row that was yielded."""
 
 
 class RowFile(ABC):
@@ -118,9 +98,16 @@ class RowFile(ABC):
                 if feed is None:
                     return
                 if self.timing is not None:
-                    yield from self._cut_in_time(feed, after, self.timing, is_growing=is_growing)
+                    yield from windows_in_time(
+                        feed,
+                        after,
+                        self.timing,
+                        name=self.name,
+                        is_repairing=self.is_repairing,
+                        is_growing=is_growing,
+                    )
                 else:
-                    self._check_counted(after)
+                    check_counted(self.name, after)
                     yield from self._cut(feed, after, window, is_growing=is_growing)
             except OSError as error:
                 raise self._unreadable(error) from error
@@ -154,59 +141,13 @@ class RowFile(ABC):
                 data=points, after=SourcePosition(offset=end, units=done, mark=feed.mark(end))
             )
 
-    def _cut_in_time(
-        self, feed: Feed, after: SourcePosition | None, timing: Timing, *, is_growing: bool
-    ) -> Generator[Window, None, None]:
-        cutter = TimedCutter(timing, after, start=feed.start, name=self.name)
-        for row in feed.rows():
-            for cut in cutter.add(row):
-                yield self._window_of(cut, feed)
-        if is_growing:
-            return
-        for cut in cutter.end():
-            yield self._window_of(cut, feed)
-        if after is None and cutter.is_fresh:
-            check_length(self.name, cutter.left, unit="rows")
-
-    def _window_of(self, cut: TimedCut, feed: Feed) -> Window:
-        points = np.array([row.values for row in cut.rows], dtype=np.float64)
-        if not self.is_repairing:
-            check_points(points, where=self.name, first_row=cut.first, columns=feed.columns)
-        after = SourcePosition(
-            offset=cut.low,
-            units=cut.low_units,
-            mark=feed.mark(cut.low),
-            closed_until_ms=cut.closed_until_ms,
-            read_to=cut.read_to,
-        )
-        meta: dict[str, str | int] = {
-            "window_start": format_timestamp(cut.start_ms),
-            "window_end": format_timestamp(cut.end_ms),
-        }
-        if cut.late:
-            meta["window_late"] = cut.late
-        return Window(data=points, after=after, meta=meta, late=cut.late)
-
-    def _check_counted(self, after: SourcePosition | None) -> None:
-        if after is not None and after.closed_until_ms is not None:
-            raise ContractError(
-                f"{self.name}: was read in windows of time: expected them again, got a count of"
-                " rows; use another data folder"
-            )
-
     def time_of(self, value: object, row: int) -> int:
         """Return a row's time in ms since 1970.
 
         Raises:
             ContractError: It is none.
         """
-        found = time_ms(value) if isinstance(value, str | int | float) else None
-        if found is None:
-            raise ContractError(
-                f"{self.name}: row {row}: expected a time, in seconds since 1970 or as"
-                " 2026-11-21T20:00:00Z, got something else"
-            )
-        return found
+        return time_of(value, name=self.name, row=row)
 
     def _opened(self) -> BinaryIO:
         try:
