@@ -58,7 +58,7 @@ def run(
         (["--window", "2"], "window: expected 3 … 65536, got 2"),
         (["--window", "65537"], "window: expected 3 … 65536, got 65537"),
         (["--window", "9", "--window-seconds", "60"], "expected a count or seconds, got both"),
-        (["--window-seconds", "60"], "expected CSV or NDJSON and a time column"),
+        (["--window-seconds", "60"], "rows have a time (--time-column), got no column named"),
         (["--metrics", "nowhere"], "metrics: expected HOST:PORT, got 'nowhere'"),
         (["--scales", "2,x"], "scales: expected integers like 2,4,8, got '2,x'"),
         (["--scales", "4"], "scales"),

@@ -122,14 +122,7 @@ def choose(texts: Sequence[str], choice: Choice) -> Chosen:
         )
     if choice.text is not None and choice.profile is Profile.POINTS:
         raise ContractError("text: expected the profile bytes/1, got points/1")
-    if choice.period_s is not None:
-        check_period(choice.period_s)
-    elif choice.time_column is not None:
-        raise ContractError("--time-column: expected --window-seconds beside it, got none")
-    if choice.lateness_s and choice.timing is None:
-        raise ContractError(
-            "--lateness: expected --window-seconds and --time-column beside it, got not both"
-        )
+    _check_time(choice)
     chosen = Chosen()
     seen: set[str] = set()
     for text in texts:
@@ -149,6 +142,17 @@ def choose(texts: Sequence[str], choice: Choice) -> Chosen:
                 _add(path, choice.shard_id or _shard_id_of(name), choice, chosen, seen)
     _check_together(texts, choice, chosen)
     return chosen
+
+
+def _check_time(choice: Choice) -> None:
+    if choice.period_s is not None:
+        check_period(choice.period_s)
+    elif choice.time_column is not None:
+        raise ContractError("--time-column: expected --window-seconds beside it, got none")
+    if choice.lateness_s and choice.timing is None:
+        raise ContractError(
+            "--lateness: expected --window-seconds and --time-column beside it, got not both"
+        )
 
 
 def _add(path: Path, shard_id: str, choice: Choice, chosen: Chosen, seen: set[str]) -> None:
