@@ -2,8 +2,8 @@
 
 from fractal_lba.server.core.listing import Page, Query, Spot
 from fractal_lba.server.ports import Listed
-from fractal_lba.server.storage.index import LmdbIndex
 from fractal_lba.server.storage.index_lists import first_spot, is_beyond
+from fractal_lba.server.storage.index_port import Index
 
 LOOKED_AT_MAX = 5_000
 """Records a page looks at before it ends short, however few a query asks for."""
@@ -12,7 +12,7 @@ _CHUNK = 256
 
 
 def list_page(
-    index: LmdbIndex, tenant: str, query: Query, after: Spot, records_max: int
+    index: Index, tenant: str, query: Query, after: Spot, records_max: int
 ) -> Page[Listed, Spot]:
     """Return a tenant's records behind a place, at most so many.
 

@@ -25,6 +25,7 @@ from fractal_lba.server.core.known import (
 from fractal_lba.server.core.listing import summary_of
 from fractal_lba.server.core.usage import day_of, usage_of
 from fractal_lba.server.storage.index import Checkpoint, LmdbIndex
+from fractal_lba.server.storage.index_port import Index, OpenIndex
 from fractal_lba.wal import Damage, Disk, Frame, Position, Stream
 
 REPLAY_FLUSH = 65_536
@@ -41,7 +42,7 @@ class ShardFiles:
     """
 
     stream: Stream
-    index: LmdbIndex
+    index: Index
     damage: tuple[Damage, ...]
 
 
@@ -62,6 +63,7 @@ def open_shard(  # noqa: PLR0913 - each is a setting of its own, named at the ca
     data_id: str | None = None,
     segment_age_max_s: float = math.inf,
     reserve_bytes: int = 0,
+    open_index: OpenIndex = LmdbIndex,
 ) -> ShardFiles:
     """Open a shard's ledger and bring its index up to it. Blocks; runs before the shard serves.
 
@@ -69,7 +71,7 @@ def open_shard(  # noqa: PLR0913 - each is a setting of its own, named at the ca
         LockedError: Another process has it.
         DurabilityError: The disk or LMDB failed.
     """
-    index = LmdbIndex(folder / names.INDEX, map_bytes=map_bytes, data_id=data_id)
+    index = open_index(folder / names.INDEX, map_bytes=map_bytes, data_id=data_id)
     checkpoint = index.checkpoint
     stream = Stream.open(
         disk,
@@ -96,7 +98,7 @@ def open_shard(  # noqa: PLR0913 - each is a setting of its own, named at the ca
     return ShardFiles(stream=stream, index=index, damage=damage)
 
 
-def replay(stream: Stream, index: LmdbIndex) -> Replayed:
+def replay(stream: Stream, index: Index) -> Replayed:
     """Put what the index does not hold of the ledger, and commit it.
 
     Everything in segments younger than the checkpoint's is put again even where its number is
@@ -154,7 +156,7 @@ def _decode(frame: Frame) -> tuple[RecordKey, Entry]:
 
 
 def put_entry(
-    index: LmdbIndex, key: RecordKey, entry: Entry, frame: Frame, position: Position
+    index: Index, key: RecordKey, entry: Entry, frame: Frame, position: Position
 ) -> Known:
     """Put an entry that is on disk at a position, and return what is remembered of its id now.
 

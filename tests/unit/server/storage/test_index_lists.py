@@ -5,6 +5,7 @@ from pathlib import Path
 
 import lmdb
 import pytest
+from tests.support.indexes import KEPT
 
 from fractal_lba.protocol.errors import CorruptionError
 from fractal_lba.server.core.known import Known, KnownResolution, Place, RecordKey
@@ -12,6 +13,7 @@ from fractal_lba.server.core.listing import BEGIN, Outcome, Query, Spot, Summary
 from fractal_lba.server.ports import Listed
 from fractal_lba.server.storage import listing
 from fractal_lba.server.storage.index import Checkpoint, LmdbIndex
+from fractal_lba.server.storage.index_port import Index
 from fractal_lba.server.storage.index_values import record_key_bytes
 from fractal_lba.server.storage.listing import list_page
 
@@ -31,12 +33,12 @@ def record(seq: int, tenant: str, stream: int, epoch: int) -> tuple[RecordKey, K
     return RecordKey(tenant, "1.x", f"{seq:064x}"), known
 
 
-def put(index: LmdbIndex, key: RecordKey, known: Known) -> None:
+def put(index: Index, key: RecordKey, known: Known) -> None:
     seq = known.place.seq
     index.put(key, known, Checkpoint(seq=seq, segment=1, segment_first_seq=1, payload_crc32c=seq))
 
 
-def pages(index: LmdbIndex, tenant: str, query: Query, size: int) -> list[Listed]:
+def pages(index: Index, tenant: str, query: Query, size: int) -> list[Listed]:
     found: list[Listed] = []
     spot: Spot | None = BEGIN
     while spot is not None:
@@ -49,13 +51,15 @@ def pages(index: LmdbIndex, tenant: str, query: Query, size: int) -> list[Listed
 
 
 @pytest.mark.parametrize("looked_at_max", [3, 5_000])
+@pytest.mark.parametrize("engine", KEPT)
 def test_pages_hold_what_a_sorted_list_would_whatever_is_committed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, looked_at_max: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: str, looked_at_max: int
 ) -> None:
     monkeypatch.setattr(listing, "LOOKED_AT_MAX", looked_at_max)
     monkeypatch.setattr(listing, "_CHUNK", 4)
     chance = random.Random(SEED)  # noqa: S311 - which records, not a secret
-    index = LmdbIndex(tmp_path / "index", map_bytes=1 << 20)
+    kept = KEPT[engine](tmp_path / "index")
+    index = kept.open()
     held: dict[RecordKey, Known] = {}
     for seq in range(1, 121):
         key, known = record(seq, chance.choice(TENANTS), chance.randrange(2), chance.randrange(9))

@@ -13,6 +13,7 @@ from fractal_lba.server.core.entry import Conflict, Decision, Entry
 from fractal_lba.server.core.known import RecordKey
 from fractal_lba.server.core.usage import Usage
 from fractal_lba.server.storage.index import LmdbIndex
+from fractal_lba.server.storage.index_port import Index
 from fractal_lba.server.storage.replay import open_shard, put_entry, replay
 from fractal_lba.wal import Damage, NewFrame, RealDisk, Stream
 
@@ -69,7 +70,7 @@ def written(shard: Path, found: list[Entry], *, skip_to: int | None = None) -> N
 
 
 @contextmanager
-def shard_index(shard: Path) -> Iterator[LmdbIndex]:
+def shard_index(shard: Path) -> Iterator[Index]:
     files = open_shard(
         RealDisk(), shard, segment_bytes_max=SEGMENT_BYTES, map_bytes=MAP_BYTES, data_id="mine"
     )
