@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fractal_lba.wal import Frame, NewFrame
+from fractal_lba.wal.bounds import Bounds
 from fractal_lba.wal.framing import (
     BATCH_BYTES,
     HEADER_BYTES,
@@ -13,7 +14,6 @@ from fractal_lba.wal.framing import (
     batch_at,
     frame_at,
     frame_of,
-    framed_size,
     pack_batch,
     pack_frame,
     pack_header,
@@ -47,7 +47,7 @@ def segment_of(
     for batch in written:
         seq = first_seq + len(frames)
         packed, _ = pack_batch(key, batch, first_seq=seq, durable_offset=len(data))
-        assert len(packed) == framed_size(batch)
+        assert len(packed) == Bounds().check_frames("s", batch)
         data += packed
         frames += [
             Frame(seq + index, new.received_ns, new.meta, new.payload)

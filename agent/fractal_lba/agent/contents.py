@@ -133,12 +133,12 @@ class Contents:
 
     def submit(self, meta: WindowMeta) -> None:
         """Note that a window was given to the log: its stream goes on behind it."""
+        shard_id, next_epoch = meta.shard_id, meta.next_epoch
         self.windows += 1
-        self._next_epochs[meta.shard_id] = max(
-            meta.next_epoch, self._next_epochs.get(meta.shard_id, 0)
-        )
-        self._positions[meta.source, meta.shard_id] = meta.position
-        self._lost_since[meta.shard_id] = 0
+        if next_epoch >= self._next_epochs.get(shard_id, 0):
+            self._next_epochs[shard_id] = next_epoch
+        self._positions[meta.source, shard_id] = meta.position
+        self._lost_since[shard_id] = 0
 
     def keep(self, seq: int, place: Place, meta: WindowMeta) -> None:
         """Note that a window is on disk."""

@@ -7,8 +7,7 @@ entry says holds for everything before it.
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from fractal_lba.agent.bounds import (
     BATCH_BYTES_MAX,
@@ -30,47 +29,38 @@ SPARE_BYTES = 1 << 20
 _T = TypeVar("_T")
 
 
-class Entry(NamedTuple):
+@dataclass(slots=True, eq=False)
+class Entry:
     """What goes to the log together.
 
     Attributes:
         frames: In their order.
         size: Bytes of all of them.
-        window: What the frame is about, where it is one window.
+        windows: What the frames are about, where they are windows; else none.
         after: ``Log.refusals`` when it was made, where it takes all for written that was given
             before: it is not written once any of that was refused.
         is_acks: They are acknowledgements.
+        answer: Where its frames went, once it was given to a log.
     """
 
     frames: Sequence[NewFrame]
     size: int
-    window: WindowMeta | None = None
+    windows: Sequence[WindowMeta] = ()
     after: int | None = None
     is_acks: bool = False
+    answer: "asyncio.Future[Sequence[Placed]] | None" = None
 
 
 def entry_of(
-    frames: Sequence[NewFrame],
-    window: WindowMeta | None = None,
-    *,
-    after: int | None = None,
-    is_acks: bool = False,
+    frames: Sequence[NewFrame], *, after: int | None = None, is_acks: bool = False
 ) -> Entry:
-    """Return these frames as an entry."""
-    return Entry(frames, sum(map(frame_size, frames)), window, after, is_acks)
+    """Return these frames, which are no windows, as an entry."""
+    return Entry(frames, sum(map(frame_size, frames)), after=after, is_acks=is_acks)
 
 
 def frame_size(frame: NewFrame) -> int:
     """Return what a frame takes on disk."""
     return FRAME_BYTES + len(frame.meta) + len(frame.payload)
-
-
-@dataclass(slots=True, eq=False)
-class _Given:
-    """An entry on its way, and who waits for it."""
-
-    entry: Entry
-    answer: "asyncio.Future[Sequence[Placed]]"
 
 
 class Log:
@@ -99,11 +89,11 @@ class Log:
         self._stream = stream
         self._lanes = lanes
         self._tell = done
-        self._held: list[_Given] = []
-        self._windows = 0
+        self._held: list[Entry] = []
+        self._entries = 0  # of windows, given and not done
         self.is_full = False
         self.refusals = 0
-        self._commits: GroupCommit[_Given, Sequence[Placed]] = GroupCommit(
+        self._commits: GroupCommit[Entry, Sequence[Placed]] = GroupCommit(
             STREAM,
             self._commit,
             run=self._on_disk,
@@ -111,9 +101,10 @@ class Log:
             bounds=Bounds(
                 items_max=BATCH_RECORDS_MAX,
                 bytes_max=BATCH_BYTES_MAX,
-                # Beside the windows stand acknowledgements and a compaction, an entry at a time.
+                # The last window may pass it by its own; beside the windows stand acknowledgements
+                # and a compaction, an entry at a time.
                 queue_items_max=QUEUE_RECORDS_MAX + BATCH_RECORDS_MAX,
-                queue_bytes_max=QUEUE_BYTES_MAX + BATCH_BYTES_MAX,
+                queue_bytes_max=QUEUE_BYTES_MAX + 2 * BATCH_BYTES_MAX,
             ),
         )
 
@@ -137,15 +128,16 @@ class Log:
 
     def give(self, entry: Entry) -> "asyncio.Future[Sequence[Placed]]":
         """Give an entry its place, and return what ``write`` awaits."""
-        given = _Given(entry, asyncio.get_running_loop().create_future())
-        self._commits.give(given, size=entry.size)
-        self._windows += entry.window is not None
-        return given.answer
+        self._commits.give(entry, size=entry.size)
+        entry.answer = answer = asyncio.get_running_loop().create_future()
+        if entry.windows:
+            self._entries += 1
+        return answer
 
     @property
     def held(self) -> Sequence[WindowMeta]:
         """What the windows are about that wait for room on the disk, in order."""
-        return [given.entry.window for given in self._held if given.entry.window is not None]
+        return [window for entry in self._held for window in entry.windows]
 
     async def find_room(self) -> None:
         """Let the windows that are held go on, if the disk has room for them by now.
@@ -153,14 +145,14 @@ class Log:
         Raises:
             DurabilityError: The log is fenced.
         """
-        size = min(sum(given.entry.size for given in self._held), BATCH_BYTES_MAX)
+        size = min(sum(entry.size for entry in self._held), BATCH_BYTES_MAX)
         finds = await self._commits.call(lambda: self._stream.finds_room(size + SPARE_BYTES))
-        if finds and not self._windows:  # those in the queue fail behind these, and come to them
+        if finds and not self._entries:  # those in the queue fail behind these, and come to them
             held, self._held = self._held, []
             self.is_full = False
-            for given in held:
-                self._commits.give(given, size=given.entry.size)
-            self._windows += len(held)
+            for entry in held:
+                self._commits.give(entry, size=entry.size)
+            self._entries += len(held)
 
     def let_go(self) -> None:
         """Fail the windows that are held: no room will come."""
@@ -203,53 +195,61 @@ class Log:
             self.let_go()  # what found no room in the meantime
             await self._lanes.run(Lane.OUTBOX, self._stream.close)
 
-    def _commit(self, batch: Sequence[_Given]) -> Sequence[Sequence[Placed] | Exception]:
-        size = sum(given.entry.size for given in batch)
+    def _commit(self, batch: Sequence[Entry]) -> Sequence[Sequence[Placed] | Exception]:
+        size = sum([entry.size for entry in batch])
         is_full = self.is_full or not self._stream.finds_room(size + SPARE_BYTES)
         is_refusing = False
-        is_written: list[bool] = []
-        for given in batch:
-            window, after = given.entry.window, given.entry.after
+        frames: list[NewFrame] = []
+        ends: list[int | None] = []
+        for entry in batch:
+            after = entry.after
             is_late = after is not None and (is_refusing or after != self.refusals)
-            is_written.append(not ((is_full and window is not None) or is_late))
-            is_refusing = is_refusing or not is_written[-1]
-        frames = chain.from_iterable(
-            given.entry.frames for given, is_in in zip(batch, is_written, strict=True) if is_in
-        )
-        placed = iter(self._stream.append(list(frames)))
+            if is_late or (is_full and entry.windows):
+                is_refusing = True
+                ends.append(None)
+            else:
+                frames += entry.frames
+                ends.append(len(frames))
+        placed = self._stream.append(frames)
         full = FullError("outbox: expected room on the disk, got a full one")
-        return [
-            list(islice(placed, len(given.entry.frames))) if is_in else full
-            for given, is_in in zip(batch, is_written, strict=True)
-        ]
+        results: list[Sequence[Placed] | Exception] = []
+        start = 0
+        for end in ends:
+            if end is None:
+                results.append(full)
+            else:
+                results.append(placed[start:end])
+                start = end
+        return results
 
     def _done(
-        self, batch: Sequence[_Given], results: Sequence[Sequence[Placed] | Exception]
+        self, batch: Sequence[Entry], results: Sequence[Sequence[Placed] | Exception]
     ) -> None:
-        self._windows -= sum(given.entry.window is not None for given in batch)
-        ended: list[_Given] = []
+        ended: list[Entry] = []
         found: list[Sequence[Placed] | Exception] = []
-        for given, result in zip(batch, results, strict=True):
-            self.refusals += isinstance(result, FullError)
-            if given.entry.window is not None and isinstance(result, FullError):
-                self.is_full = True
-                self._held.append(given)
-            else:
-                ended.append(given)
-                found.append(result)
+        for entry, result in zip(batch, results, strict=True):
+            is_window = bool(entry.windows)
+            self._entries -= is_window
+            if isinstance(result, FullError):
+                self.refusals += 1
+                if is_window:
+                    self.is_full = True
+                    self._held.append(entry)
+                    continue
+            ended.append(entry)
+            found.append(result)
         self._end(ended, found)
 
-    def _end(
-        self, batch: Sequence[_Given], results: Sequence[Sequence[Placed] | Exception]
-    ) -> None:
-        self._tell([given.entry for given in batch], results)
-        for given, result in zip(batch, results, strict=True):
-            if given.answer.done():
+    def _end(self, batch: Sequence[Entry], results: Sequence[Sequence[Placed] | Exception]) -> None:
+        self._tell(batch, results)
+        for entry, result in zip(batch, results, strict=True):
+            answer = entry.answer
+            if answer is None or answer.done():
                 continue
             if isinstance(result, Exception):
-                given.answer.set_exception(result)
+                answer.set_exception(result)
             else:
-                given.answer.set_result(result)
+                answer.set_result(result)
 
     def _on_disk(self, work: Callable[[], _T], /) -> Awaitable[_T]:
         return self._lanes.run(Lane.OUTBOX, work)

@@ -6,9 +6,8 @@ One stream of segments in ``DIR/outbox``; ``frames`` says what is in it. The rul
   in one batch; only then is the record among the ``arrivals``, so nothing is ever sent that is not
   on disk;
 - windows that come while a batch is on its way to the disk form the next one, and share its sync;
-- an acknowledgement waits for the next append, for ``ACKS_WAITING_MAX`` of them or for a quiet
-  moment, and is durable after ``close``; one that is lost leads to a repeat, which the server
-  answers as it did the first time;
+- an acknowledgement waits for the next append, for many of them or for a quiet moment (``acks``),
+  and is durable after ``close``;
 - a number is given once, whatever happens to the log;
 - old segments are given up when little in them still waits (``compaction``);
 - bodies are read back from disk when they are sent; in memory is one place for each pending window.
@@ -20,38 +19,21 @@ import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from fractal_lba.agent.bounds import (
-    QUEUE_BYTES_MAX,
-    QUEUE_RECORDS_MAX,
-    OutboxBounds,
-    OutboxFullError,
-    WhenFull,
-    fullness,
-)
+from fractal_lba.agent.acks import Acks
+from fractal_lba.agent.bounds import OutboxBounds, WhenFull
 from fractal_lba.agent.compaction import Compactor
 from fractal_lba.agent.contents import Contents
 from fractal_lba.agent.frames import AckMeta, WindowMeta, bare_frame, window_frame
-from fractal_lba.agent.log import (
-    Entry,
-    Log,
-    entry_of,
-    frame_size,
-)
+from fractal_lba.agent.log import Entry, Log, frame_size
 from fractal_lba.agent.measures import Sample
 from fractal_lba.agent.opening import open_log
 from fractal_lba.agent.outbox_measures import Counts, Depth, outbox_samples
 from fractal_lba.agent.pending import NS_PER_MS, Place
 from fractal_lba.agent.ports import Clock, Lane, Lanes, now_ms
+from fractal_lba.agent.room import Room
 from fractal_lba.protocol import CorruptionError, Record, parse_record, stored_bytes
 from fractal_lba.protocol.errors import FullError
 from fractal_lba.wal import Disk, NewFrame, Placed, Stream
-
-# Each is repeated after a crash: few enough that this is soon done, enough that a sync for them
-# alone is rare.
-ACKS_WAITING_MAX = 256
-
-# What one batch takes of them, however many gathered while nothing could be written.
-ACKS_IN_ENTRY_MAX = 4096
 
 # The segment format's own: what is on disk is marked as such this long after the last write.
 QUIET_S = 0.1
@@ -66,7 +48,6 @@ class Outbox:
 
     Attributes:
         contents: What it holds.
-        bounds: How much of it may wait.
         is_ended: No more windows will come.
         news: Set when a window came, and when none will come any more.
     """
@@ -84,24 +65,18 @@ class Outbox:
         """Take over an open stream and what it holds; ``open`` is the usual way."""
         self._say = say
         self.contents = contents
-        self.bounds = bounds or OutboxBounds()
         self._clock = clock
         self._arrivals = list(contents.pending.streams())
         self.is_ended = False
         self.news = asyncio.Event()
-        self._acks: list[NewFrame] = []
-        self._is_acking = False
-        self._is_hopeless = False
         self._is_told = False
-        self._changed = asyncio.Event()
-        self._turnstile = asyncio.Lock()
-        self._queued = 0
-        self._queued_bytes = 0
         self._written = asyncio.Event()
         self._counts = Counts()
         self._log = Log(stream, lanes, self._done)
+        self._acks = Acks(self._log)
+        self._room = Room(bounds or OutboxBounds(), contents.pending, self._log, self._counts)
         self._compactor = Compactor(
-            self._log, contents, now_ns=clock.now_ns, flush_acks=self._give_acks
+            self._log, contents, now_ns=clock.now_ns, flush_acks=self._acks.give
         )
 
     @classmethod
@@ -143,12 +118,7 @@ class Outbox:
     @property
     def is_full(self) -> bool:
         """Whether as much waits for an answer as may, or the disk is full."""
-        pending = self.contents.pending
-        return (
-            self._log.is_full
-            or len(pending) + self._queued >= self.bounds.records_max
-            or pending.size + self._queued_bytes >= self.bounds.bytes_max
-        )
+        return self._room.is_full()
 
     @property
     def is_compaction_due(self) -> bool:
@@ -162,22 +132,12 @@ class Outbox:
             OutboxFullError: There is none now, and the bounds say that nobody waits, or none will
                 come any more.
         """
-        async with self._turnstile:  # in turn, or windows of one stream would pass each other
-            if self.is_full:
-                if self.bounds.when_full is WhenFull.REFUSE:
-                    self._counts.refused += 1
-                    raise OutboxFullError(self._fullness())
-                self._counts.waits += 1
-            while not self._has_room:
-                if self._is_hopeless:
-                    raise OutboxFullError(self._fullness())
-                await self._change()
+        await self._room.wait()
 
     def wait_no_more(self) -> None:
         """Note that nothing will be answered any more: room that is not there will not come."""
-        self._is_hopeless = True
         self._log.let_go()
-        self._signal()
+        self._room.end()
 
     async def append(self, meta: WindowMeta, record: Record, *, has_room: bool = False) -> int:
         """Make a window durable and ready to be sent, and return its number.
@@ -190,17 +150,12 @@ class Outbox:
             DurabilityError: It may or may not be on disk, and is not sent; the outbox is fenced.
         """
         frame = window_frame(meta, stored_bytes(record), received_ns=self._clock.now_ns())
-        if not (has_room or self._has_room):  # else nothing may run before the queue
-            await self.room()
-        self._give_acks()
-        entry = entry_of([frame], meta)
-        self.contents.submit(meta)
-        self._queued += 1
-        self._queued_bytes += entry.size
+        if not (has_room or self._room.has()):  # else nothing may run before the queue
+            await self._room.wait()
         try:
-            return (await self._log.write(entry))[-1].seq
+            return (await self._give((frame,), (meta,), frame_size(frame)))[0].seq
         except FullError as error:
-            raise OutboxFullError(self._fullness()) from error
+            raise self._room.error() from error
 
     def end(self) -> None:
         """Note that no more windows will come."""
@@ -237,11 +192,11 @@ class Outbox:
         """
         meta = AckMeta(seq=seq, status=status, replayed=replayed)
         self.contents.acknowledge(meta)
-        self._acks.append(bare_frame(meta, received_ns=self._clock.now_ns()))
-        self._signal()
+        self._acks.note(bare_frame(meta, received_ns=self._clock.now_ns()))
+        self._room.changed()
         self._written.set()
-        if len(self._acks) >= ACKS_WAITING_MAX and not self.is_fenced:
-            await self._write_acks()
+        if self._acks.are_many and not self.is_fenced:
+            await self._acks.write()
 
     async def tend(self) -> None:
         """Compact where that is worth it, write waiting acknowledgements, mark what is durable.
@@ -255,7 +210,7 @@ class Outbox:
         """
         while True:
             await self._written.wait()
-            seen = self._counts.syncs
+            syncs = self._counts.syncs
             await self._clock.sleep(QUIET_S)
             if self.is_fenced:
                 return  # whoever met the failure reports it
@@ -264,10 +219,10 @@ class Outbox:
             if self.is_compaction_due:
                 await self.compact()
                 continue
-            if not self._log.is_full and (seen != self._counts.syncs or self._queued):
+            if not self._log.is_full and (syncs != self._counts.syncs or self._room.queued):
                 continue
             if self._acks or self._log.is_full:
-                await self._write_acks()
+                await self._acks.write()
                 continue
             self._written.clear()
             await self._log.mark()
@@ -289,7 +244,7 @@ class Outbox:
                 The folder is released all the same.
         """
         try:
-            while self._acks and not self.is_fenced and await self._write_acks():
+            while self._acks and not self.is_fenced and await self._acks.write():
                 pass
         finally:
             await self._log.close()
@@ -302,8 +257,8 @@ class Outbox:
             Depth(
                 pending_records=len(pending),
                 pending_bytes=pending.size,
-                records_max=self.bounds.records_max,
-                bytes_max=self.bounds.bytes_max,
+                records_max=self._room.bounds.records_max,
+                bytes_max=self._room.bounds.bytes_max,
                 disk_bytes=self.contents.segments.size,
                 disk_full=self._log.is_full,
                 oldest_ms=None if oldest is None else oldest.received_ms,
@@ -316,40 +271,24 @@ class Outbox:
         """Let what the disk had no room for go on if it has some by now."""
         if not self._is_told:
             self._is_told = True
-            waits = self.bounds.when_full is WhenFull.BLOCK
+            waits = self._room.bounds.when_full is WhenFull.BLOCK
             what = "waits" if waits else "is refused"
             self._say(f"outbox: the disk is full: observing {what} until there is room")
         await self._log.find_room()
         if not self._log.is_full:
             self._is_told = False
-            self._signal()
+            self._room.changed()
 
-    def _give_acks(self) -> "asyncio.Future[Sequence[Placed]] | None":
-        """Give the log the waiting acknowledgements."""
-        if not self._acks:
-            return None
-        entry = entry_of(self._acks[:ACKS_IN_ENTRY_MAX], is_acks=True)
-        del self._acks[:ACKS_IN_ENTRY_MAX]
-        answer = self._log.give(entry)
-        answer.add_done_callback(_seen)
+    def _give(
+        self, frames: Sequence[NewFrame], windows: Sequence[WindowMeta], size: int
+    ) -> "asyncio.Future[Sequence[Placed]]":
+        """Give the log the frames of windows that have room, so many bytes, behind the answers."""
+        self._acks.give()
+        answer = self._log.give(Entry(frames, size, windows))
+        for window in windows:
+            self.contents.submit(window)
+        self._room.take(len(frames), size)
         return answer
-
-    async def _write_acks(self) -> bool:
-        """Write the waiting acknowledgements; those behind an entry on its way ride with others.
-
-        Returns:
-            Whether the disk had room for them.
-        """
-        if self._is_acking or (answer := self._give_acks()) is None:
-            return True
-        self._is_acking = True
-        try:
-            await asyncio.shield(answer)
-        except FullError:
-            return False
-        finally:
-            self._is_acking = False
-        return True
 
     def _done(
         self, batch: Sequence[Entry], results: Sequence[Sequence[Placed] | Exception]
@@ -357,44 +296,29 @@ class Outbox:
         """Note what a batch came to: who waits for it may be gone, what is on disk is."""
         self._counts.syncs += 1
         self._written.set()
+        arrived = len(self._arrivals)
         for entry, placed in zip(batch, results, strict=True):
-            if entry.window is not None:
-                self._queued -= 1
-                self._queued_bytes -= entry.size
+            windows, size = entry.windows, entry.size
+            if windows:
+                self._room.give_back(len(windows), size)
             if isinstance(placed, Exception):
                 if isinstance(placed, FullError) and entry.is_acks:
-                    self._acks[:0] = entry.frames  # they wait again
+                    self._acks.put_back(entry.frames)
                 continue
             last = placed[-1]
-            self.contents.segments.write(last.position.segment, placed[0].seq, last.seq, entry.size)
-            if entry.window is not None:
-                self._counts.appends += 1
-                frame, shard_id = entry.frames[-1], entry.window.shard_id
-                received_ms = frame.received_ns // NS_PER_MS
-                place = Place(last.position, frame_size(frame), received_ms, shard_id)
-                self.contents.keep(last.seq, place, entry.window)
-                self._arrivals.append((last.seq, shard_id))
-                self.news.set()
-        self._signal()
+            self.contents.segments.write(last.position.segment, placed[0].seq, last.seq, size)
+            if windows:
+                self._arrive(windows, entry.frames, placed)
+        if more := len(self._arrivals) - arrived:
+            self._counts.appends += more
+            self.news.set()
+        self._room.changed()
 
-    @property
-    def _has_room(self) -> bool:
-        is_queue_full = self._queued >= QUEUE_RECORDS_MAX or self._queued_bytes >= QUEUE_BYTES_MAX
-        return not (self.is_full or is_queue_full)
-
-    def _fullness(self) -> str:
-        pending = self.contents.pending
-        return fullness(self.bounds, len(pending), pending.size, is_disk_full=self._log.is_full)
-
-    def _signal(self) -> None:
-        changed, self._changed = self._changed, asyncio.Event()
-        changed.set()
-
-    async def _change(self) -> None:
-        await self._changed.wait()
-
-
-def _seen(answer: "asyncio.Future[Sequence[Placed]]") -> None:
-    """Take note of a failure that the batch's other entries tell of."""
-    if not answer.cancelled():
-        answer.exception()
+    def _arrive(
+        self, windows: Sequence[WindowMeta], frames: Sequence[NewFrame], placed: Sequence[Placed]
+    ) -> None:
+        keep, arrivals = self.contents.keep, self._arrivals
+        for window, frame, (seq, position) in zip(windows, frames, placed, strict=True):
+            shard_id, received_ms = window.shard_id, frame.received_ns // NS_PER_MS
+            keep(seq, Place(position, frame_size(frame), received_ms, shard_id), window)
+            arrivals.append((seq, shard_id))

@@ -81,11 +81,23 @@ class Pending:
 
     def keep(self, seq: int, place: Place) -> None:
         """Add a window, or note that it stands elsewhere now."""
-        before = self._places.get(seq)
+        places = self._places
+        before = places.get(seq)
         if before is not None:
             self._count(self._unpacked(before), -1)
-        self._places[seq] = self._packed(place)
-        self._count(place, 1)
+        (segment, offset), size, received_ms, shard_id = place
+        stream = self._numbers.get(shard_id)
+        if stream is None:
+            stream = self._numbers[shard_id] = len(self._names)
+            self._names.append(shard_id)
+        places[seq] = (
+            (segment << _STREAM_BITS | stream) << _BELOW_STREAM
+            | offset << _MS_BITS + _SIZE_BITS
+            | size << _MS_BITS
+            | min(received_ms, _MS_MAX)
+        )
+        self.size += size
+        self._segments.live(segment, size)
 
     def end(self, seq: int) -> bool:
         """Remove a window; False when it is not pending."""
@@ -115,15 +127,6 @@ class Pending:
     def _count(self, place: Place, sign: int) -> None:
         self.size += sign * place.size
         self._segments.live(place.position.segment, sign * place.size)
-
-    def _packed(self, place: Place) -> int:
-        stream = self._numbers.setdefault(place.shard_id, len(self._names))
-        if stream == len(self._names):
-            self._names.append(place.shard_id)
-        packed = place.position.segment << _STREAM_BITS | stream
-        packed = packed << _OFFSET_BITS | place.position.offset
-        packed = packed << _SIZE_BITS | place.size
-        return packed << _MS_BITS | min(place.received_ms, _MS_MAX)
 
     def _unpacked(self, packed: int) -> Place:
         above = packed >> _BELOW_STREAM

@@ -14,7 +14,7 @@ from tests.support.virtual_time import run_virtual
 from typing_extensions import override
 
 from fractal_lba.agent import OutboxBounds, OutboxFullError, WhenFull
-from fractal_lba.agent import outbox as outbox_module
+from fractal_lba.agent import room as room_module
 from fractal_lba.agent.frames import WindowMeta
 from fractal_lba.agent.outbox import Outbox
 from fractal_lba.agent.ports import Lane, SystemClock, ThreadLanes
@@ -177,7 +177,7 @@ class TestBounds:
     def test_what_waits_for_a_sync_is_bounded(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(outbox_module, "QUEUE_RECORDS_MAX", 4)
+        monkeypatch.setattr(room_module, "QUEUE_RECORDS_MAX", 4)
         batches: list[int] = []
 
         class Counting(SlowDisk):

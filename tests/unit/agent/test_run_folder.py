@@ -22,6 +22,7 @@ from tests.support.agent_world import (
 from tests.support.virtual_time import run_virtual
 from typing_extensions import override
 
+from fractal_lba.agent import acks as acks_module
 from fractal_lba.agent import load as load_module
 from fractal_lba.agent import outbox as outbox_module
 from fractal_lba.agent.bounds import OutboxBounds, WhenFull
@@ -72,7 +73,7 @@ def test_two_agents_on_one_folder_are_refused_by_name(tmp_path: Path) -> None:
 def test_acknowledgements_that_wait_are_bounded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(outbox_module, "ACKS_WAITING_MAX", 4)
+    monkeypatch.setattr(acks_module, "ACKS_WAITING_MAX", 4)
     monkeypatch.setattr(outbox_module, "QUIET_S", 1e9)
     monkeypatch.setattr(load_module, "WINDOWS_MAX", 1)
     server = MemoryServer()
@@ -223,7 +224,7 @@ def test_a_full_disk_names_the_dead_letters_once(tmp_path: Path) -> None:
 def test_an_acknowledgement_is_written_though_who_noted_it_is_cancelled(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(outbox_module, "ACKS_WAITING_MAX", 1)
+    monkeypatch.setattr(acks_module, "ACKS_WAITING_MAX", 1)
     server = MemoryServer()
     server.is_down = True
     stream = csv_stream(tmp_path / "x.csv", 3)
@@ -259,7 +260,7 @@ def test_who_finds_its_acknowledgement_written_by_another_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Every acknowledgement asks for a write; the first one takes them all.
-    monkeypatch.setattr(outbox_module, "ACKS_WAITING_MAX", 1)
+    monkeypatch.setattr(acks_module, "ACKS_WAITING_MAX", 1)
     server = MemoryServer()
     server.is_down = True
     stream = csv_stream(tmp_path / "x.csv", 9)

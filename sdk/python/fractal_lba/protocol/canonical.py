@@ -63,7 +63,12 @@ class PlainObject(dict[str, JsonValue]):
 
 
 def without(members: Mapping[str, JsonValue], names: frozenset[str]) -> Mapping[str, JsonValue]:
-    """Return an object without some of its members; what is left of a plain one is plain."""
+    """Return an object without some of its members; what is left of a plain one is plain.
+
+    Where it has none of them it is returned itself.
+    """
+    if names.isdisjoint(members):
+        return members
     left = PlainObject(members) if type(members) is PlainObject else dict(members)
     for name in names:
         left.pop(name, None)

@@ -14,7 +14,6 @@ from fractal_lba.wal.framing import (
     NAME_BYTES_MAX,
     RECEIVED_NS_MAX,
     NewFrame,
-    framed_size,
 )
 
 SEGMENT_BYTES_MAX: Final = 64 << 20
@@ -53,27 +52,32 @@ class Bounds(NamedTuple):
                 f"{_SEGMENT_BYTES_LIMIT}, got {self.segment_bytes_max}"
             )
 
-    def check_frames(self, stream: str, frames: Sequence[NewFrame]) -> None:
-        """Check what is to be appended as one batch.
+    def check_frames(self, stream: str, frames: Sequence[NewFrame]) -> int:
+        """Check what is to be appended as one batch, and return what it takes on disk.
 
         Raises:
             ContractError: A frame or the batch is too large, or a time out of its range.
         """
-        for new in frames:
-            size = FRAME_BYTES + len(new.meta) + len(new.payload)
-            if size > self.frame_bytes_max or len(new.meta) > META_BYTES_MAX:
+        frame_bytes_max = self.frame_bytes_max
+        batch_bytes = BATCH_BYTES
+        for received_ns, meta, payload in frames:
+            size = FRAME_BYTES + len(meta) + len(payload)
+            if size > frame_bytes_max or len(meta) > META_BYTES_MAX:
                 raise ContractError(
-                    f"stream {stream}: expected a frame of at most {self.frame_bytes_max} "
+                    f"stream {stream}: expected a frame of at most {frame_bytes_max} "
                     f"bytes with a meta block of at most {META_BYTES_MAX}, got {size} bytes with "
-                    f"{len(new.meta)}"
+                    f"{len(meta)}"
                 )
-            if not 0 <= new.received_ns <= RECEIVED_NS_MAX:
+            if not 0 <= received_ns <= RECEIVED_NS_MAX:
                 raise ContractError(
                     f"stream {stream}: expected received_ns from 0 to {RECEIVED_NS_MAX}, "
-                    f"got {new.received_ns}"
+                    f"got {received_ns}"
                 )
+            batch_bytes += size
         batch_bytes_max = self.segment_bytes_max - segment_bytes_for(0) + BATCH_BYTES
-        if (size := framed_size(frames)) > batch_bytes_max:
+        if batch_bytes > batch_bytes_max:
             raise ContractError(
-                f"stream {stream}: expected a batch of at most {batch_bytes_max} bytes, got {size}"
+                f"stream {stream}: expected a batch of at most {batch_bytes_max} bytes,"
+                f" got {batch_bytes}"
             )
+        return batch_bytes

@@ -71,14 +71,15 @@ _FRAME: Final = struct.Struct("<IIQQH")
 FRAME_BYTES: Final = _FRAME.size
 """What a frame takes beside its meta block and payload."""
 _FRAME_BODY: Final = struct.Struct("<QQH")
+_FRAME_CHECKED: Final = struct.Struct("<IQQH")
+"""A frame's header as its checksum covers it: without itself."""
 FRAME_SEQ_AT: Final = 8
 META_BYTES_MAX: Final = 0xFFFF
 RECEIVED_NS_MAX: Final = (1 << 64) - 1
 SEQ_MAX: Final = (1 << 64) - 1
 
 
-@dataclass(frozen=True, slots=True)
-class NewFrame:
+class NewFrame(NamedTuple):
     """What is to be appended. ``received_ns`` is in nanoseconds since 1970."""
 
     received_ns: int
@@ -227,36 +228,37 @@ def _stream_name(padded: bytes, length: int) -> str | None:
         return None
 
 
-def framed_size(frames: Sequence[NewFrame]) -> int:
-    """Return what a batch of these frames takes on disk, its header included."""
-    return BATCH_BYTES + sum(FRAME_BYTES + len(new.meta) + len(new.payload) for new in frames)
-
-
 def pack_frame(key: SegmentKey, seq: int, new: NewFrame) -> bytes:
     """Return the bytes of one frame."""
-    covered = b"".join(
-        (
-            _FRAME_BODY.pack(seq ^ key.mask, new.received_ns, len(new.meta)),
-            new.meta,
-            new.payload,
-        )
-    )
-    length = _CRC.pack(len(covered))
-    return length + _CRC.pack(crc32c(covered, crc32c(length, key.crc))) + covered
+    return b"".join(_frame_parts(key, seq, new))
+
+
+def _frame_parts(key: SegmentKey, seq: int, new: NewFrame) -> tuple[bytes, bytes, bytes]:
+    """Return a frame's header, its meta block and its payload, which nothing copies here."""
+    received_ns, meta, payload = new
+    meta_bytes = len(meta)
+    length = _FRAME_BODY.size + meta_bytes + len(payload)
+    stored_seq = seq ^ key.mask
+    crc = crc32c(_FRAME_CHECKED.pack(length, stored_seq, received_ns, meta_bytes), key.crc)
+    crc = crc32c(payload, crc32c(meta, crc))
+    return _FRAME.pack(length, crc, stored_seq, received_ns, meta_bytes), meta, payload
 
 
 def pack_batch(
     key: SegmentKey, frames: Sequence[NewFrame], *, first_seq: int, durable_offset: int
 ) -> tuple[bytes, list[int]]:
     """Return the bytes of a batch and where in them each frame starts."""
-    packed = [pack_frame(key, first_seq + index, new) for index, new in enumerate(frames)]
+    parts = [b""]
     starts = []
     end = BATCH_BYTES
-    for frame in packed:
+    for seq, new in enumerate(frames, start=first_seq):
+        packed = _frame_parts(key, seq, new)
+        parts += packed
         starts.append(end)
-        end += len(frame)
-    body = _BATCH_BODY.pack(end - BATCH_BYTES, len(packed), first_seq ^ key.mask, durable_offset)
-    return b"".join((BATCH_MAGIC, _CRC.pack(crc32c(body, key.crc)), body, *packed)), starts
+        end += FRAME_BYTES + len(packed[1]) + len(packed[2])
+    body = _BATCH_BODY.pack(end - BATCH_BYTES, len(starts), first_seq ^ key.mask, durable_offset)
+    parts[0] = BATCH_MAGIC + _CRC.pack(crc32c(body, key.crc)) + body
+    return b"".join(parts), starts
 
 
 def batch_at(

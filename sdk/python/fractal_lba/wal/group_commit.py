@@ -172,7 +172,10 @@ class GroupCommit(Generic[ItemT, ResultT]):
                 f"{self._name}: expected at most {bounds.queue_items_max} items and"
                 f" {bounds.queue_bytes_max} bytes waiting, got one more"
             )
-        self._queue.setdefault(turn, deque()).append(_Waiting(item, size, answer))
+        waiting = self._queue.get(turn)
+        if waiting is None:
+            waiting = self._queue[turn] = deque()
+        waiting.append(_Waiting(item, size, answer))
         self._queue_items += 1
         self._queue_bytes += size
         self._wake.set()
@@ -220,16 +223,22 @@ class GroupCommit(Generic[ItemT, ResultT]):
     def _take(self) -> list[_Waiting[ItemT, ResultT]]:
         batch: list[_Waiting[ItemT, ResultT]] = []
         size = 0
-        while self._queue and len(batch) < self._bounds.items_max:
+        items_max, bytes_max = self._bounds.items_max, self._bounds.bytes_max
+        is_within = True
+        while self._queue and is_within and len(batch) < items_max:
             turn, waiting = next(iter(self._queue.items()))
-            if batch and size + waiting[0].size > self._bounds.bytes_max:
-                break
-            batch.append(waiting.popleft())
-            size += batch[-1].size
-            if waiting:
-                self._queue.move_to_end(turn)
-            else:
+            # One of each in turn; where nobody else waits, as many as there are.
+            until = items_max if len(self._queue) == 1 else len(batch) + 1
+            while waiting and len(batch) < until:
+                if batch and size + waiting[0].size > bytes_max:
+                    is_within = False
+                    break
+                batch.append(waiting.popleft())
+                size += batch[-1].size
+            if not waiting:
                 del self._queue[turn]
+            elif is_within:
+                self._queue.move_to_end(turn)
         self._queue_items -= len(batch)
         self._queue_bytes -= size
         return batch

@@ -27,7 +27,6 @@ from fractal_lba.wal.framing import (
     Frame,
     NewFrame,
     SegmentHeader,
-    framed_size,
 )
 from fractal_lba.wal.locks import FolderLock, lock_folder
 from fractal_lba.wal.one_frame import read_frame
@@ -163,8 +162,7 @@ class Stream:
         """
         if not frames:
             return []
-        self._bounds.check_frames(self.name, frames)
-        size = framed_size(frames)
+        size = self._bounds.check_frames(self.name, frames)
         with self._writing():
             self._rotate_for(size)
             finds_room = self._active.reserve(size, ahead=self._bounds.reserve_bytes)

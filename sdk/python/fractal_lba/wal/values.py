@@ -1,10 +1,10 @@
 """What a stream says of its frames and of what opening or reading it found."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Position:
+class Position(NamedTuple):
     """Where a frame stands: the ordinal of its segment and the offset in bytes.
 
     A position holds until the stream is opened or reopened: the frames that recovery copied
@@ -15,8 +15,7 @@ class Position:
     offset: int
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
+class Placed(NamedTuple):
     """Where an appended frame went."""
 
     seq: int

@@ -1,0 +1,104 @@
+"""Room in the outbox: whether it takes another window now, and who waits until it does.
+
+What counts is what waits for an answer, what is on its way to the disk, and whether the disk has
+room. Whoever waits is served in turn.
+"""
+
+import asyncio
+
+from fractal_lba.agent.bounds import (
+    QUEUE_BYTES_MAX,
+    QUEUE_RECORDS_MAX,
+    OutboxBounds,
+    OutboxFullError,
+    WhenFull,
+    fullness,
+)
+from fractal_lba.agent.log import Log
+from fractal_lba.agent.outbox_measures import Counts
+from fractal_lba.agent.pending import Pending
+
+
+class Room:
+    """The room of one outbox; called from one event loop.
+
+    Args:
+        bounds: How much may wait for an answer.
+        pending: What waits for one.
+        log: Tells whether the disk is full.
+        counts: Gets how often there was none.
+
+    Attributes:
+        bounds: As given.
+        queued: Windows on their way to the disk.
+    """
+
+    def __init__(self, bounds: OutboxBounds, pending: Pending, log: Log, counts: Counts) -> None:
+        self.bounds = bounds
+        self.queued = 0
+        self._queued_bytes = 0
+        self._pending = pending
+        self._log = log
+        self._counts = counts
+        self._is_hopeless = False
+        self._turnstile = asyncio.Lock()
+        self._changed = asyncio.Event()
+
+    def is_full(self, count: int = 1) -> bool:
+        """Tell whether so many more would be more than may wait, or the disk is full."""
+        pending, bounds = self._pending, self.bounds
+        return (
+            self._log.is_full
+            or len(pending) + self.queued + count > bounds.records_max
+            or pending.size + self._queued_bytes >= bounds.bytes_max
+        )
+
+    def has(self, count: int = 1) -> bool:
+        """Tell whether so many windows may be given to the log now."""
+        is_queue_full = self.queued >= QUEUE_RECORDS_MAX or self._queued_bytes >= QUEUE_BYTES_MAX
+        return not (is_queue_full or self.is_full(count))
+
+    async def wait(self, count: int = 1) -> None:
+        """Return when there is room for so many; nothing runs between this and the caller.
+
+        Raises:
+            OutboxFullError: There is none now, and the bounds say that nobody waits, or none will
+                come any more.
+        """
+        async with self._turnstile:  # in turn, or windows of one stream would pass each other
+            if self.is_full(count):
+                if self.bounds.when_full is WhenFull.REFUSE:
+                    self._counts.refused += count
+                    raise self.error()
+                self._counts.waits += 1
+            while not self.has(count):
+                if self._is_hopeless:
+                    raise self.error()
+                await self._changed.wait()
+
+    def take(self, count: int, size: int) -> None:
+        """Note windows of so many bytes together that were given to the log."""
+        self.queued += count
+        self._queued_bytes += size
+
+    def give_back(self, count: int, size: int) -> None:
+        """Note that windows are on their way no more, whatever came of it."""
+        self.queued -= count
+        self._queued_bytes -= size
+
+    def end(self) -> None:
+        """Note that room which is not there will not come."""
+        self._is_hopeless = True
+        self.changed()
+
+    def changed(self) -> None:
+        """Let those who wait look again."""
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
+    def error(self) -> OutboxFullError:
+        """Return why there is none."""
+        pending = self._pending
+        return OutboxFullError(
+            fullness(self.bounds, len(pending), pending.size, is_disk_full=self._log.is_full)
+        )
