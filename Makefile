@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test nightly lint bench openapi lock clean
+.PHONY: demo test nightly lint bench bench-tools openapi lock clean
 
 # The stamp is newer than the lock only after a whole install: an interrupted one is repeated.
 $(VENV)/.installed: requirements.lock pyproject.toml
@@ -47,6 +47,12 @@ lint: $(VENV)/.installed
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.run
+
+# What make bench is measured beside and Debian has no recent enough package of; needs Go. Without it, and
+# without Debian's postgresql and redis-server, make bench says which comparison it leaves out.
+NATS_SERVER := github.com/nats-io/nats-server/v2@v2.11.4
+bench-tools: $(VENV)/.installed
+	GOBIN=$(abspath $(BIN)) go install $(NATS_SERVER)
 
 # Rewrites specs/openapi.json from the code; a test compares the two.
 openapi: $(VENV)/.installed

@@ -10,7 +10,18 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from benchmarks import append, flood, idle, outbox, shipping, siege, signals, submit, verify
+from benchmarks import (
+    alternatives,
+    append,
+    flood,
+    idle,
+    outbox,
+    shipping,
+    siege,
+    signals,
+    submit,
+    verify,
+)
 from benchmarks.figures import table
 from benchmarks.machine import header
 
@@ -60,6 +71,7 @@ def main() -> int:
             ("shipping", lambda: shipping.measure(folder)),
             ("idle", lambda: idle.measure(folder)),
             ("submit", lambda: submit.measure(folder)),
+            ("alternatives", lambda: alternatives.measure(folder)),
             ("siege", lambda: siege.measure(folder)),
             ("flood", lambda: flood.measure(folder)),
         ):
