@@ -108,11 +108,72 @@ def test_closing_ends_a_watch_whose_iterator_has_not_ended(rig: AgentRig) -> Non
     watching = in_thread(lambda: agent.watch(rows(), window=4))
     try:
         assert is_asked.wait(ENDS_S_MAX)
-        assert agent.close().windows == 1
+        left = agent.close()
+        assert (left.windows, left.rows_left) == (2, 0)  # the rows behind the first are one too
         with pytest.raises(ContractError, match="got one that is closed"):
             watching.result(ENDS_S_MAX)
     finally:
         is_over.set()
+
+
+def test_threads_give_a_stream_its_rows_one_by_one(rig: AgentRig) -> None:
+    with agent_of(rig, grace_s=0.0) as agent:
+        with agent.stream("rows", window=5, meta={"task": "t"}) as rows:
+            adding = [in_thread(lambda: [rows.add([at, at]) for at in range(9)]) for _ in range(4)]
+            found = [each for thread in adding for each in thread.result(ENDS_S_MAX)]
+            kept = [each for each in found if each is not None]
+            assert sorted(each.epoch for each in kept) == list(range(6))
+            assert {(each.shard_id, each.n) for each in kept} == {("rows", 5)}
+            rows.watch([at, at] for at in range(4))
+            assert agent.pending().windows == 7
+        assert agent.pending().windows == 8  # closing cut what waited
+    assert agent.pending().windows == 8
+    known = read_status(RealDisk(), rig.data, has_ids=True)
+    assert known.members()["pending"] == 8
+
+
+def test_a_callback_may_ask_what_is_pending(rig: AgentRig) -> None:
+    agent = agent_of(rig, grace_s=0.0)
+    assert agent.pending().windows == 0  # also before it was opened
+    agent.open()
+    asked: Future[int] = Future()
+
+    def ask() -> None:
+        asked.set_result(agent.pending().windows)
+
+    agent.observe(b"some text")
+    loop = agent._loop
+    assert loop is not None
+    loop.call_soon_threadsafe(ask)
+    assert asked.result(ENDS_S_MAX) == 1
+    agent.close()
+
+
+def test_a_row_given_to_a_stream_of_a_closed_agent_is_refused_and_the_others_are_kept(
+    rig: AgentRig,
+) -> None:
+    agent = agent_of(rig, grace_s=0.0)
+    agent.open()
+    rows = agent.stream(window=9)
+    for at in range(5):
+        assert rows.add([at]) is None
+    left = agent.close()
+    assert (left.windows, left.rows_left) == (1, 0)
+    with pytest.raises(ContractError, match="got one that is not open"):
+        rows.add([5])
+
+
+def test_what_the_body_of_a_stream_raises_comes_out(rig: AgentRig) -> None:
+    def use(agent: SyncAgent) -> None:
+        with agent.stream() as rows:
+            rows.add([1.0])
+            raise LookupError("mine")
+
+    with agent_of(rig, grace_s=0.0) as agent, pytest.raises(LookupError, match="mine") as raised:
+        use(agent)
+    assert raised.value.__notes__ == [
+        "stream s: expected 3 rows or more at its end, got 1, which were not observed"
+    ]
 
 
 def test_an_iterator_that_exits_ends_the_call_that_reads_it_alone(rig: AgentRig) -> None:

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self, Unpack
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from fractal_lba.agent.endpoint import serving
 from fractal_lba.agent.feeding import WINDOW_DEFAULT, Rows, RowStream
@@ -26,7 +25,7 @@ from fractal_lba.agent.measures import Meter
 from fractal_lba.agent.options import AgentOptions, Setup, setup_of
 from fractal_lba.agent.outcome import Outcome
 from fractal_lba.agent.ports import Clock, SystemClock
-from fractal_lba.agent.repair import repaired
+from fractal_lba.agent.repair import gappy
 from fractal_lba.agent.session import World, session
 from fractal_lba.agent.stop import Stop
 from fractal_lba.agent.tally import Tally
@@ -48,11 +47,15 @@ class Pending:
         windows: How many.
         oldest_seq: The oldest one's number in the outbox; None where there is none.
         last_failure: Why the last attempt had to be repeated; empty where none had.
+        rows_left: Rows that streams had taken when the agent was closed, and that no window holds:
+            fewer than 3 at the end of a stream, or a window that found no room. They are not on
+            disk.
     """
 
     windows: int
     oldest_seq: int | None
     last_failure: str
+    rows_left: int = 0
 
 
 class Agent:
@@ -91,6 +94,9 @@ class Agent:
         self._nothing_under_way.set()
         self._closing = asyncio.Event()
         self._waiting: list[_Waiting] = []
+        self._streams: set[RowStream] = set()
+        self._rows_left = 0
+        self._takes_rows = True
         self.metrics_url: str | None = None
 
     async def __aenter__(self) -> Self:
@@ -104,8 +110,13 @@ class Agent:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """See ``close``."""
-        await self.close()
+        """See ``close``; what the body raised comes out, with what closing met as a note."""
+        try:
+            await self.close()
+        except DurabilityError as ours:
+            if error is None:
+                raise
+            error.add_note(str(ours))
 
     async def open(self) -> None:
         """Open the folder, and begin to send what waits in it.
@@ -131,8 +142,9 @@ class Agent:
     async def close(self) -> Pending:
         """Send for the grace period what waits, release the folder, and return what is left.
 
-        What is being observed is kept first; nothing new is taken. Calling it again changes
-        nothing.
+        What is being observed is kept first, and so is what streams that were not closed have
+        taken, those of a ``watch`` that goes on included, which ends with a ContractError; nothing
+        new is taken. Calling it again changes nothing.
 
         Raises:
             DurabilityError: Something could not be kept or read back on the way.
@@ -183,7 +195,7 @@ class Agent:
         else:
             is_repairing = self._setup.shipping.recipe.is_repairing
             window = Window(
-                data=_gappy(points) if is_repairing else check_points(points), after=None
+                data=gappy(points) if is_repairing else check_points(points), after=None
             )
         return await self._keep(window, shard_id or self._setup.shard_id, members)
 
@@ -209,14 +221,19 @@ class Agent:
         self._open()
         name = shard_id or self._setup.shard_id
         members: dict[str, JsonValue] = dict(meta or {})
-        return RowStream(
-            lambda piece: self._keep(piece, name, members),
+        stream = RowStream(
+            lambda piece: self._keep(piece, name, members, is_of_stream=True),
             name=name,
             window=check_window_size(window),
             period_s=None if period_s is None else check_period(period_s),
             is_repairing=self._setup.shipping.recipe.is_repairing,
             clock=self._clock,
+            closed=self._streams.discard,
         )
+        if self._stop.observing.is_set():
+            raise _closed()
+        self._streams.add(stream)
+        return stream
 
     async def watch(
         self,
@@ -264,6 +281,7 @@ class Agent:
             windows=0 if keeper is None else len(keeper.outbox.contents.pending),
             oldest_seq=next(iter(seqs), None),
             last_failure=self._tally.last_failure,
+            rows_left=self._rows_left,
         )
 
     def is_pending(self, observed: Observed) -> bool:
@@ -284,13 +302,22 @@ class Agent:
             raise ContractError("agent: expected one that is open, got one that was never opened")
         return self._keeper
 
-    async def _keep(self, window: Window, shard_id: str, meta: Mapping[str, JsonValue]) -> Observed:
+    async def _keep(
+        self,
+        window: Window,
+        shard_id: str,
+        meta: Mapping[str, JsonValue],
+        *,
+        is_of_stream: bool = False,
+    ) -> Observed:
         keeper = self._open()
+        # The rows of a stream were taken before the agent closed.
+        is_rest = is_of_stream and self._closing.is_set() and self._takes_rows
         self._under_way += 1
         self._nothing_under_way.clear()
         try:
-            if self._is_over or self._stop.observing.is_set():
-                raise ContractError("agent: expected one that is open, got one that is closed")
+            if self._is_over or (self._stop.observing.is_set() and not is_rest):
+                raise _closed()
             return await keeper.keep(window, source=KEY, shard_id=shard_id, is_live=True, meta=meta)
         except DurabilityError as error:
             self._tally.could_not_keep(error)
@@ -316,10 +343,18 @@ class Agent:
                     self._keeper, self._clock = keeper, world.clock
                     ready.set_result(None)
                     await self._closing.wait()
+                    await self._end_streams()
                     await self._nothing_under_way.wait()
+                    self._takes_rows = False
         finally:
             for waiting in self._waiting:
                 waiting.event.set()
+
+    async def _end_streams(self) -> None:
+        for left, why in await asyncio.gather(*(each.end() for each in self._streams)):
+            if left:
+                self._rows_left += left
+                self._setup.say(f"{left} rows of a stream are in no window: {why}")
 
     def _told(self, outcome: Outcome) -> None:
         callback = self._setup.callbacks.get(outcome.fate)
@@ -332,20 +367,8 @@ class Agent:
                 waiting.event.set()
 
 
-def _gappy(points: ArrayLike) -> NDArray[np.float64]:
-    """Return a copy of a table some of whose values may be missing.
-
-    Raises:
-        ContractError: Nothing can be made of it by repairing values.
-    """
-    try:
-        with np.errstate(over="ignore"):  # a wider float may overflow: repaired later
-            given = np.array(points, dtype=np.float64, ndmin=1)
-    except (TypeError, ValueError):
-        return check_points(points)  # says what is wrong with it
-    found = given.reshape(-1, 1) if given.ndim == 1 else given
-    check_points(repaired(found)[0])
-    return found
+def _closed() -> ContractError:
+    return ContractError("agent: expected one that is open, got one that is closed")
 
 
 @dataclass(slots=True)

@@ -17,10 +17,10 @@ from numpy.typing import ArrayLike
 from typing_extensions import Unpack
 
 from fractal_lba.agent.api import Agent, Pending
-from fractal_lba.agent.feeding import WINDOW_DEFAULT
+from fractal_lba.agent.feeding import WINDOW_DEFAULT, RowStream
 from fractal_lba.agent.keeper import Observed
 from fractal_lba.agent.options import AgentOptions
-from fractal_lba.protocol import ContractError
+from fractal_lba.protocol import ContractError, DurabilityError, FractalError
 
 _T = TypeVar("_T")
 
@@ -58,8 +58,13 @@ class SyncAgent:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """See ``close``."""
-        self.close()
+        """See ``close``; what the body raised comes out, with what closing met as a note."""
+        try:
+            self.close()
+        except DurabilityError as ours:
+            if error is None:
+                raise
+            error.add_note(str(ours))
 
     def open(self) -> None:
         """See ``Agent.open``."""
@@ -73,7 +78,7 @@ class SyncAgent:
             )
             self._thread.start()
         try:
-            self._call(self._agent.open())
+            self.call(self._agent.open())
         except BaseException:
             self._end()
             raise
@@ -81,15 +86,15 @@ class SyncAgent:
     def close(self) -> Pending:
         """See ``Agent.close``; every call that other threads wait for ends.
 
-        A ``watch`` whose iterator has not ended raises ContractError: the rows behind its last
-        whole window were not observed.
+        A ``watch`` whose iterator has not ended raises ContractError: what the iterator had handed
+        over is in windows, or counted in what this returns.
         """
         self._not_from_its_own_thread()  # which whoever closes waits for
         with self._closing:
             if self._thread is None:
                 return self._agent.pending()
             try:
-                return self._call(self._agent.close())
+                return self.call(self._agent.close())
             finally:
                 self._end()
 
@@ -102,7 +107,7 @@ class SyncAgent:
         trace_id: str | None = None,
     ) -> Observed:
         """See ``Agent.observe``."""
-        return self._call(
+        return self.call(
             self._agent.observe(points, shard_id=shard_id, meta=meta, trace_id=trace_id)
         )
 
@@ -115,11 +120,37 @@ class SyncAgent:
         period_s: float | None = None,
     ) -> None:
         """See ``Agent.watch``; the iterator is read in a thread of the agent's."""
-        self._call(self._agent.watch(rows, shard_id, window=window, period_s=period_s))
+        self.call(self._agent.watch(rows, shard_id, window=window, period_s=period_s))
+
+    def stream(
+        self,
+        shard_id: str | None = None,
+        *,
+        window: int = WINDOW_DEFAULT,
+        period_s: float | None = None,
+        meta: Mapping[str, str | int | bool] | None = None,
+    ) -> "SyncRowStream":
+        """See ``Agent.stream``: ``with agent.stream() as rows``."""
+
+        async def begin() -> RowStream:
+            return self._agent.stream(shard_id, window=window, period_s=period_s, meta=meta)
+
+        return SyncRowStream(self.call(begin()), self)
+
+    def pending(self) -> Pending:
+        """See ``Agent.pending``; it does not wait, also on the agent's own thread."""
+
+        async def ask() -> Pending:
+            return self._agent.pending()
+
+        with self._handing:
+            if self._thread in (None, threading.current_thread()):
+                return self._agent.pending()
+        return self.call(ask())
 
     def flush(self, deadline_s: float) -> Pending:
         """See ``Agent.flush``."""
-        return self._call(self._agent.flush(deadline_s))
+        return self.call(self._agent.flush(deadline_s))
 
     def is_pending(self, observed: Observed) -> bool:
         """See ``Agent.is_pending``."""
@@ -134,8 +165,13 @@ class SyncAgent:
         """Where the metrics are; None where nobody asked for them."""
         return self._agent.metrics_url
 
-    def _call(self, work: Coroutine[object, object, _T]) -> _T:
-        """Do the work on the agent's loop and return what it returns."""
+    def call(self, work: Coroutine[object, object, _T]) -> _T:
+        """Do some work on the agent's loop and return what it returns.
+
+        Raises:
+            ContractError: The agent is not open, was closed before the work's end, or it is its own
+                thread that asks.
+        """
         with self._handing:
             loop, thread = self._loop, self._thread
             if loop is None or thread is None or thread is threading.current_thread():
@@ -183,6 +219,50 @@ class SyncAgent:
     def _stopped(self, loop: asyncio.AbstractEventLoop) -> None:
         self._is_over = True
         loop.stop()
+
+
+class SyncRowStream:
+    """A ``RowStream`` whose methods block; usable from many threads at once, a context manager.
+
+    Rows are in one order, that of the calls. A row was handed over when its call began: whoever is
+    interrupted while it waits (Ctrl-C) finds the row in a window all the same.
+    """
+
+    def __init__(self, rows: RowStream, agent: SyncAgent) -> None:
+        """Wrap the rows; ``SyncAgent.stream`` is the usual way."""
+        self._rows = rows
+        self._agent = agent
+
+    def __enter__(self) -> Self:
+        """See ``RowStream``."""
+        self._agent.call(self._rows.__aenter__())
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """See ``close``; what the body raised comes out, with what closing met as a note."""
+        try:
+            self.close()
+        except FractalError as ours:
+            if error is None:
+                raise
+            error.add_note(str(ours))
+
+    def add(self, row: Sequence[float]) -> Observed | None:
+        """See ``RowStream.add``."""
+        return self._agent.call(self._rows.add(row))
+
+    def watch(self, rows: Iterable[Sequence[float]]) -> None:
+        """See ``RowStream.watch``; the iterator is read in a thread of the agent's."""
+        self._agent.call(self._rows.watch(rows))
+
+    def close(self) -> None:
+        """See ``RowStream.close``."""
+        self._agent.call(self._rows.close())
 
 
 def _refusal(what: str) -> str:

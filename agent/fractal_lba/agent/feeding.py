@@ -3,7 +3,8 @@
 The rule: a row is on disk when its window is. ``add`` returns the window that its row completed, or
 None while the row waits in memory; closing cuts what waits, so that a program that ends in good
 order leaves nothing behind. The rows of a window wait here until the window is kept: what is
-cancelled or refused meanwhile loses none, and puts none into two windows.
+cancelled or refused meanwhile loses none, and puts none into two windows. Where the agent is closed
+first it ends the stream: the rows that were handed over are cut, or counted.
 """
 
 import asyncio
@@ -47,9 +48,11 @@ class RowStream:
         period_s: float | None,
         is_repairing: bool,
         clock: Clock,
+        closed: Callable[["RowStream"], None],
     ) -> None:
         """Begin with no rows; ``Agent.stream`` is the usual way."""
         self._keep = keep
+        self._closed = closed
         self._name = name
         self._cutter = Cutter(Profile.POINTS, window, period_s=period_s)
         self._window = window
@@ -58,6 +61,9 @@ class RowStream:
         self._columns: int | None = None
         self._taken = 0
         self._lines: list[deque[Sequence[float]]] = []
+        self._watching: set[asyncio.Timeout] = set()
+        self._is_over = False
+        self._dropped = 0
         self._turn = asyncio.Lock()
         self._keeping: asyncio.Task[Observed] | None = None
         self._added = asyncio.Event()
@@ -76,8 +82,13 @@ class RowStream:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """See ``close``."""
-        await self.close()
+        """See ``close``; what the body raised comes out, with what closing met as a note."""
+        try:
+            await self.close()
+        except FractalError as ours:
+            if error is None:
+                raise
+            error.add_note(str(ours))
 
     async def add(self, row: Sequence[float]) -> Observed | None:
         """Take one row, and return the window that was cut, if one was: it is on disk then.
@@ -88,11 +99,14 @@ class RowStream:
             row: 1 … 4,096 numbers, as many as each row before it.
 
         Raises:
-            ContractError: The row cannot be in a window with the others; it was not taken.
+            ContractError: The row cannot be in a window with the others, or the agent was closed;
+                it was not taken.
             OutboxFullError: A window found no room (see ``Agent.observe``). The row was not taken
                 and can be given again; those before it wait.
             DurabilityError: See ``Agent.observe``.
         """
+        if self._is_over:
+            raise self._ended()
         return await self._take(deque([row]))
 
     async def watch(self, rows: Rows) -> None:
@@ -104,57 +118,105 @@ class RowStream:
                 the stream is closed; a row that an iterable hands over later is not.
 
         Raises:
-            ContractError: As ``add``; the rows before stand, what was read behind it is dropped.
+            ContractError: As ``add``; the rows before stand, what was read behind it is dropped. Or
+                the agent was closed: what had been read by then was taken.
             OutboxFullError: As ``add``; what was read waits, and closing cuts it.
             DurabilityError: See ``Agent.observe``.
         """
         line: deque[Sequence[float]] = deque()  # read, and not taken yet
         self._lines.append(line)
+        if self._is_over:
+            raise self._ended()
+        watching = asyncio.timeout(None)
         try:
-            if isinstance(rows, asyncio.Queue):
-                while (row := await rows.get()) is not None:
-                    line.append(row)
-                    await self._take(line)
-            elif isinstance(rows, AsyncIterable):
-                async for each in rows:
-                    line.append(each)
-                    await self._take(line)
-            else:
-                with Reading(rows, line, ahead_max=self._window) as reading:
-                    while await reading.has_row():
-                        await self._take(line)
+            async with watching:
+                self._watching.add(watching)
+                await self._watch(rows, line)
+        except TimeoutError:
+            if not watching.expired():
+                raise  # the rows'
+            raise self._ended() from None
         except ContractError:
             line.clear()
             raise
+        finally:
+            self._watching.discard(watching)
 
     async def close(self) -> None:
         """Cut what waits.
 
         Raises:
             ContractError: Fewer than 3 rows were left, which no record can be of; they were not
-                observed.
+                observed. Or a row that had been read cannot be in a window with the others.
             OutboxFullError: A window found no room; its rows wait, and closing again cuts them.
             DurabilityError: See ``Agent.observe``.
         """
         if self._timer is not None:
             self._timer.cancel()
             await asyncio.wait([self._timer])
+        failure: ContractError | None = None
         for line in self._lines:
-            while line:
-                await self._take(line)
+            try:
+                while line:
+                    await self._take(line)
+            except ContractError as error:
+                self._dropped += len(line)
+                line.clear()
+                failure = error
         async with self._turn:
             await self._cut(now_ms(self._clock) / 1000, is_end=True)
             if left := self._cutter.left:
                 raise ContractError(
                     f"stream {self._name}: expected 3 rows or more at its end, got {left},"
                     " which were not observed"
-                )
+                ) from failure
+        self._closed(self)
+        if failure is not None:
+            raise failure
         if self._timer is not None and not self._timer.cancelled():
             self._timer.result()  # it ends by itself only where it fails
+
+    async def end(self) -> tuple[int, str]:
+        """Take no more rows, as the agent closes, and cut what waits.
+
+        Returns:
+            How many rows that were handed over are in no window, and why; 0 and nothing.
+        """
+        self._is_over = True
+        for watching in self._watching:
+            watching.reschedule(asyncio.get_running_loop().time())
+        try:
+            await self.close()
+        except FractalError as error:
+            left = self._dropped + self._cutter.left + sum(map(len, self._lines))
+            return left, str(error)
+        return 0, ""
+
+    async def _watch(self, rows: Rows, line: deque[Sequence[float]]) -> None:
+        if isinstance(rows, asyncio.Queue):
+            while (row := await rows.get()) is not None:
+                line.append(row)
+                await self._take(line)
+        elif isinstance(rows, AsyncIterable):
+            async for each in rows:
+                line.append(each)
+                await self._take(line)
+        else:
+            with Reading(rows, line, ahead_max=self._window) as reading:
+                while await reading.has_row():
+                    await self._take(line)
+
+    def _ended(self) -> ContractError:
+        return ContractError(
+            f"stream {self._name}: expected an agent that is open until its rows end,"
+            " got one that is closed"
+        )
 
     async def _take(self, line: deque[Sequence[float]]) -> Observed | None:
         """Take the first row of a line; it stays there where it was not taken."""
         async with self._turn:
+            if not line:  # somebody else who closes took it
+                return None
             values = self._values(line[0])
             now_s = now_ms(self._clock) / 1000
             observed = await self._cut(now_s, is_end=False)

@@ -8,9 +8,10 @@ but its window: a file that is cut again is repaired in the same way.
 from enum import StrEnum
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from fractal_lba.agent.window import VALUE_ABS_MAX
+from fractal_lba.signals.window import check_points
 
 # Between two windows a wall clock that is steered moves by less; what passes it was set, or slept.
 CLOCK_JUMP_MS = 1000
@@ -70,3 +71,19 @@ class ClockWatch:
         passed_ms = (monotonic_s - last[1]) * 1000
         skew_ms = round(now_ms - last[0] - passed_ms)
         return skew_ms, abs(skew_ms) > CLOCK_JUMP_MS + passed_ms * _STEERING
+
+
+def gappy(points: ArrayLike) -> NDArray[np.float64]:
+    """Return a copy of a table some of whose values may be missing.
+
+    Raises:
+        ContractError: Nothing can be made of it by repairing values.
+    """
+    try:
+        with np.errstate(over="ignore"):  # a wider float may overflow: repaired later
+            given = np.array(points, dtype=np.float64, ndmin=1)
+    except (TypeError, ValueError):
+        return check_points(points)  # says what is wrong with it
+    found = given.reshape(-1, 1) if given.ndim == 1 else given
+    check_points(repaired(found)[0])
+    return found
