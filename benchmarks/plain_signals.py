@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from fractal_lba.protocol.derive import budget, d_hat, regime, rounded
 from fractal_lba.protocol.strict_json import JsonValue
-from fractal_lba.signals.coherence import BINS, SPAN_MIN, directions
+from fractal_lba.signals.coherence import SPAN_MIN, directions
 from fractal_lba.signals.projection import RANGE_MIN, projection_signs
+from fractal_lba.signals.shortlist import BINS
 
 Points = NDArray[np.float64]
 DIMENSIONS: Final = 3

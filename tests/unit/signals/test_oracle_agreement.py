@@ -8,8 +8,9 @@ from tests.oracle import signals as oracle
 from tests.support.windows import POINTS, byte_windows, point_windows
 
 from fractal_lba.signals import DEFAULT_SCALES, DEFAULT_SEED, summarise_bytes, summarise_points
-from fractal_lba.signals.coherence import DIRECTIONS, directions, projections
+from fractal_lba.signals.coherence import DIRECTIONS, directions
 from fractal_lba.signals.projection import coordinates, in_space, projection_signs, unit_cube
+from fractal_lba.signals.shortlist import projections
 
 POINT_WINDOWS = point_windows()
 BYTE_WINDOWS = byte_windows()

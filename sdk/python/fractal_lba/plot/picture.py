@@ -20,7 +20,8 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
 from fractal_lba.signals import Summary
-from fractal_lba.signals.coherence import BINS, SPAN_MIN, bin_counts, coherence, projections
+from fractal_lba.signals.coherence import SPAN_MIN, bin_counts, coherence
+from fractal_lba.signals.shortlist import BINS, projections
 from fractal_lba.signals.window import ROWS_MAX
 
 WIDTH_PIXELS, HEIGHT_PIXELS = 1920, 720

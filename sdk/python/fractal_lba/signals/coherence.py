@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fractal_lba.signals.buffers import without_buffers
+from fractal_lba.signals.shortlist import BINS, SHORTLIST_MIN, bounds, projections
 
 DIRECTIONS = 100
-BINS = 20
 # A projection narrower than this (the cube's side is 1) lies in one bin: its spread is rounding.
 SPAN_MIN = 1e-9
 
@@ -87,12 +87,16 @@ def coherence(
     total = points if counts is None else int(counts.sum())
     weights = None if counts is None else counts.astype(np.float64)
     candidates = directions(seed)
-    at_once = min(DIRECTIONS, max(1, _VALUES_AT_ONCE // points))
+    if counts is None and points >= SHORTLIST_MIN:
+        with without_buffers():
+            at_least, at_most = bounds(cube, candidates)
+        candidates = candidates[at_most >= at_least.max()]
+    at_once = min(len(candidates), max(1, _VALUES_AT_ONCE // points))
     # Taken once: to fault fresh pages in again for each chunk costs as much as to fill them.
     values, spare = np.empty((2, at_once, points))
-    counted = np.empty((DIRECTIONS, BINS), dtype=np.int64)
+    counted = np.empty((len(candidates), BINS), dtype=np.int64)
     with without_buffers():
-        for first in range(0, DIRECTIONS, at_once):
+        for first in range(0, len(candidates), at_once):
             some = candidates[first : first + at_once]
             along = projections(cube, some, values[: len(some)], spare[: len(some)])
             counted[first : first + at_once] = bin_counts(along, spare[: len(some)], weights)
@@ -100,29 +104,6 @@ def coherence(
     best = int(np.argmax(fullest))  # the first of equals
     v0, v1, v2 = candidates[best].tolist()
     return int(fullest[best]) / total, (v0, v1, v2)
-
-
-def projections(
-    cube: NDArray[np.float64],
-    some: NDArray[np.float64],
-    values: NDArray[np.float64],
-    spare: NDArray[np.float64],
-) -> NDArray[np.float64]:
-    """Return ``values``, filled with where the points lie along each direction.
-
-    Args:
-        cube: ``(3, P)``, the points.
-        some: ``(k, 3)``, the directions.
-        values: ``(k, P)``, memory for the result.
-        spare: ``(k, P)``, memory that is overwritten.
-    """
-    x, y, z = cube
-    # (x*v0 + y*v1) + z*v2, each operation rounded by itself; a matrix product would fuse them.
-    np.multiply(x, some[:, 0:1], out=values)
-    np.multiply(y, some[:, 1:2], out=spare)
-    np.add(values, spare, out=values)
-    np.multiply(z, some[:, 2:3], out=spare)
-    return np.add(values, spare, out=values)
 
 
 def bin_counts(
