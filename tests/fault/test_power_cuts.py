@@ -9,6 +9,7 @@ from tests.support.power_cut import KINDS as FAULTS
 
 SEEDS: Final = {
     "stream": range(500),
+    "outbox": range(100),
     "agent": range(150),
     "server": range(90),
     "files": range(200),
@@ -26,3 +27,4 @@ def test_no_cut_loses_what_was_acknowledged_or_needs_a_person(
     tell("power", summary(KINDS[name], SEEDS[name], happened))
     for fault in MET | set(FAULTS) if name == "stream" else MET:
         assert happened[fault], f"{fault} never came to anything"
+    assert happened["compaction"] >= (len(SEEDS[name]) if name == "outbox" else 0)

@@ -37,11 +37,11 @@ def end_at(kind: Kind, first: int, second: int | None = None) -> None:
     _run(kind, first, second)
 
 
-def every_pair(kind: Kind, *, first_step: int = 1, step: int = 1) -> int:
-    """End two lives at every pair of calls, or at every so-manieth; return how many pairs."""
+def every_pair(kind: Kind, *, step: int) -> int:
+    """End a life at every call, the next one at every so-manieth; return how many pairs."""
     firsts, seconds = calls_of_two_lives(kind)
     count = 0
-    for first in range(1, firsts + 1, first_step):
+    for first in range(1, firsts + 1):
         for second in _shifted(first, seconds, step):
             end_at(kind, first, second)
             count += 1

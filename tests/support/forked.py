@@ -96,9 +96,11 @@ class ForkedServer(Forked):
 
     stdout: IO[str]
 
-    def __init__(self, *arguments: str | Path, stderr: Path) -> None:
+    def __init__(
+        self, *arguments: str | Path, stderr: Path, plant: Callable[[], None] | None = None
+    ) -> None:
         ours, theirs = Pipe(duplex=False)
-        call = Call(["fractal-server", *arguments], stdout=theirs, stderr=stderr)
+        call = Call(["fractal-server", *arguments], stdout=theirs, stderr=stderr, plant=plant)
         try:
             super().__init__(call)
         finally:
@@ -133,9 +135,18 @@ def run_command(
 
 
 class Call:
-    """One of the project's commands, to be called in a process of its own."""
+    """One of the project's commands, to be called in a process of its own.
 
-    def __init__(
+    Args:
+        argv: Its name and its arguments.
+        stdin: What it reads; nothing by default.
+        stdout: Where it writes.
+        stderr: Where it complains.
+        more: Of the environment.
+        plant: Called before it, to put a bug into its code.
+    """
+
+    def __init__(  # noqa: PLR0913 - each is named at the call
         self,
         argv: Sequence[str | Path],
         *,
@@ -143,7 +154,9 @@ class Call:
         stdout: Path | Connection,
         stderr: Path,
         more: Mapping[str, str] | None = None,
+        plant: Callable[[], None] | None = None,
     ) -> None:
+        self._plant = plant
         self._argv = [str(word) for word in argv]
         self._stdin = stdin or Path(os.devnull)
         self._stdout = stdout
@@ -165,6 +178,8 @@ class Call:
         os.environ.clear()
         os.environ.update(self._environment)
         sys.argv[:] = self._argv
+        if self._plant is not None:
+            self._plant()
         MAINS[self._argv[0]]()
 
 

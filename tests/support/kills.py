@@ -29,6 +29,8 @@ from fractal_lba.server.core.entry import Decision, decode_entry
 from fractal_lba.wal import Damage, RealDisk, scan_folder
 
 NIGHTLY: Final = 1_000
+LOOK_EACH: Final = 10
+"""Kills after which everything is looked at: what that takes grows with what there is."""
 KILLS_EACH: Final = 50
 """In one folder: what a start reads grows with each."""
 ACKNOWLEDGED_MIN: Final = 100
@@ -38,7 +40,6 @@ _STREAM: Final = "s"
 _ROWS: Final = 3
 _WINDOWS: Final = 150
 """By which the source grows for each kill: the hundred, and what is in flight behind them."""
-_LOOK_EACH: Final = 10
 _TIMEOUT_S: Final = 120.0
 _OPEN: Final = frozenset({429, 503})
 _ACCEPTED: Final = frozenset({200, 202})
@@ -160,10 +161,19 @@ async def _relaying(chance: random.Random) -> AsyncIterator[Relay]:
         await session.close()
 
 
+@dataclass(frozen=True, kw_only=True)
+class Bugs:
+    """What is put into the code of the two, to see it found: nothing by default."""
+
+    server: Callable[[], None] | None = None
+    agent: Callable[[], None] | None = None
+
+
 class World:
     """The folders of both, and the processes in them."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, bugs: Bugs) -> None:
+        self._bugs = bugs
         self.server = Folder(path / "server")
         (path / "agent").mkdir()
         self.rig = AgentRig(path / "agent")
@@ -179,7 +189,7 @@ class World:
         self.windows += _WINDOWS
 
     def start_server(self) -> ServerProcess:
-        return ServerProcess(self.server, *SMALL, *WIDE_LANE)
+        return ServerProcess(self.server, *SMALL, *WIDE_LANE, plant=self._bugs.server)
 
     def agent(self, url: str) -> list[str | Path]:
         return [
@@ -190,7 +200,7 @@ class World:
 
     def start_agent(self, url: str) -> Forked:
         log = self.rig.folder / "agent.log"
-        return Forked(Call(self.agent(url), stdout=log, stderr=log))
+        return Forked(Call(self.agent(url), stdout=log, stderr=log, plant=self._bugs.agent))
 
     def decided(self) -> dict[str, tuple[int, int]]:
         """Return pcs_id → epoch and status of each decision; each id stands once."""
@@ -207,14 +217,22 @@ class World:
         return found
 
 
-async def kill_both(path: Path, *, kills: int, seed: int, say: Callable[[str], None]) -> None:
+async def kill_both(  # noqa: PLR0913 - each is named at the call
+    path: Path,
+    *,
+    kills: int,
+    seed: int,
+    say: Callable[[str], None],
+    bugs: Bugs = Bugs(),
+    look_each: int = LOOK_EACH,
+) -> None:
     """Kill both so often that so many kills count, then hold everything to what was acknowledged.
 
     Raises:
         AssertionError: Something was lost, came twice, changed, or needs a person.
     """
     chance = random.Random(seed)  # noqa: S311 - which moments, not a secret
-    world = World(path)
+    world = World(path, bugs)
     counted = attempts = 0
     async with _relaying(chance) as relay:
         while counted < kills:
@@ -228,10 +246,11 @@ async def kill_both(path: Path, *, kills: int, seed: int, say: Callable[[str], N
                 f"seed {seed}, kill {counted:2} of both: in flight {in_flight},"
                 f" acknowledged {relay.since}, in all {len(relay.answers)}"
             )
-            if attempts % _LOOK_EACH == 0:
+            if attempts % look_each == 0:
                 report = check_here(world.server)
                 assert report.is_sound, report
-                assert relay.answers.keys() <= world.decided().keys()
+                lost = relay.answers.keys() - world.decided().keys()
+                assert not lost, f"{len(lost)} windows that were acknowledged are gone"
         await _finish(world, relay)
     say(
         f"seed {seed}: {counted} kills of agent and server together; {world.windows} windows, each"
@@ -275,7 +294,10 @@ async def _finish(world: World, relay: Relay) -> None:
         assert server.stop() == 0
     assert not relay.wrong, relay.wrong
     decided = world.decided()
-    assert sorted(epoch for epoch, _ in decided.values()) == list(range(world.windows))
+    epochs = sorted(epoch for epoch, _ in decided.values())
+    missing = set(range(world.windows)) - set(epochs)
+    assert not missing, f"of {world.windows} windows {len(missing)} were never decided"
+    assert epochs == list(range(world.windows)), epochs
     assert {pcs_id: said[0] for pcs_id, said in relay.answers.items()} == {
         pcs_id: status for pcs_id, (_, status) in decided.items()
     }

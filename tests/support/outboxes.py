@@ -39,6 +39,7 @@ def _summary() -> Summarised:
     return summarise(Window(data=bytes(range(9)), after=None), RECIPE)
 
 
+@cache
 def record(epoch: int, shard_id: str = "s") -> Record:
     """Return the signed record of an epoch; no two have the same id."""
     return sign(

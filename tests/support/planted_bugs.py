@@ -13,12 +13,15 @@ from typing import Any, Final
 import pytest
 from tests.support import power_files
 from tests.support.power_agent import AGENT
+from tests.support.power_outbox import OUTBOX
 from tests.support.power_runs import Invariant, Kind
 from tests.support.power_server import SERVER
 from tests.support.power_stream import STREAM
 
+from fractal_lba.agent.compaction import Compactor
 from fractal_lba.agent.deadletters import DeadLetter, DeadLetters
 from fractal_lba.agent.outbox import Outbox
+from fractal_lba.agent.segments import Front
 from fractal_lba.keyfile import write_private
 from fractal_lba.protocol import Record
 from fractal_lba.wal import Disk, NewFrame, framing, one_frame, recovery, segment, stream, walk
@@ -140,7 +143,7 @@ def _skip_the_dead_letters_sync(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(DeadLetters, "append", append)
 
 
-def _note_an_answer_before_it_came(monkeypatch: pytest.MonkeyPatch) -> None:
+def note_an_answer_before_it_came(monkeypatch: pytest.MonkeyPatch) -> None:
     """Move the outbox's cursor when a window is taken to be sent."""
     sound = Outbox.read
 
@@ -150,6 +153,27 @@ def _note_an_answer_before_it_came(monkeypatch: pytest.MonkeyPatch) -> None:
         return record
 
     monkeypatch.setattr(Outbox, "read", read)
+
+
+def _give_up_before_the_cursors_sync(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Remove old segments of an outbox when what says so is written and not durable."""
+    sound = Compactor._write_totals
+
+    async def write_totals(self: Compactor, front: Front) -> int:
+        with pytest.MonkeyPatch.context() as meanwhile:
+            _skip_a_sync(meanwhile)
+            return await sound(self, front)
+
+    monkeypatch.setattr(Compactor, "_write_totals", write_totals)
+
+
+def _forget_a_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give old segments up though nothing else says how a stream goes on."""
+
+    async def restate(_self: Compactor, _front: Front) -> None:
+        pass
+
+    monkeypatch.setattr(Compactor, "_restate", restate)
 
 
 class _Unsynced:
@@ -222,7 +246,20 @@ PLANTED: Final = [
         name="advance the outbox's cursor early",
         kind=AGENT,
         invariants=frozenset({Invariant.NOTHING_LOST}),
-        patch=_note_an_answer_before_it_came,
+        patch=note_an_answer_before_it_came,
+    ),
+    Planted(
+        name="give segments up before the cursor's sync",
+        kind=OUTBOX,
+        # What is gone with nothing to say so shows as frames that cannot be read.
+        invariants=frozenset({Invariant.NOTHING_LOST, Invariant.NOBODY_NEEDED}),
+        patch=_give_up_before_the_cursors_sync,
+    ),
+    Planted(
+        name="forget a stream in a compaction",
+        kind=OUTBOX,
+        invariants=frozenset({Invariant.NOTHING_LOST}),
+        patch=_forget_a_stream,
     ),
     Planted(
         name="answer before the ledger's sync",

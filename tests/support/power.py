@@ -13,11 +13,12 @@ from typing import Final
 
 from tests.support.power_agent import AGENT
 from tests.support.power_files import FILES
+from tests.support.power_outbox import OUTBOX
 from tests.support.power_runs import InvariantError, Kind, run_seed
 from tests.support.power_server import SERVER
 from tests.support.power_stream import STREAM
 
-KINDS: Final[dict[str, Kind]] = {kind.name: kind for kind in (STREAM, AGENT, SERVER, FILES)}
+KINDS: Final[dict[str, Kind]] = {kind.name: kind for kind in (STREAM, OUTBOX, AGENT, SERVER, FILES)}
 NIGHTLY: Final = 10_000
 """Seeds of each kind."""
 

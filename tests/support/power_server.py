@@ -11,7 +11,7 @@ import shutil
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -87,12 +87,14 @@ class ServerScenario:
     Attributes:
         answers: epoch → the first answer of its record.
         conflicts: the epochs whose conflict was answered.
+        rounds: of requests that come together, in each life.
     """
 
     memory: MemoryDisk
     chance: random.Random
     answers: dict[int, Answer] = field(default_factory=dict)
     conflicts: set[int] = field(default_factory=set)
+    rounds: int = _ROUNDS
     epochs: int = 0
     environments: list[lmdb.Environment] = field(default_factory=list)
     _numbers: dict[int, str] = field(default_factory=dict)
@@ -150,7 +152,7 @@ class ServerScenario:
     async def _serve(self, disk: FailingDisk) -> None:
         async with self._opened(disk) as run:
             await self._mend(run)
-            for _ in range(_ROUNDS):
+            for _ in range(self.rounds):
                 requests = [self._next() for _ in range(self.chance.randint(1, 3))]
                 replies = await asyncio.gather(
                     *(
@@ -318,8 +320,10 @@ def _end_if_over(disk: FailingDisk) -> None:
 
 
 @contextmanager
-def _scenario(memory: MemoryDisk, chance: random.Random) -> Iterator[ServerScenario]:
-    scenario = ServerScenario(memory, chance)
+def _scenario(
+    memory: MemoryDisk, chance: random.Random, *, rounds: int = _ROUNDS
+) -> Iterator[ServerScenario]:
+    scenario = ServerScenario(memory, chance, rounds=rounds)
     opened = lmdb.open
 
     def note(*args: Any, **settings: Any) -> lmdb.Environment:  # noqa: ANN401 - passed on
@@ -333,3 +337,5 @@ def _scenario(memory: MemoryDisk, chance: random.Random) -> Iterator[ServerScena
 
 
 SERVER: Final = Kind(name="server", make=_scenario, calls=90, changes=40)
+BRIEF: Final = Kind(name="server", make=partial(_scenario, rounds=1), calls=60, changes=20)
+"""A server that is asked once only: little is on its disk."""

@@ -123,20 +123,26 @@ class ServerProcess:
         flags: Options of ``fractal-server run``.
         command: What to start in its stead, as an own program; it takes the same options.
         log: Where its standard error goes.
+        plant: Puts a bug into its code; only without a command.
 
     Raises:
         NotStartedError: It ended before it could answer.
     """
 
     def __init__(
-        self, folder: Folder, *flags: str, command: list[str] | None = None, log: Path | None = None
+        self,
+        folder: Folder,
+        *flags: str,
+        command: list[str] | None = None,
+        log: Path | None = None,
+        plant: Callable[[], None] | None = None,
     ) -> None:
         self.folder = folder
         self.log = log or folder.path / f"server-{os.urandom(4).hex()}.log"
         options = ["--config", str(folder.config), "--listen", "127.0.0.1:0", *flags]
         self.process: ForkedServer | subprocess.Popen[str]
         if command is None:
-            self.process = ForkedServer("run", *options, stderr=self.log)
+            self.process = ForkedServer("run", *options, stderr=self.log, plant=plant)
         else:
             with self.log.open("wb") as err:
                 self.process = subprocess.Popen(
