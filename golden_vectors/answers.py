@@ -51,6 +51,7 @@ from fractal_lba.protocol import (
 )
 from fractal_lba.protocol.keyring import Identity
 from fractal_lba.protocol.legacy_signing import spelled_as_ecmascript, spelled_as_python
+from fractal_lba.server.core.ring import Ring, RingError, ShardSpec, point_of
 from fractal_lba.signals import Summary, summarise_bytes, summarise_points
 
 Given = Mapping[str, Any]
@@ -308,6 +309,16 @@ def merkle_consistency(given: Given) -> Expected:
     except ContractError as error:
         raise Refused(code="proof_refused", reason="consistency", member=None) from error
     return {}
+
+
+def ring(given: Given) -> Expected:
+    """Answer ``ring.json``."""
+    shards = [ShardSpec(**each) for each in given["shards"]]
+    try:
+        owner = Ring(shards).owner_of(given["tenant"], given["pcs_id"])
+    except RingError as error:
+        raise Refused(code="ring_refused", reason=error.reason, member="shards") from error
+    return {"point": f"{point_of(given['tenant'], given['pcs_id']):08x}", "owner": owner}
 
 
 def signals_points(given: Given) -> Expected:

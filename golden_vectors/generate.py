@@ -26,6 +26,7 @@ from golden_vectors.generator.merkle import merkle_inclusion_file, merkle_roots_
 from golden_vectors.generator.merkle_consistency import merkle_consistency_file
 from golden_vectors.generator.outcomes import outcomes_file
 from golden_vectors.generator.records import records_file
+from golden_vectors.generator.ring import ring_file
 from golden_vectors.generator.signals import signals_bytes_file, signals_points_file
 from golden_vectors.generator.signed_records import signing_records_file
 from golden_vectors.generator.signing import signing_ed25519_file
@@ -49,6 +50,7 @@ MAKERS: Final[tuple[Callable[[], VectorFile], ...]] = (
     merkle_roots_file,
     merkle_inclusion_file,
     merkle_consistency_file,
+    ring_file,
     http_exchanges_file,
 )
 

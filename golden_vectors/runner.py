@@ -120,6 +120,11 @@ SUITES: Final = {
         "CertificateTransparency Rfc9162Example Grown Equal Empty Changed WrongPlace WrongCount "
         "WrongLength",
     ),
+    "ring": _suite(
+        answers.ring,
+        "shards tenant pcs_id",
+        "Karger DefaultSet Wrapped OnAPoint Tie Weighted ShardMore Tenant Refused",
+    ),
     "http_exchanges": _suite(
         None,
         "keyring settings requests",

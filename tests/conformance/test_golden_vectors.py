@@ -33,6 +33,7 @@ LEAST = {
     "merkle_roots": 20,
     "merkle_inclusion": 60,
     "merkle_consistency": 30,
+    "ring": 40,
     "http_exchanges": 150,
 }
 NAMES = sorted(LEAST)

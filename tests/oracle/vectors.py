@@ -25,6 +25,7 @@ from tests.oracle.merkle import consistency_holds, inclusion_holds, root_of
 from tests.oracle.record_rules import record_of
 from tests.oracle.records import content_digest, pcs_id, record_digest, signing_input, without
 from tests.oracle.refusal import Refused
+from tests.oracle.ring import owner, point
 from tests.oracle.signals import members_of_bytes, members_of_points
 from tests.oracle.strict_json import parse
 
@@ -215,6 +216,12 @@ def signing_records(given: Holds) -> Values:
     }
 
 
+def ring(given: Holds) -> Values:
+    shards = [(each["name"], each["weight"]) for each in given.take("shards")]
+    at = point(given.take("tenant"), given.take("pcs_id"))
+    return {"point": f"{at:08x}", "owner": owner(shards, at)}
+
+
 def http_exchanges(given: Holds) -> Values:
     server = Server(base64.b64decode(given.take("keyring")), given.take("settings"))
     answers: list[Values] = []
@@ -304,6 +311,7 @@ ANSWERS: dict[str, Callable[[Holds], Values]] = {
     "merkle_roots": merkle_roots,
     "merkle_inclusion": merkle_inclusion,
     "merkle_consistency": merkle_consistency,
+    "ring": ring,
     "http_exchanges": http_exchanges,
 }
 
