@@ -94,5 +94,5 @@ def test_fsck_names_damage_beside_a_running_server(folder: Folder) -> None:
         flip(second.path, second.start + 400)
         code, report = folder.fsck()
         assert code == 1
-        assert any(second.path.name in problem for problem in report["problems"])
+        assert any(second.path.name in problem["where"] for problem in report["problems"])
         assert server.submit(body(4)).status == 200

@@ -241,7 +241,7 @@ def test_a_server_says_what_is_damaged_and_serves_the_rest(
 def assert_named_by_fsck(folder: Folder, name: str) -> None:
     report = check_here(folder)
     assert not report.is_sound
-    assert any(name in problem for problem in report.problems), report
+    assert any(name in str(problem) for problem in report.problems), report
     assert report.stored_twice == 0
 
 

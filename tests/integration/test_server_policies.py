@@ -75,7 +75,7 @@ def test_a_day_takes_what_it_may_and_a_restart_changes_nothing(folder: Folder) -
     index.close()
     code, report = folder.fsck()
     assert code == 1
-    assert "usage of acme on 1970-01-02" in report["problems"][0]
+    assert "usage of acme on 1970-01-02" in report["problems"][0]["what"]
 
 
 def test_nobody_spends_what_is_another_tenants(folder: Folder) -> None:

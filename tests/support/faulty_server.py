@@ -25,8 +25,8 @@ from typing_extensions import override
 from fractal_lba.protocol.errors import DurabilityError
 from fractal_lba.server.app import Server
 from fractal_lba.server.config import load_settings
+from fractal_lba.server.core.problems import Report
 from fractal_lba.server.offline import fsck
-from fractal_lba.server.storage.fsck import Report
 from fractal_lba.server.telemetry.logs import configure
 from fractal_lba.wal import File, RealDisk
 

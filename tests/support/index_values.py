@@ -2,7 +2,7 @@
 
 from fractal_lba.server.core.known import Known, KnownConflict, Place, RecordKey
 from fractal_lba.server.core.listing import Summary
-from fractal_lba.server.storage.index import Checkpoint
+from fractal_lba.server.storage.index_state import Checkpoint
 
 
 def key(n: int, tenant: str = "acme", family: str = "1.x") -> RecordKey:

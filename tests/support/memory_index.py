@@ -15,7 +15,7 @@ from fractal_lba.protocol.errors import CorruptionError, DurabilityError
 from fractal_lba.server.core.known import Known, RecordKey
 from fractal_lba.server.core.listing import Query, Spot
 from fractal_lba.server.core.usage import NO_USAGE, Usage
-from fractal_lba.server.storage.index import Checkpoint, State
+from fractal_lba.server.storage.index_state import Checkpoint, State
 from fractal_lba.server.storage.index_port import Index
 
 Gate = Callable[[Callable[[], None]], None]
@@ -87,6 +87,10 @@ class MemoryIndex:
     @property
     def losses(self) -> tuple[tuple[int, int], ...]:
         return self._losses
+
+    @property
+    def accepted_seq(self) -> int:
+        return self._accepted_seq
 
     @property
     def unflushed(self) -> int:

@@ -122,7 +122,7 @@ class ServerScenario:
             shards = ShardSet(
                 format_version=1, data_id=DATA_ID, ring_version=1, shards=(_ShardSpec(name=SHARD),)
             )
-            report = check_folder(disk, self._data, worker=0, shards=shards, map_bytes=_MAP_BYTES)
+            report = check_folder(disk, self._data, shards=shards, map_bytes=_MAP_BYTES)
             hold(report.is_sound, Invariant.NOBODY_NEEDED, report.problems)
             hold(report.stored_twice == 0, Invariant.NOTHING_TWICE, report.stored_twice)
             hold(report.undecided_inbox == 0, Invariant.NOTHING_LOST, report.undecided_inbox)

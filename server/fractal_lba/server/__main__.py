@@ -8,13 +8,13 @@ from importlib.metadata import version
 from pathlib import Path
 
 import click
-import msgspec
 import uvloop
 
 from fractal_lba.command.usage import epilog
 from fractal_lba.protocol.errors import ContractError, FractalError, LockedError
 from fractal_lba.server import app, offline
 from fractal_lba.server.commands.escalations import escalations
+from fractal_lba.server.commands.fsck import fsck
 from fractal_lba.server.commands.options import CONFIG, EXIT_PROBLEMS, load, unusable, with_settings
 from fractal_lba.server.commands.records import conflicts, records
 from fractal_lba.server.config import Settings, policies, to_toml
@@ -125,32 +125,6 @@ def _announce(url: str) -> None:
     print(json.dumps({"ready": True, "url": url}), flush=True)
 
 
-@main.command(
-    epilog=epilog(
-        examples=["fractal-server fsck --config ./flba/server.toml"],
-        exit_codes={
-            0: "nothing is wrong",
-            1: "something is wrong and named",
-            2: "the settings or the folder cannot be used",
-        },
-    )
-)
-@CONFIG
-@with_settings("data", "shards")
-def fsck(config: Path, **flags: str | None) -> None:
-    """Read everything on disk and say what is wrong, as one JSON object on stdout. Changes nothing.
-
-    The server may be running: what it is writing is no damage. Exits 0 only if nothing is wrong.
-    """
-    settings = load(config, flags)
-    try:
-        report = offline.fsck(settings, config.resolve().parent)
-    except (FractalError, OSError) as error:
-        unusable(error)
-    click.echo(msgspec.json.format(msgspec.json.encode(report)))
-    sys.exit(0 if report.is_sound else EXIT_PROBLEMS)
-
-
 @main.group(
     epilog=epilog(
         examples=[
@@ -259,6 +233,7 @@ def usage(
 
 for group in (records, conflicts, escalations):
     main.add_command(group)
+main.add_command(fsck)
 
 
 if __name__ == "__main__":

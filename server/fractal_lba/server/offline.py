@@ -1,32 +1,107 @@
-"""The other composition root: what commands read of a server's files, whether it runs or not.
+"""The other composition root: what commands do with a server's files.
 
-Nothing here takes a lock or writes a byte, so that looking never gets into a server's way.
+Looking takes no lock and writes no byte, so that it never gets into a server's way. Only ``repair``
+writes, and only while no server runs.
 """
 
 from pathlib import Path
 
+import msgspec
+
+from fractal_lba.keyfile import load_keyring
 from fractal_lba.server.config import Settings, resolve
+from fractal_lba.server.core import names
+from fractal_lba.server.core.problems import Report
 from fractal_lba.server.storage import data_folder
-from fractal_lba.server.storage.fsck import Report, check_folder
+from fractal_lba.server.storage.fsck import check_folder
+from fractal_lba.server.storage.repair import (
+    ForgettingError,
+    needs_index,
+    rebuild_index,
+    remove_leftover,
+)
 from fractal_lba.server.storage.stored import Appended, StoredRecords
 from fractal_lba.server.storage.usage import TenantDay, read_usage
-from fractal_lba.wal import RealDisk
+from fractal_lba.wal import Disk, RealDisk, lock_folder
 
-__all__ = ["Appended", "fsck", "stored_records", "tenants_usage"]
+__all__ = ["Appended", "fsck", "repair", "stored_records", "tenants_usage"]
 
 
-def fsck(settings: Settings, base: Path) -> Report:
+def fsck(
+    settings: Settings, base: Path, *, has_signatures: bool = False, disk: Disk | None = None
+) -> Report:
     """Check everything on disk (see ``check_folder``).
 
+    Args:
+        settings: Checked.
+        base: The folder that paths in the settings are relative to.
+        has_signatures: Verify signatures too, with the keyring.
+        disk: Where logs are read.
+
     Raises:
-        ContractError: There is no data folder of this configuration.
+        ContractError: There is no data folder of this configuration, or no keyring.
         DurabilityError: The disk refused to be read.
     """
     data = resolve(base, settings, "data")
     shards = data_folder.check(data, settings.shards)
+    keyring = load_keyring(resolve(base, settings, "keyring")) if has_signatures else None
     return check_folder(
-        RealDisk(), data, worker=0, shards=shards, map_bytes=settings.index_map_bytes
+        disk or RealDisk(),
+        data,
+        shards=shards,
+        map_bytes=settings.index_map_bytes,
+        keyring=keyring,
     )
+
+
+def repair(
+    settings: Settings,
+    base: Path,
+    *,
+    accept_loss: bool = False,
+    has_signatures: bool = False,
+    disk: Disk | None = None,
+) -> Report:
+    """Check everything, rebuild each index that needs it from its ledger, and check again.
+
+    A ledger and an inbox are never changed. It may be ended at any point and run again.
+
+    Returns:
+        What is wrong now; its ``repairs`` say what was done, and what was not and why.
+
+    Raises:
+        LockedError: A server, or another repair, holds the folder; nothing was changed.
+        ContractError: See ``fsck``.
+        DurabilityError: The disk failed.
+    """
+    disk = disk or RealDisk()
+    data = resolve(base, settings, "data")
+    shards = data_folder.check(data, settings.shards)
+    lock = lock_folder(disk, data)
+    try:
+        before = fsck(settings, base, has_signatures=has_signatures, disk=disk)
+        repairs = []
+        for name in shards.names:
+            folder = data / name
+            remove_leftover(folder)
+            if not disk.is_folder(folder / names.LEDGER) or not needs_index(before, folder):
+                continue
+            where = f"{name}/{names.INDEX}"
+            try:
+                count = rebuild_index(
+                    disk,
+                    folder,
+                    map_bytes=settings.index_map_bytes,
+                    data_id=shards.data_id,
+                    accept_loss=accept_loss,
+                )
+                repairs.append(f"{where}: rebuilt from {count} entries of the ledger")
+            except ForgettingError as error:
+                repairs.append(f"not rebuilt, {error}")
+        report = fsck(settings, base, has_signatures=has_signatures, disk=disk)
+    finally:
+        lock.release()
+    return msgspec.structs.replace(report, repairs=repairs)
 
 
 def tenants_usage(settings: Settings, base: Path) -> list[TenantDay]:

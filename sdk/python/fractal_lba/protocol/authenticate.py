@@ -11,13 +11,15 @@ from typing import Final, assert_never
 
 from msgspec.structs import replace
 
+from fractal_lba.protocol import structure
 from fractal_lba.protocol.canonical import JsonValue, with_member
+from fractal_lba.protocol.document import read_document, require_version
 from fractal_lba.protocol.errors import ContractError, Refusal, RefusalCode
 from fractal_lba.protocol.identity import content_digest, record_digest, signing_input
 from fractal_lba.protocol.keyring import Alg, Key, Keyring
-from fractal_lba.protocol.legacy_record import LegacyRecord
+from fractal_lba.protocol.legacy_record import LegacyRecord, legacy_signed_of
 from fractal_lba.protocol.legacy_signing import legacy_digest, verify_legacy
-from fractal_lba.protocol.record import Record, record_from_members
+from fractal_lba.protocol.record import VERSION, Record, record_from_members, record_of
 from fractal_lba.protocol.signing import (
     ED25519_SIGNATURE_BYTES,
     HMAC_SHA256_BYTES,
@@ -27,7 +29,7 @@ from fractal_lba.protocol.signing import (
     verify_hmac,
 )
 from fractal_lba.protocol.strict_base64 import encode_base64
-from fractal_lba.protocol.versions import AnyRecord, parse_any_record
+from fractal_lba.protocol.versions import IN_FORCE, AnyRecord, parse_any_record
 
 LEGACY_TENANT: Final = "default"
 """Whose keys a record of version 0.1 is tried with where its sender names no tenant."""
@@ -115,6 +117,31 @@ def _authenticated_legacy(record: LegacyRecord, keys: Sequence[Key]) -> Authenti
                 content_digest=digest,
             )
     raise _mismatch()
+
+
+def verify_stored(data: bytes, kid: str, keyring: Keyring) -> Key:
+    """Verify the signature of bytes that `stored_bytes_of` gave, and return its key.
+
+    Args:
+        data: What a ledger keeps of a record.
+        kid: Of the key that verified it then; a record of version 0.1 does not name it.
+        keyring: Whose keys are known.
+
+    Raises:
+        Refusal: As `authenticate`; ``unknown_key`` where the ring has no such key.
+        ContractError: They are not such bytes.
+    """
+    document = read_document(data)
+    if require_version(document, tuple(IN_FORCE)) == VERSION:
+        return _authenticated(record_of(document), keyring).key
+    signed = legacy_signed_of(document)
+    key = keyring.key(kid)
+    if key is None:
+        message = "kid: expected a key of the ring, got another"
+        raise Refusal(RefusalCode.UNKNOWN_KEY, "unknown_key", message, member="kid")
+    if not verify_legacy(key, signed, structure.require_signature(document.get("sig"))):
+        raise _mismatch()
+    return key
 
 
 def sign_record(members: Mapping[str, JsonValue], key: Key) -> Record:

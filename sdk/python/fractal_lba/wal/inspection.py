@@ -5,7 +5,7 @@ segments. ``inspect_folder`` reads headers, footers and the last segment, ``veri
 byte.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -136,9 +136,8 @@ def verify_folder(disk: Disk, folder: Path) -> Verified:
         last_seq = item[1].seq
         first_seq = last_seq if first_seq is None else first_seq
     named = {each.segment for each in damage}
-    for segment in report.segments:
-        if segment.state is SegmentState.SEALED and segment.name not in named:
-            damage.extend(_against_its_footer(disk, folder / segment.name))
+    footers = check_footers(disk, folder, report.stream, named)
+    damage.extend(each for _, each in footers if each is not None)
     return Verified(
         report=report,
         frames=frames,
@@ -147,6 +146,33 @@ def verify_folder(disk: Disk, folder: Path) -> Verified:
         damage=tuple(damage),
         unfinished=tuple(unfinished),
     )
+
+
+def check_footers(
+    disk: Disk, folder: Path, stream: str, damaged: Collection[str]
+) -> Iterator[tuple[int, Damage | None]]:
+    """Hold each sealed segment against the checksum in its footer, beside whoever writes others.
+
+    Yields:
+        For each its bytes, and what is wrong with it. Those named in ``damaged`` are left out, and
+        those that are gone by the time they are read.
+
+    Raises:
+        ContractError: A segment is another stream's, or of a format this release does not read.
+        DurabilityError: The disk failed.
+    """
+    with io_errors(f"stream {stream}"):
+        found = read_folder(disk, folder, stream)
+    for segment in found.segments:
+        try:
+            with io_errors(f"segment {segment.name}"):
+                is_sealed = segment.header is not None and _footer_of(disk, segment) is not None
+        except DurabilityError as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                continue
+            raise
+        if is_sealed and segment.name not in damaged:
+            yield segment.size, _against_its_footer(disk, segment.path)
 
 
 def _inspect(disk: Disk, folder: Path) -> StreamReport:
@@ -220,7 +246,7 @@ def _footer_of(disk: Disk, segment: Segment) -> FooterAt | None:
     return footer_at(data, 0, len(data), segment.key, base=end - FOOTER_BYTES)
 
 
-def _against_its_footer(disk: Disk, path: Path) -> list[Damage]:
+def _against_its_footer(disk: Disk, path: Path) -> Damage | None:
     """Hold a whole file against the checksum in its footer; one that is gone by now was removed."""
     try:
         with io_errors(f"segment {path.name}"):
@@ -231,10 +257,10 @@ def _against_its_footer(disk: Disk, path: Path) -> list[Damage]:
                 file.close()
     except DurabilityError as error:
         if isinstance(error.__cause__, FileNotFoundError):
-            return []
+            return None
         raise
     offset = len(data) - FOOTER_BYTES
     whole = int.from_bytes(data[offset + 8 : offset + 12], "little")
     if crc32c(data[:offset]) == whole:
-        return []
-    return [Damage(path.name, 0, offset, None, None, "bytes differ from the footer's checksum")]
+        return None
+    return Damage(path.name, 0, offset, None, None, "bytes differ from the footer's checksum")

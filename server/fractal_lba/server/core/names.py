@@ -26,12 +26,18 @@ INBOX_FRAME_BYTES_MAX = 17 << 20
 INBOX_SEGMENT_BYTES_MIN = 18 << 20
 """What a segment needs to hold one such frame; an inbox's are not closed at less."""
 
+_INBOX_NAME = re.compile(r"inbox-(0|[1-9][0-9]{0,5})")
 _SHARD_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 
 def inbox(worker: int) -> str:
     """Name the inbox folder of a worker (0, 1, …)."""
     return f"inbox-{worker}"
+
+
+def is_inbox(name: str) -> bool:
+    """Tell whether ``name`` is the inbox folder of some worker."""
+    return _INBOX_NAME.fullmatch(name) is not None
 
 
 def is_shard_name(name: str) -> bool:

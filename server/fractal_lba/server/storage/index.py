@@ -15,57 +15,31 @@ from pathlib import Path
 from typing import NamedTuple
 
 import lmdb
-import msgspec
 
 from fractal_lba.protocol.errors import CorruptionError, DurabilityError
-from fractal_lba.protocol.undecodable import UNDECODABLE
 from fractal_lba.server.core.known import Known, RecordKey
 from fractal_lba.server.core.listing import Query, Spot
 from fractal_lba.server.core.usage import NO_USAGE, Usage
 from fractal_lba.server.storage.index_chunks import entries
 from fractal_lba.server.storage.index_lists import DATABASES, IndexLists
+from fractal_lba.server.storage.index_state import (
+    FORMAT_VERSION,
+    META_STATE,
+    Checkpoint,
+    State,
+    state_bytes,
+    state_of,
+)
 from fractal_lba.server.storage.index_values import (
     known_bytes,
     known_of,
     record_key_bytes,
     record_key_of,
-    sealed,
     tenant_day_bytes,
     tenant_day_of,
-    unsealed,
     usage_bytes,
     usage_of,
 )
-
-FORMAT_VERSION = 3
-
-_META_STATE = b"state"
-
-
-class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """The last ledger entry that the index holds: number, segment, checksum of its payload.
-
-    A replay begins at the first entry of that segment, ``segment_first_seq``.
-    """
-
-    seq: int
-    segment: int
-    segment_first_seq: int
-    payload_crc32c: int
-
-
-class State(msgspec.Struct, frozen=True, kw_only=True):
-    """What is committed together with the entries.
-
-    ``losses`` see ``ports.Shard``; up to the number ``accepted_seq`` the operator accepted them.
-    """
-
-    format_version: int = FORMAT_VERSION
-    data_id: str | None = None
-    checkpoint: Checkpoint | None = None
-    losses: tuple[tuple[int, int], ...] = ()
-    accepted_seq: int = 0
-
 
 _UNREADABLE = (
     lmdb.CorruptedError,
@@ -76,11 +50,10 @@ _UNREADABLE = (
 )
 """What LMDB says of a file that is not sound, as opposed to a disk or a permission that is not."""
 
-_STATES = msgspec.msgpack.Decoder(State)
-_ENCODER = msgspec.msgpack.Encoder()
 
+class Opened(NamedTuple):
+    """LMDB's handles of an index."""
 
-class _Opened(NamedTuple):
     env: lmdb.Environment
     records: lmdb._Database
     usage: lmdb._Database
@@ -150,6 +123,16 @@ class LmdbIndex:
     def losses(self) -> tuple[tuple[int, int], ...]:
         """Ranges of decision numbers whose ids are unknown (see ``ports.Shard.losses``)."""
         return self._losses
+
+    @property
+    def accepted_seq(self) -> int:
+        """Up to which number losses were accepted; no other decision gets one of those."""
+        return self._accepted_seq
+
+    @property
+    def handles(self) -> Opened:
+        """For whoever reads what is committed, holding ``reading``."""
+        return Opened(self._env, self._records, self._usage, self._meta, self._lists)
 
     @property
     def unflushed(self) -> int:
@@ -238,6 +221,10 @@ class LmdbIndex:
         self._accepted_seq = max([self._accepted_seq, *(last for _, last in self._losses)])
         self._losses = ()
 
+    def accept_losses_up_to(self, seq: int) -> None:
+        """Take over that losses up to a number were accepted, and that those numbers were given."""
+        self._accepted_seq = max(self._accepted_seq, seq)
+
     def flush(self) -> None:
         """Commit what is in memory, with its checkpoint.
 
@@ -276,8 +263,7 @@ class LmdbIndex:
             for (tenant, day), usage in fresh_usage.items():
                 name = tenant_day_bytes(tenant, day)
                 transaction.put(name, usage_bytes(name, usage), db=self._usage)
-            state_bytes = sealed(_META_STATE, _ENCODER.encode(state))
-            transaction.put(_META_STATE, state_bytes, db=self._meta)
+            transaction.put(META_STATE, state_bytes(state), db=self._meta)
 
     @contextmanager
     def _noting_damage(self, expected: str) -> Iterator[None]:
@@ -320,7 +306,7 @@ class LmdbIndex:
             CorruptionError: A value does not verify.
             DurabilityError: LMDB failed.
         """
-        for key, value in entries(self._env, self._records):
+        for key, value in entries(self._env, self._records, self.reading):
             yield record_key_of(key), known_of(key, value)
 
     def usages(self) -> Iterator[tuple[str, int, Usage]]:
@@ -330,7 +316,7 @@ class LmdbIndex:
             CorruptionError: A value does not verify.
             DurabilityError: LMDB failed.
         """
-        for key, value in entries(self._env, self._usage):
+        for key, value in entries(self._env, self._usage, self.reading):
             yield *tenant_day_of(key), usage_of(key, value)
 
     def close(self) -> None:
@@ -339,7 +325,7 @@ class LmdbIndex:
             self.flush()
         self._env.close()
 
-    def _open(self) -> _Opened:
+    def _open(self) -> Opened:
         try:
             try:
                 return self._open_once()
@@ -353,7 +339,7 @@ class LmdbIndex:
                 f"index: expected to open {self._folder.name}, got {error}"
             ) from error
 
-    def _open_once(self) -> _Opened:
+    def _open_once(self) -> Opened:
         if not self._is_read_only:
             for folder in (self._folder.parent, self._folder):
                 folder.mkdir(mode=0o700, exist_ok=True)
@@ -370,7 +356,7 @@ class LmdbIndex:
             if (self._folder / "data.mdb").stat().st_size < pages * env.stat()["psize"]:
                 # The pages are mapped: touching one beyond the file's end would kill the process.
                 raise lmdb.CorruptedError("data.mdb: expected every page, got a shorter file")
-            return _Opened(
+            return Opened(
                 env,
                 env.open_db(b"records"),
                 env.open_db(b"usage"),
@@ -384,11 +370,11 @@ class LmdbIndex:
     def _read_state(self) -> State | None:
         try:
             with self._env.begin(db=self._meta) as transaction:
-                value = transaction.get(_META_STATE)
+                value = transaction.get(META_STATE)
             if value is None:
                 return State(data_id=self._data_id)
-            state = _STATES.decode(unsealed(_META_STATE, value))
-        except (lmdb.Error, CorruptionError, *UNDECODABLE):
+            state = state_of(value)
+        except (lmdb.Error, CorruptionError):
             return None
         if state.format_version != FORMAT_VERSION:
             return None

@@ -56,18 +56,29 @@ class IndexLists:
 
     def write(self, transaction: lmdb.Transaction, key: RecordKey, known: Known) -> None:
         """Put a record into each order it belongs to."""
-        seq = _U64.pack(known.place.seq)
-        by_number = _tenant(key.tenant) + seq
-        by_stream = (
-            _stream(key.tenant, known.summary.shard_id) + _U64.pack(known.summary.epoch) + seq
-        )
-        value = key.family.encode() + _NUL + bytes.fromhex(key.pcs_id)
+        by_number, by_stream, value = _rows(key, known)
         transaction.put(by_number, sealed(by_number, value), db=self._numbers)
         transaction.put(by_stream, sealed(by_stream, value), db=self._streams)
         if known.is_escalated and not known.resolutions:
             transaction.put(by_number, sealed(by_number, value), db=self._open)
         elif known.resolutions:
             transaction.delete(by_number, db=self._open)
+
+    def hold(self, transaction: lmdb.Transaction, key: RecordKey, known: Known) -> bool:
+        """Tell whether a record stands in each order it belongs to, and in no other."""
+        by_number, by_stream, value = _rows(key, known)
+        is_open = known.is_escalated and not known.resolutions
+        return (
+            transaction.get(by_number, db=self._numbers) == sealed(by_number, value)
+            and transaction.get(by_stream, db=self._streams) == sealed(by_stream, value)
+            and transaction.get(by_number, db=self._open)
+            == (sealed(by_number, value) if is_open else None)
+        )
+
+    def counts(self, transaction: lmdb.Transaction) -> tuple[int, int]:
+        """Return how many records stand in the order of numbers, and in that of streams."""
+        numbers, streams = transaction.stat(self._numbers), transaction.stat(self._streams)
+        return numbers["entries"], streams["entries"]
 
     def forget(self) -> None:
         """Note that everything put is committed."""
@@ -138,6 +149,14 @@ def _fresh_spots(rows: list[_Fresh], query: Query) -> Iterator[tuple[Spot, Recor
                 yield Spot(row.epoch, row.seq), row.key
         elif row.is_open or not query.is_open_escalation:
             yield Spot(0, row.seq), row.key
+
+
+def _rows(key: RecordKey, known: Known) -> tuple[bytes, bytes, bytes]:
+    """Return a record's key by number, its key by stream, and what stands under both."""
+    seq = _U64.pack(known.place.seq)
+    by_stream = _stream(key.tenant, known.summary.shard_id) + _U64.pack(known.summary.epoch) + seq
+    value = key.family.encode() + _NUL + bytes.fromhex(key.pcs_id)
+    return _tenant(key.tenant) + seq, by_stream, value
 
 
 def _tenant(tenant: str) -> bytes:

@@ -13,7 +13,7 @@ from typing import Protocol
 from fractal_lba.server.core.known import Known, RecordKey
 from fractal_lba.server.core.listing import Query, Spot
 from fractal_lba.server.core.usage import Usage
-from fractal_lba.server.storage.index import Checkpoint
+from fractal_lba.server.storage.index_state import Checkpoint
 
 
 class Index(Protocol):
@@ -31,6 +31,11 @@ class Index(Protocol):
     @property
     def losses(self) -> tuple[tuple[int, int], ...]:
         """Ranges of decision numbers whose ids are unknown."""
+        ...
+
+    @property
+    def accepted_seq(self) -> int:
+        """Up to which number losses were accepted."""
         ...
 
     @property

@@ -24,8 +24,9 @@ from fractal_lba.server.core.known import (
 )
 from fractal_lba.server.core.listing import summary_of
 from fractal_lba.server.core.usage import day_of, usage_of
-from fractal_lba.server.storage.index import Checkpoint, LmdbIndex
+from fractal_lba.server.storage.index import LmdbIndex
 from fractal_lba.server.storage.index_port import Index, OpenIndex
+from fractal_lba.server.storage.index_state import Checkpoint
 from fractal_lba.wal import Damage, Disk, Frame, Position, Stream
 
 REPLAY_FLUSH = 65_536
@@ -83,9 +84,10 @@ def open_shard(  # noqa: PLR0913 - each is a setting of its own, named at the ca
         reserve_bytes=reserve_bytes,
     )
     try:
-        if checkpoint is not None and stream.next_seq <= checkpoint.seq:
+        given_seq = max(checkpoint.seq if checkpoint else 0, index.accepted_seq)
+        if stream.next_seq <= given_seq:
             # It lost its end: the numbers of what it lost must not go to other decisions.
-            stream.skip_to(checkpoint.seq + 1)
+            stream.skip_to(given_seq + 1)
         try:
             damage = replay(stream, index).damage
         except DurabilityError:

@@ -5,54 +5,12 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.support.legacy import OLD, OLD_LAB
-from tests.support.legacy import signed as old_signed
-from tests.support.signed import ACME, body
+from tests.support.stored_folder import decided, evidence
 
-from fractal_lba.protocol import (
-    IN_FORCE,
-    ContractError,
-    Keyring,
-    authenticate,
-    decision_body,
-    judge_any,
-    stored_bytes_of,
-)
-from fractal_lba.server.core.entry import Conflict, Decision
-from fractal_lba.server.core.known import family_of
-from fractal_lba.server.storage.fsck import check_entry
+from fractal_lba.protocol import ContractError
+from fractal_lba.server.storage.check_entry import check_entry
 
-RING = Keyring(keys={signer.kid: signer.key for signer in (ACME, OLD, OLD_LAB)}, tokens={})
 VERSIONS = ["1.0", "0.1"]
-
-
-def decided(version: str, **changes: Any) -> Decision:  # noqa: ANN401 - members of a record
-    """Return the decision a server would append, whatever its outcome."""
-    sent = body(1, **changes) if version == "1.0" else json.dumps(old_signed(1, **changes)).encode()
-    found = authenticate(sent, RING, legacy_tenant="default")
-    outcome = judge_any(found.record, IN_FORCE)
-    family = family_of(version)
-    assert family is not None
-    return Decision(
-        tenant=found.tenant,
-        family=family,
-        pcs_id=found.record.pcs_id,
-        record_digest=found.record_digest,
-        content_digest=found.content_digest,
-        kid=found.key.kid,
-        params_version=outcome.params_version,
-        region="local",
-        status=outcome.status,
-        answer=decision_body(
-            pcs_id=found.record.pcs_id, record_digest=found.record_digest, outcome=outcome
-        ),
-        record=stored_bytes_of(found.record),
-    )
-
-
-def evidence(decision: Decision) -> Conflict:
-    names = ("tenant", "family", "pcs_id", "record_digest", "content_digest", "kid", "record")
-    return Conflict(**{name: getattr(decision, name) for name in names})
 
 
 @pytest.mark.parametrize("version", VERSIONS)

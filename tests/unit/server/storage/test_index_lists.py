@@ -12,8 +12,9 @@ from fractal_lba.server.core.known import Known, KnownResolution, Place, RecordK
 from fractal_lba.server.core.listing import BEGIN, Outcome, Query, Spot, Summary
 from fractal_lba.server.ports import Listed
 from fractal_lba.server.storage import listing
-from fractal_lba.server.storage.index import Checkpoint, LmdbIndex
+from fractal_lba.server.storage.index import LmdbIndex
 from fractal_lba.server.storage.index_port import Index
+from fractal_lba.server.storage.index_state import Checkpoint
 from fractal_lba.server.storage.index_values import record_key_bytes
 from fractal_lba.server.storage.listing import list_page
 

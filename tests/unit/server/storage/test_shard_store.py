@@ -11,7 +11,8 @@ from tests.support.faulty_server import Fault, Faults
 from fractal_lba.protocol.errors import DurabilityError, FencedError
 from fractal_lba.server.core.entry import Decision
 from fractal_lba.server.core.known import Known, RecordKey
-from fractal_lba.server.storage.index import Checkpoint, LmdbIndex
+from fractal_lba.server.storage.index import LmdbIndex
+from fractal_lba.server.storage.index_state import Checkpoint
 from fractal_lba.server.storage.replay import open_shard
 from fractal_lba.server.storage.shard import ShardStore
 from fractal_lba.server.telemetry.metrics import Metrics
