@@ -6,8 +6,9 @@ from typing import Any
 
 import lmdb
 import pytest
+from tests.support.forked import run_command
 from tests.support.server_disk import LEDGER, batches, flip
-from tests.support.server_process import Folder, ServerProcess, run_command
+from tests.support.server_process import Folder, ServerProcess
 from tests.support.signed import body
 
 

@@ -15,8 +15,8 @@ from fractal_lba.protocol.errors import CorruptionError, DurabilityError
 from fractal_lba.server.core.known import Known, RecordKey
 from fractal_lba.server.core.listing import Query, Spot
 from fractal_lba.server.core.usage import NO_USAGE, Usage
-from fractal_lba.server.storage.index_state import Checkpoint, State
 from fractal_lba.server.storage.index_port import Index
+from fractal_lba.server.storage.index_state import Checkpoint, State
 
 Gate = Callable[[Callable[[], None]], None]
 """Makes a commit, or fails, or ends the process: before it or behind it."""

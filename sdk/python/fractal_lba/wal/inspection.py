@@ -6,6 +6,7 @@ byte.
 """
 
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -161,9 +162,7 @@ def check_footers(
         ContractError: A segment is another stream's, or of a format this release does not read.
         DurabilityError: The disk failed.
     """
-    with io_errors(f"stream {stream}"):
-        found = read_folder(disk, folder, stream)
-    for segment in found.segments:
+    for segment in _segments(disk, folder, stream):
         try:
             with io_errors(f"segment {segment.name}"):
                 is_sealed = segment.header is not None and _footer_of(disk, segment) is not None
@@ -173,6 +172,14 @@ def check_footers(
             raise
         if is_sealed and segment.name not in damaged:
             yield segment.size, _against_its_footer(disk, segment.path)
+
+
+def _segments(disk: Disk, folder: Path, stream: str) -> Sequence[Segment]:
+    with io_errors(f"stream {stream}"):
+        for _ in range(_LOOKS_MAX):
+            with suppress(FileNotFoundError):  # a retention or a recovery removed one
+                return read_folder(disk, folder, stream).segments
+        return read_folder(disk, folder, stream).segments
 
 
 def _inspect(disk: Disk, folder: Path) -> StreamReport:
