@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import json
+import re
 import sys
 import threading
 import urllib.request
@@ -68,6 +69,24 @@ async def test_many_threads_share_an_agent_and_each_window_is_delivered_once(
     assert all(len(found) == 1 for found in deciding.windows.values())
     assert sorted(outcome.epoch for outcome in told) == list(range(THREADS * EACH))
     assert f"flk_agent_windows_observed_total {THREADS * EACH}.0" in metrics.splitlines()
+
+
+@pytest.mark.parametrize("number", [0, 1])
+async def test_the_programs_of_the_specification_run(rig: AgentRig, number: int) -> None:
+    spec = (EXAMPLES.parents[1] / "specs" / "agent.md").read_text(encoding="utf-8")
+    program = re.findall(r"^```python\n(.*?)^```$", spec, re.DOTALL | re.MULTILINE)[number]
+    deciding = Deciding()
+    async with serving(deciding) as server:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", program, str(rig.data), server.url, str(rig.keyring)),
+            stdout=asyncio.subprocess.PIPE,
+        )
+        shown, _ = await process.communicate()
+    assert process.returncode == 0
+    assert shown.decode().splitlines()[-1] == "pending 0"
+    stream = ("watched", "given")[number]
+    assert {name for name, _ in deciding.windows} == {stream}
+    assert len(deciding.windows) == 5
 
 
 async def test_what_a_closed_agent_left_is_sent_by_the_command(rig: AgentRig) -> None:

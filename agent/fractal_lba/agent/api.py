@@ -22,6 +22,7 @@ from fractal_lba.agent.hooks import logged
 from fractal_lba.agent.keeper import Keeper, Observed
 from fractal_lba.agent.machine import this_machine
 from fractal_lba.agent.measures import Meter
+from fractal_lba.agent.option_checks import members_of
 from fractal_lba.agent.options import AgentOptions, Setup, setup_of
 from fractal_lba.agent.outcome import Outcome
 from fractal_lba.agent.ports import Clock, SystemClock
@@ -187,7 +188,7 @@ class Agent:
             DurabilityError: It may or may not be on disk. The agent takes nothing more: close it,
                 and open another one over the same folder once the disk is sound.
         """
-        members: dict[str, JsonValue] = dict(meta or {})
+        members: dict[str, JsonValue] = {**members_of(meta)}
         if trace_id is not None:
             members["trace_id"] = trace_id
         if isinstance(points, bytes | bytearray | memoryview):
@@ -220,7 +221,7 @@ class Agent:
         """
         self._open()
         name = shard_id or self._setup.shard_id
-        members: dict[str, JsonValue] = dict(meta or {})
+        members: dict[str, JsonValue] = {**members_of(meta)}
         stream = RowStream(
             lambda piece: self._keep(piece, name, members, is_of_stream=True),
             name=name,

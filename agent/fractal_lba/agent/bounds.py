@@ -47,11 +47,15 @@ class OutboxBounds:
     when_full: WhenFull = WhenFull.BLOCK
 
     def __post_init__(self) -> None:
-        """Make a policy of its name.
+        """Check the bounds, and make a policy of its name.
 
         Raises:
-            ContractError: It is none.
+            ContractError: A bound leaves no room for any window, or it is no policy.
         """
+        given: dict[str, object] = {"records_max": self.records_max, "bytes_max": self.bytes_max}
+        for name, value in given.items():
+            if not isinstance(value, int) or value < 1:
+                raise ContractError(f"{name}: expected 1 or more, got {value!r}")
         try:
             policy = WhenFull(self.when_full)
         except ValueError:
@@ -73,6 +77,7 @@ def fullness(bounds: OutboxBounds, records: int, size: int, *, is_disk_full: boo
             f" {records} wait for an answer"
         )
     return (
-        f"outbox: expected fewer than {bounds.records_max} windows and {bounds.bytes_max} bytes"
-        f" waiting for an answer, got {records} and {size}"
+        f"outbox: expected fewer than {bounds.records_max} windows (--outbox-records-max) and"
+        f" {bounds.bytes_max} bytes (--outbox-bytes-max) waiting for an answer, got {records} and"
+        f" {size}"
     )

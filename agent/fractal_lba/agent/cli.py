@@ -33,6 +33,7 @@ from fractal_lba.agent.ports import SystemClock, now_ms
 from fractal_lba.agent.record import Recipe, rehearse
 from fractal_lba.agent.run import Plan, run_agent
 from fractal_lba.agent.source_options import source_options
+from fractal_lba.agent.sources import live
 from fractal_lba.agent.sources.choose import Choice, choose
 from fractal_lba.agent.status import read_status
 from fractal_lba.agent.stop import Stop
@@ -54,6 +55,9 @@ from fractal_lba.wal import RealDisk
 # 256 rows fill the finest default scale's cells well enough to tell a line from a cloud; 4,096
 # bytes are a page of text.
 WINDOW_DEFAULTS = {Profile.POINTS: 256, Profile.BYTES: 4096}
+
+# Between two samples of live:.
+INTERVAL_DEFAULT_S = 0.05
 
 # More requests in flight than a server commits in one group win nothing.
 IN_FLIGHT_MAX = 1024
@@ -122,8 +126,7 @@ cli.add_command(outbox_commands)
     "--interval",
     "interval_s",
     type=click.FloatRange(min=0.001, max=3600),
-    default=0.05,
-    show_default=True,
+    show_default=str(INTERVAL_DEFAULT_S),
     metavar="SECONDS",
     help="Between two samples of live:.",
 )
@@ -181,7 +184,7 @@ def run(  # noqa: PLR0913, PLR0917 - one argument for each option
     seed: int,
     scales: str,
     metas: tuple[str, ...],
-    interval_s: float,
+    interval_s: float | None,
     duration_s: float | None,
     in_flight: int,
     is_ordered: bool,  # noqa: FBT001 - click passes by name
@@ -202,12 +205,18 @@ def run(  # noqa: PLR0913, PLR0917 - one argument for each option
     """
     with _ending(Exit.UNUSABLE, ContractError):
         if window is not None and choice.period_s is not None:
-            raise ContractError("window: expected a count or seconds, got both")
+            raise ContractError("expected --window or --window-seconds, got both")
+        if window is not None and choice.text is not None:
+            raise ContractError("--window: expected windows of units, got texts, each a window")
+        if interval_s is not None and live.KEY not in sources:
+            raise ContractError("--interval: expected live: among the sources, got none")
         if not (sources or RealDisk().is_folder(data / OUTBOX)):
             raise ContractError(f"{data}: expected a SOURCE, or a folder with an outbox to send")
         chosen = choose(sources, choice)
         recipe = Recipe(
-            key=signing_key(load_keyring(keyring), kid, now_ms=now_ms(SystemClock())),
+            key=signing_key(
+                load_keyring(keyring), kid, name=str(keyring), now_ms=now_ms(SystemClock())
+            ),
             seed=seed,
             scales=_scales(scales),
             meta=dict(map(_meta, metas)),
@@ -234,7 +243,7 @@ def run(  # noqa: PLR0913, PLR0917 - one argument for each option
         period_s=choice.period_s,
         windows=windows,
         recipe=recipe,
-        interval_s=interval_s,
+        interval_s=INTERVAL_DEFAULT_S if interval_s is None else interval_s,
         duration_s=duration_s,
         in_flight=in_flight,
         grace_s=grace_s,

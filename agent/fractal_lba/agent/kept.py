@@ -25,7 +25,7 @@ import numpy as np
 
 from fractal_lba.agent.bounds import OutboxFullError
 from fractal_lba.agent.window import Window
-from fractal_lba.protocol import DurabilityError, FencedError, Record, stored_bytes
+from fractal_lba.protocol import ContractError, DurabilityError, FencedError, Record, stored_bytes
 from fractal_lba.wal import Disk
 from fractal_lba.wal.locks import FolderLock, lock_folder
 
@@ -50,14 +50,35 @@ class Keeping:
     """Where windows are kept, and how many.
 
     Attributes:
-        folder: ``DIR``; made where it is missing.
-        bytes_max: Bytes of all files together.
-        when_full: What happens beyond.
+        folder: ``DIR``, a text too; made where it is missing.
+        bytes_max: Bytes of all files together, 1 or more.
+        when_full: What happens beyond; ``"oldest"`` and ``"stop"`` are taken too.
     """
 
     folder: Path
     bytes_max: int = BYTES_MAX
     when_full: WhenKept = WhenKept.OLDEST
+
+    def __post_init__(self) -> None:
+        """Check the bound, and make a path and a policy of their texts.
+
+        Raises:
+            ContractError: One of them cannot be used.
+        """
+        folder: object = self.folder
+        bytes_max: object = self.bytes_max
+        if not isinstance(folder, str | Path):
+            raise ContractError(f"folder: expected a path, got {type(folder).__name__}")
+        if not isinstance(bytes_max, int) or bytes_max < 1:
+            raise ContractError(f"bytes_max: expected 1 or more, got {bytes_max!r}")
+        try:
+            policy = WhenKept(self.when_full)
+        except ValueError:
+            raise ContractError(
+                f"when_full: expected one of {', '.join(WhenKept)}, got {self.when_full!r}"
+            ) from None
+        object.__setattr__(self, "folder", Path(folder))
+        object.__setattr__(self, "when_full", policy)
 
 
 class KeptFullError(OutboxFullError):
@@ -185,7 +206,7 @@ class KeptWindows:
         ):
             raise KeptFullError(
                 f"{keeping.folder}: expected at most {keeping.bytes_max} bytes of kept windows,"
-                f" got {self._size} and a window of {size}"
+                f" got {self._size} and a window of {size} (--keep-bytes-max)"
             )
         while self._size + size > keeping.bytes_max:
             for name in self._forget(next(iter(self._held))).names:

@@ -17,30 +17,33 @@ def kept_options(command: Callable[..., None]) -> Callable[..., None]:
     def keeping(
         *args: Any,  # noqa: ANN401 - the command's own
         keep_windows: Path | None,
-        keep_bytes_max: int,
-        keep_full: str,
+        keep_bytes_max: int | None,
+        keep_full: str | None,
         **given: Any,  # noqa: ANN401 - the command's own
     ) -> None:
         kept = None
         if keep_windows is not None:
             kept = Keeping(
-                folder=keep_windows, bytes_max=keep_bytes_max, when_full=WhenKept(keep_full)
+                folder=keep_windows,
+                bytes_max=BYTES_MAX if keep_bytes_max is None else keep_bytes_max,
+                when_full=WhenKept.OLDEST if keep_full is None else WhenKept(keep_full),
             )
+        for name, value in (("--keep-bytes-max", keep_bytes_max), ("--keep-full", keep_full)):
+            if kept is None and value is not None:
+                raise click.UsageError(f"{name}: expected --keep-windows beside it, got none")
         command(*args, kept=kept, **given)
 
     for option in (
         click.option(
             "--keep-full",
             type=click.Choice([policy.value for policy in WhenKept]),
-            default=WhenKept.OLDEST.value,
-            show_default=True,
+            show_default=WhenKept.OLDEST.value,
             help="Kept windows at their bound: oldest removes the oldest, stop ends observing.",
         ),
         click.option(
             "--keep-bytes-max",
             type=click.IntRange(min=1),
-            default=BYTES_MAX,
-            show_default=True,
+            show_default=str(BYTES_MAX),
             metavar="BYTES",
             help="Bytes of all kept windows together.",
         ),

@@ -49,12 +49,13 @@ async def this_machine(
         lanes.close()
 
 
-def signing_key(keyring: Keyring, kid: str | None, *, now_ms: int) -> Key:
+def signing_key(keyring: Keyring, kid: str | None, *, name: str, now_ms: int) -> Key:
     """Return the key to sign with.
 
     Args:
         keyring: The agent's.
         kid: Which key; not needed where only one can sign.
+        name: The keyring's file, for messages.
         now_ms: Milliseconds since 1970.
 
     Raises:
@@ -67,8 +68,11 @@ def signing_key(keyring: Keyring, kid: str | None, *, now_ms: int) -> Key:
         wanted = "one key that can sign" if kid is None else f"a key {kid!r} that can sign"
         named = ", ".join(key.kid for key in able)
         raise ContractError(
-            f"keyring: expected {wanted}, got {f'{named}: choose with --kid' if able else 'none'}"
+            f"keyring {name}: expected {wanted},"
+            f" got {f'{named}: choose with --kid (kid)' if able else 'none'}"
         )
     if not able[0].is_valid_at(now_ms):
-        raise ContractError(f"keyring: expected a key that is valid now, got {able[0].kid!r}")
+        raise ContractError(
+            f"keyring {name}: expected a key that is valid now, got {able[0].kid!r}"
+        )
     return able[0]

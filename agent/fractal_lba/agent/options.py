@@ -12,6 +12,7 @@ from fractal_lba.agent.endpoint import parse_address
 from fractal_lba.agent.hooks import Hooks, Silent
 from fractal_lba.agent.kept import Keeping
 from fractal_lba.agent.machine import signing_key
+from fractal_lba.agent.option_checks import check_names, check_types, urls_of
 from fractal_lba.agent.outcome import Outcome
 from fractal_lba.agent.ports import SystemClock, now_ms
 from fractal_lba.agent.record import Recipe, rehearse
@@ -70,23 +71,23 @@ class AgentOptions(TypedDict, total=False):
     shard_id: Required[str]
     kid: str | None
     seed: int
-    scales: tuple[int, ...]
-    meta: Mapping[str, str]
+    scales: Sequence[int]
+    meta: Mapping[str, str | int | bool]
     degraded: bool
-    token_file: Path | None
-    ca: Path | None
-    cert: Path | None
-    key: Path | None
+    token_file: Path | str | None
+    ca: Path | str | None
+    cert: Path | str | None
+    key: Path | str | None
     in_flight: int
     ordered: bool
     grace_s: float
     outbox: OutboxBounds
-    kept: Keeping
+    kept: Keeping | None
     on_accepted: Callback
     on_escalated: Callback
     on_dead: Callback
     hooks: Hooks
-    metrics: str
+    metrics: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +119,9 @@ def setup_of(options: AgentOptions) -> Setup:
     Raises:
         ContractError: One of them cannot be used.
     """
-    _check_names(options)
+    given: dict[str, object] = dict(options)
+    check_names(given, AgentOptions.__required_keys__, AgentOptions.__optional_keys__)
+    check_types(given)
     in_flight = options.get("in_flight", IN_FLIGHT_DEFAULT)
     if in_flight < 1:
         raise ContractError(f"in_flight: expected 1 or more, got {in_flight}")
@@ -126,25 +129,22 @@ def setup_of(options: AgentOptions) -> Setup:
         key=signing_key(
             load_keyring(Path(options["keyring"])),
             options.get("kid"),
+            name=str(options["keyring"]),
             now_ms=now_ms(SystemClock()),
         ),
         seed=options.get("seed", DEFAULT_SEED),
-        scales=options.get("scales", DEFAULT_SCALES),
+        scales=tuple(options.get("scales", DEFAULT_SCALES)),
         meta=options.get("meta", {}),
         is_repairing=options.get("degraded", False),
     )
     rehearse(recipe, options["shard_id"], Profile.POINTS)
     access = access_of(
-        token_file=options.get("token_file"),
-        ca=options.get("ca"),
-        cert=options.get("cert"),
-        key=options.get("key"),
+        token_file=_path_of(options.get("token_file")),
+        ca=_path_of(options.get("ca")),
+        cert=_path_of(options.get("cert")),
+        key=_path_of(options.get("key")),
     )
-
-    url = options["url"]
-    urls = [url] if isinstance(url, str) else list(url)
-    if not urls:
-        raise ContractError("url: expected one server or more, got none")
+    urls = urls_of(options["url"])
 
     def clients() -> Mapping[str, Client]:
         return {
@@ -178,12 +178,5 @@ def setup_of(options: AgentOptions) -> Setup:
     )
 
 
-def _check_names(options: AgentOptions) -> None:
-    # A misspelled option would switch off what it asks for, without a word.
-    known = AgentOptions.__required_keys__ | AgentOptions.__optional_keys__
-    if unknown := sorted(set(options) - known):
-        raise ContractError(
-            f"agent: expected options among {', '.join(sorted(known))}, got {', '.join(unknown)}"
-        )
-    if missing := sorted(AgentOptions.__required_keys__ - set(options)):
-        raise ContractError(f"agent: expected the option {missing[0]}, got none")
+def _path_of(path: Path | str | None) -> Path | None:
+    return None if path is None else Path(path)

@@ -39,7 +39,7 @@ class Recipe:
     key: Key
     seed: int
     scales: tuple[int, ...]
-    meta: Mapping[str, str]
+    meta: Mapping[str, str | int | bool]
     is_repairing: bool = False
 
 

@@ -125,6 +125,8 @@ class Status:
             yield f"stream {shard_id}  next epoch {next_epoch}  {units}  {source}"
         for damage in self.contents.damage:
             yield f"damage: {damage}"
+        if self.contents.damage or self.contents.lost:
+            yield "which segments: fractal-lba wal inspect DIR/outbox, and wal verify"
         for each in (self.ids or {}).values():
             yield f"{each.pcs_id} {each.state}{'' if each.status is None else f' {each.status}'}"
 

@@ -107,6 +107,7 @@ def check_period(period_s: float) -> float:
     if not PERIOD_S_MIN <= period_s <= PERIOD_S_MAX:
         raise ContractError(
             f"window: expected {PERIOD_S_MIN} … {PERIOD_S_MAX} seconds, got {period_s}"
+            " (--window-seconds, period_s)"
         )
     return period_s
 
@@ -131,7 +132,7 @@ def check_points(
         row, column = (int(index) for index in np.argwhere(is_bad)[0])
         raise ContractError(
             f"{where}: row {first_row + row}, column {columns[column]!r}:"
-            f" expected a finite number within ±1e300, got another"
+            f" expected a finite number within ±1e300, got another; --degraded replaces it"
         )
 
 

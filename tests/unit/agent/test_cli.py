@@ -57,7 +57,10 @@ def run(
     [
         (["--window", "2"], "window: expected 3 … 65536, got 2"),
         (["--window", "65537"], "window: expected 3 … 65536, got 65537"),
-        (["--window", "9", "--window-seconds", "60"], "expected a count or seconds, got both"),
+        (
+            ["--window", "9", "--window-seconds", "60"],
+            "expected --window or --window-seconds, got both",
+        ),
         (["--window-seconds", "60"], "rows have a time (--time-column), got no column named"),
         (["--metrics", "nowhere"], "metrics: expected HOST:PORT, got 'nowhere'"),
         (["--scales", "2,x"], "scales: expected integers like 2,4,8, got '2,x'"),
@@ -65,7 +68,7 @@ def run(
         (["--scales", "2,3"], "scales"),
         (["--seed", "-1"], "seed"),
         (["--seed", str(2**53)], "seed"),
-        (["--kid", "k-2"], "keyring: expected a key 'k-2' that can sign, got none"),
+        (["--kid", "k-2"], "keyring ring.json: expected a key 'k-2' that can"),
         (["--meta", "model"], "meta: expected NAME=TEXT, got 'model'"),
         (["--meta", "Model=x"], "meta"),
         (["--meta", "m=" + "x" * 257], "meta"),
@@ -79,6 +82,10 @@ def run(
         (["--outbox-full", "drop"], "outbox-full"),
         (["--duration", "0"], "duration"),
         (["--interval", "0"], "interval"),
+        (["--interval", "1"], "--interval: expected live: among the sources, got none"),
+        (["--keep-full", "stop"], "--keep-full: expected --keep-windows beside it, got none"),
+        (["--keep-bytes-max", "9"], "--keep-bytes-max: expected --keep-windows beside it"),
+        (["--text", "line", "--window", "9"], "--window: expected windows of units, got texts"),
     ],
 )
 def test_a_setting_that_cannot_be_used_is_refused_by_name(
@@ -91,7 +98,9 @@ def test_a_setting_that_cannot_be_used_is_refused_by_name(
     assert not (folder / "d").exists()
 
 
-@pytest.mark.parametrize("url", ["", "localhost", "http://u:pa55word@h", "ftp://h"])
+@pytest.mark.parametrize(
+    "url", ["", "localhost", "localhost:8080", "127.0.0.1:8080", "http://u:pa55word@h", "ftp://h"]
+)
 def test_a_url_that_cannot_be_used_is_refused(folder: Path, url: str) -> None:
     result = run(url=url)
     assert result.exit_code == 2

@@ -19,6 +19,7 @@ from typing_extensions import override
 
 from fractal_lba.agent.sources.base import MARK_BYTES, mark_of
 from fractal_lba.agent.sources.columns import columns_key
+from fractal_lba.agent.sources.hints import hint_of
 from fractal_lba.agent.sources.lines import Lines, read_at
 from fractal_lba.agent.sources.row import Row
 from fractal_lba.agent.sources.row_file import RowFile, check_columns
@@ -176,7 +177,7 @@ class _Feed:
         what = "an empty cell" if not text else f"a text of {len(text)} characters"
         raise ContractError(
             f"{self._source.name}: row {self._lines.row}, column {column!r}: expected a number,"
-            f" got {what}"
+            f" got {what}{hint_of(text)}"
         )
 
 

@@ -18,6 +18,7 @@ from typing_extensions import override
 
 from fractal_lba.agent.sources.base import MARK_BYTES, mark_of
 from fractal_lba.agent.sources.columns import columns_key
+from fractal_lba.agent.sources.hints import hint_of
 from fractal_lba.agent.sources.lines import Lines, read_at
 from fractal_lba.agent.sources.row import Row
 from fractal_lba.agent.sources.row_file import RowFile, check_columns
@@ -138,7 +139,7 @@ class _Feed:
         what = "no such member" if name not in found else _kind(value)
         raise ContractError(
             f"{self._source.name}: row {self._lines.row}, member {name!r}: expected a number,"
-            f" got {what}"
+            f" got {what}{hint_of(value)}"
         )
 
 

@@ -17,6 +17,7 @@ from typing_extensions import override
 
 from fractal_lba.agent.sources.base import MARK_BYTES, check_mark, check_size, mark_of
 from fractal_lba.agent.sources.columns import columns_key
+from fractal_lba.agent.sources.hints import hint_of
 from fractal_lba.agent.sources.parquet_times import ParquetTimes
 from fractal_lba.agent.sources.row import Row
 from fractal_lba.agent.sources.row_file import RowFile, check_columns
@@ -115,7 +116,9 @@ class _Feed:
                     kinds.is_integer, kinds.is_floating, kinds.is_decimal, kinds.is_boolean,
                 )
             ):  # fmt: skip
-                raise ContractError(f"{name}: column {column!r}: expected numbers, got {kind}")
+                raise ContractError(
+                    f"{name}: column {column!r}: expected numbers, got {kind}{hint_of(None)}"
+                )
             self._types.append(str(kind))
         self.size: int = self._file.metadata.num_rows
         self.start = start
@@ -187,6 +190,7 @@ class _Feed:
                     row = first + 1 + int(np.argmax(cells.is_null().to_numpy()))
                     raise ContractError(
                         f"{self._name}: row {row}, column {column!r}: expected a number, got null"
+                        f"{hint_of(None)}"
                     )
                 if self._arrow.types.is_decimal(cells.type):
                     # The library's own cast is not to the nearest double.

@@ -135,7 +135,7 @@ class TimedCutter:
         if len(rows) > UNITS_MAX:
             raise ContractError(
                 f"{self._name}: window of {self._time(period)}: expected at most {UNITS_MAX} rows,"
-                " got more: choose a shorter one"
+                " got more: choose a shorter --window-seconds"
             )
         self._watermark_ms = max(self._watermark_ms, row.time_ms - self._timing.lateness_ms)
         ended = self._watermark_ms // self._timing.period_ms

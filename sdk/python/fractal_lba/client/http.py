@@ -38,6 +38,8 @@ CONNECTIONS_MAX = 64
 # repeat.
 TIMEOUT_S = 30.0
 
+_EXPECTED_URL = "server URL: expected http://HOST:PORT or https://HOST:PORT"
+
 _JSON = "application/json"
 _NDJSON = "application/x-ndjson"
 
@@ -236,12 +238,12 @@ def _checked_url(text: str) -> URL:
     try:
         url = URL(text)
     except ValueError as error:
-        raise ContractError("server URL: expected http://HOST:PORT, got something else") from error
+        raise ContractError(f"{_EXPECTED_URL}, got something else") from error
     # Said without repeating the text: a URL with a user may hold a password.
     if url.user is not None or url.password is not None:
         raise ContractError("server URL: expected no user or password in it, got one")
     if url.scheme not in ("http", "https") or not url.host:
-        raise ContractError(f"server URL: expected http://HOST:PORT, got {text!r}")
+        raise ContractError(f"{_EXPECTED_URL}, got {text!r}")
     if url.query_string or url.fragment:
         raise ContractError("server URL: expected no query and no fragment, got one")
     return url
