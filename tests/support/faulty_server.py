@@ -32,7 +32,7 @@ from fractal_lba.wal import File, RealDisk
 
 _T = TypeVar("_T")
 _TIMEOUT_S: Final = 60.0
-QUICK: Final = {"mend_interval_s": "0.02", "inbox_trim_s": "3600"}
+QUICK: Final = {"mend_interval_s": "0.02", "inbox_trim_s": "3600", "scrub_bytes_per_s": "0"}
 """Mended at once; and no call of the disk but what a test asks for."""
 EXIT_FAILED: Final = 1
 

@@ -14,7 +14,7 @@ from fractal_lba.command.usage import epilog
 from fractal_lba.protocol.errors import ContractError, FractalError, LockedError
 from fractal_lba.server import app, offline
 from fractal_lba.server.commands.escalations import escalations
-from fractal_lba.server.commands.fsck import fsck
+from fractal_lba.server.commands.fsck import fsck, scrub
 from fractal_lba.server.commands.options import CONFIG, EXIT_PROBLEMS, load, unusable, with_settings
 from fractal_lba.server.commands.records import conflicts, records
 from fractal_lba.server.config import Settings, policies, to_toml
@@ -234,6 +234,7 @@ def usage(
 for group in (records, conflicts, escalations):
     main.add_command(group)
 main.add_command(fsck)
+main.add_command(scrub)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from fractal_lba.server.config import (
     resolve,
     secret_value,
 )
+from fractal_lba.server.core import names
 from fractal_lba.server.core.admission import Rate
 from fractal_lba.server.core.cursor import Cursors
 from fractal_lba.server.core.disk_budget import Budget
@@ -40,6 +41,7 @@ from fractal_lba.server.http.serve import bind, serve
 from fractal_lba.server.http.settled_log import SettledLog
 from fractal_lba.server.http.shares import Shares
 from fractal_lba.server.http.submit import Submit
+from fractal_lba.server.jobs.scrub import Scrubber
 from fractal_lba.server.pipeline.batch import LINES_AT_ONCE_MAX, Batches
 from fractal_lba.server.pipeline.decide import Decider
 from fractal_lba.server.pipeline.intake import Intake
@@ -53,6 +55,7 @@ from fractal_lba.server.storage import data_folder
 from fractal_lba.server.storage.disk_room import DiskRoom
 from fractal_lba.server.storage.inbox import InboxLog
 from fractal_lba.server.storage.keyring_file import KeyringFile
+from fractal_lba.server.storage.look import Look
 from fractal_lba.server.storage.open_logs import Logs
 from fractal_lba.server.storage.provision import Provisioned, provision
 from fractal_lba.server.storage.tls_files import TlsFiles, TlsPaths, load_context
@@ -191,6 +194,18 @@ class Server:
             )
             await room.look()
             admission = self._admission(inbox, decisions, room)
+            scrubber = Scrubber(
+                Look(
+                    disk=self._disk,
+                    data=data,
+                    shards={shards.names[0]: shard},
+                    inboxes=[names.inbox(0)],
+                ),
+                bytes_per_s=settings.scrub_bytes_per_s,
+                interval_s=settings.scrub_interval_s,
+                is_busy=lambda: admission.in_flight.count >= settings.scrub_pause_in_flight,
+                meter=self._metrics,
+            )
             settled_log = SettledLog()
             stack.callback(settled_log.flush)
             routes = [
@@ -240,6 +255,7 @@ class Server:
                     tasks.create_task(mender.run(interval_s=settings.mend_interval_s)),
                     tasks.create_task(mender.trim(interval_s=settings.inbox_trim_s)),
                     tasks.create_task(room.run(interval_s=settings.disk_poll_s)),
+                    tasks.create_task(scrubber.run()),
                     tasks.create_task(
                         keyring.watch(self._reload, interval_s=settings.keyring_poll_s)
                     ),

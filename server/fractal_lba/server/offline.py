@@ -4,6 +4,8 @@ Looking takes no lock and writes no byte, so that it never gets into a server's 
 writes, and only while no server runs.
 """
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -24,7 +26,7 @@ from fractal_lba.server.storage.stored import Appended, StoredRecords
 from fractal_lba.server.storage.usage import TenantDay, read_usage
 from fractal_lba.wal import Disk, RealDisk, lock_folder
 
-__all__ = ["Appended", "fsck", "repair", "stored_records", "tenants_usage"]
+__all__ = ["Appended", "fsck", "repair", "scrub", "stored_records", "tenants_usage"]
 
 
 def fsck(
@@ -51,6 +53,25 @@ def fsck(
         shards=shards,
         map_bytes=settings.index_map_bytes,
         keyring=keyring,
+    )
+
+
+def scrub(settings: Settings, base: Path, *, sleep: Callable[[float], None] = time.sleep) -> Report:
+    """Check everything on disk at the rate of ``scrub_bytes_per_s``; 0 is no bound.
+
+    Raises:
+        ContractError: There is no data folder of this configuration.
+        DurabilityError: The disk refused to be read.
+    """
+    data = resolve(base, settings, "data")
+    shards = data_folder.check(data, settings.shards)
+    rate = settings.scrub_bytes_per_s
+    return check_folder(
+        RealDisk(),
+        data,
+        shards=shards,
+        map_bytes=settings.index_map_bytes,
+        pace=lambda size: sleep(size / rate) if rate else None,
     )
 
 

@@ -1,6 +1,6 @@
 """What the pipeline needs from the outside; ``storage`` and ``telemetry`` give it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -309,6 +309,14 @@ class Meter(Protocol):
         self, *, used: int, free: int, room: int, growth_per_s: float, until_full_s: float
     ) -> None:
         """Note what the data folder takes, what is left for it and when that will be gone."""
+        ...
+
+    def scrub_read(self, size: int) -> None:
+        """Count bytes that were read and checked again."""
+        ...
+
+    def scrubbed(self, *, problems: Mapping[str, int], finished_s: float) -> None:
+        """Note what a whole scrub found, by kind, and when it ended (seconds since 1970)."""
         ...
 
     def keyring_refused(self) -> None:

@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import click
 import msgspec
@@ -10,6 +11,7 @@ from fractal_lba.command.usage import epilog
 from fractal_lba.protocol.errors import ContractError, DurabilityError, FractalError, LockedError
 from fractal_lba.server import offline
 from fractal_lba.server.commands.options import CONFIG, EXIT_PROBLEMS, load, unusable, with_settings
+from fractal_lba.server.core.problems import Report
 
 
 @click.command(
@@ -77,5 +79,38 @@ def fsck(
             click.echo(f"fractal-server: {error}", err=True)
             sys.exit(EXIT_PROBLEMS)
         unusable(error)
+    _end(report)
+
+
+@click.command(
+    epilog=epilog(
+        examples=[
+            "fractal-server scrub --config ./flba/server.toml",
+            "fractal-server scrub --config ./flba/server.toml --scrub-bytes-per-s 8388608",
+        ],
+        exit_codes={
+            0: "nothing is wrong",
+            1: "something is wrong and named",
+            2: "the settings or the folder cannot be used",
+        },
+    )
+)
+@CONFIG
+@with_settings("data", "shards", "scrub_bytes_per_s")
+def scrub(config: Path, **flags: str | None) -> None:
+    """Read everything on disk slowly, once, and say what is wrong: fsck at a bounded rate.
+
+    A running server does the same by itself, every scrub_interval_s, and counts what it finds in
+    flk_scrub_problems. Changes nothing.
+    """
+    settings = load(config, flags)
+    try:
+        report = offline.scrub(settings, config.resolve().parent)
+    except (FractalError, OSError) as error:
+        unusable(error)
+    _end(report)
+
+
+def _end(report: Report) -> NoReturn:
     click.echo(msgspec.json.format(msgspec.json.encode(report)))
     sys.exit(0 if report.is_sound else EXIT_PROBLEMS)

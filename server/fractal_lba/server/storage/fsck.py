@@ -11,7 +11,7 @@ A shard and an inbox are checked each by itself, in pieces whose bytes are yield
 waits between them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from fractal_lba.protocol.errors import DurabilityError
@@ -28,15 +28,24 @@ from fractal_lba.wal import Disk
 from fractal_lba.wal.folder import io_errors
 
 
-def check_folder(
+def check_folder(  # noqa: PLR0913 - each says one thing of the check, named at the call
     disk: Disk,
     data: Path,
     *,
     shards: ShardSet,
     map_bytes: int,
     keyring: Keyring | None = None,
+    pace: Callable[[int], None] = lambda _: None,
 ) -> Report:
     """Check a data folder, whether a server holds it or not.
+
+    Args:
+        disk: Where it is.
+        data: Of the server.
+        shards: Its shard set.
+        map_bytes: Address space for an index.
+        keyring: To verify signatures with; ``None``: they are not looked at.
+        pace: Is told the bytes of each piece that was read, and waits for as long as it likes.
 
     Returns:
         The report. Memory: a segment, 8 bytes for each entry of a shard, and about 100 more for
@@ -58,10 +67,11 @@ def check_folder(
                     map_bytes=map_bytes,
                     data_id=shards.data_id,
                     keyring=keyring,
+                    pace=pace,
                 )
         for name in inboxes(disk, data):
-            for _ in check_inbox_stream(disk, data / name, report):
-                pass
+            for size in check_inbox_stream(disk, data / name, report):
+                pace(size)
         return report
 
     with io_errors(f"data folder {data}"):
@@ -151,6 +161,7 @@ def _look_at_shard(  # noqa: PLR0913 - each says one thing of the shard
     map_bytes: int,
     data_id: str,
     keyring: Keyring | None,
+    pace: Callable[[int], None],
 ) -> None:
     index: LmdbIndex | None = None
     try:
@@ -161,8 +172,8 @@ def _look_at_shard(  # noqa: PLR0913 - each says one thing of the shard
     except DurabilityError as error:
         report.add(Kind.INDEX_UNREADABLE, f"{folder.name}/{names.INDEX}", str(error))
     try:
-        for _ in check_shard(disk, folder, report, index=index, keyring=keyring):
-            pass
+        for size in check_shard(disk, folder, report, index=index, keyring=keyring):
+            pace(size)
     finally:
         if index is not None:
             index.close()

@@ -323,7 +323,8 @@ class LmdbIndex:
         """Commit and close."""
         if not self._is_read_only:
             self.flush()
-        self._env.close()
+        with self.reading:
+            self._env.close()
 
     def _open(self) -> Opened:
         try:

@@ -25,6 +25,7 @@ from fractal_lba.server.core.listing import Page, Query, Spot
 from fractal_lba.server.core.usage import Usage
 from fractal_lba.server.ports import Listed, Meter
 from fractal_lba.server.storage.fence import Fence, look_for_room
+from fractal_lba.server.storage.index_port import Index
 from fractal_lba.server.storage.listing import list_page
 from fractal_lba.server.storage.replay import ShardFiles, put_entry, replay
 from fractal_lba.wal import Frame, NewFrame, Position
@@ -75,6 +76,11 @@ class ShardStore:
     def fenced_by(self) -> str | None:
         """The failure that nothing can be appended after until ``reopen``, or ``None``."""
         return self._fence.reason
+
+    @property
+    def index(self) -> Index:
+        """For whoever checks it beside the ledger's thread."""
+        return self._index
 
     @property
     def losses(self) -> tuple[tuple[int, int], ...]:

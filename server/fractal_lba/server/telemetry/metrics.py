@@ -3,6 +3,8 @@
 A client library appends ``_total`` to counters: the names here are the ones that are scraped.
 """
 
+from collections.abc import Mapping
+
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -11,6 +13,8 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
+
+from fractal_lba.server.core.problems import Kind
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -91,6 +95,22 @@ class Metrics:
                 ("full_in_seconds", "Until nothing more is taken, at that growth; +Inf: never."),
             )
         }
+        self._scrub_bytes = Counter(
+            "flk_scrub_bytes_total", "Stored bytes read and checked again.", registry=registry
+        )
+        self._scrub_problems = Gauge(
+            "flk_scrub_problems",
+            "Problems that the last scrub found, at most 100 of them, by kind.",
+            ["kind"],
+            registry=registry,
+        )
+        for kind in Kind:
+            self._scrub_problems.labels(kind).set(0)
+        self._scrub_finished = Gauge(
+            "flk_scrub_last_finished_seconds",
+            "When the last scrub ended, in seconds since 1970; 0: none has yet.",
+            registry=registry,
+        )
         self._keyring_errors = Counter(
             "flk_keyring_errors_total", "Keyring files that could not be loaded.", registry=registry
         )
@@ -185,6 +205,16 @@ class Metrics:
         self._disk["room_bytes"].set(room)
         self._disk["growth_bytes_per_second"].set(growth_per_s)
         self._disk["full_in_seconds"].set(until_full_s)
+
+    def scrub_read(self, size: int) -> None:
+        """Count bytes that were read and checked again."""
+        self._scrub_bytes.inc(size)
+
+    def scrubbed(self, *, problems: Mapping[str, int], finished_s: float) -> None:
+        """Note what a whole scrub found, by kind, and when it ended (seconds since 1970)."""
+        for kind in Kind:
+            self._scrub_problems.labels(kind).set(problems.get(kind, 0))
+        self._scrub_finished.set(finished_s)
 
     def keyring_refused(self) -> None:
         """Count a keyring file that could not be loaded; the old ring stays."""

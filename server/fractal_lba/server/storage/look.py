@@ -1,0 +1,37 @@
+"""Read what one process holds open, beside its own writing; the reading of ``fsck`` in pieces."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fractal_lba.server.core.problems import Report
+from fractal_lba.server.storage.fsck import check_inbox_stream, check_shard
+from fractal_lba.server.storage.index import LmdbIndex
+from fractal_lba.server.storage.shard import ShardStore
+from fractal_lba.wal import Disk
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """Reads the shards and inboxes of one process, as often as it is called.
+
+    ``shards`` by name, ``inboxes`` the names of theirs.
+    """
+
+    disk: Disk
+    data: Path
+    shards: Mapping[str, ShardStore]
+    inboxes: Sequence[str]
+
+    def __call__(self, report: Report) -> Iterator[int]:
+        """Yield the bytes of each piece; what is wrong is put into the report."""
+        for name, store in self.shards.items():
+            index = store.index
+            yield from check_shard(
+                self.disk,
+                self.data / name,
+                report,
+                index=index if isinstance(index, LmdbIndex) else None,
+            )
+        for name in self.inboxes:
+            yield from check_inbox_stream(self.disk, self.data / name, report)
