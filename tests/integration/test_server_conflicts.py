@@ -7,7 +7,7 @@ from tests.oracle import records as oracle
 from tests.support.server_process import Folder, Reply, ServerProcess
 from tests.support.signed import ACME_NEXT, body
 
-from fractal_lba.protocol.record import parse_record
+from fractal_lba.protocol.reading import parse_record
 
 EVIDENCE_MAX = 8
 

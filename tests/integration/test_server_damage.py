@@ -26,7 +26,7 @@ from tests.support.server_disk import (
 from tests.support.server_process import Folder, ServerProcess, until_ready
 
 from fractal_lba.protocol.identity import content_digest
-from fractal_lba.protocol.record import parse_record
+from fractal_lba.protocol.reading import parse_record
 from fractal_lba.protocol.timestamps import format_timestamp
 from fractal_lba.server.storage.inbox import InboxLog
 from fractal_lba.server.telemetry.metrics import Metrics

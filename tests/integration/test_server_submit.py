@@ -14,7 +14,7 @@ from tests.support.signed import ACME, ACME_NEXT, body, members
 from tests.support.wire import Wire, submission
 
 from fractal_lba.protocol.canonical import canonical
-from fractal_lba.protocol.record import parse_record
+from fractal_lba.protocol.reading import parse_record
 
 RECEIVED_AT = re.compile(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d\d\dZ")
 

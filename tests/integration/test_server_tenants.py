@@ -8,7 +8,7 @@ import pytest
 from tests.support.server_process import Folder, Reply, ServerProcess
 from tests.support.signed import ACME, ACME_NEXT, GLOBEX, Signer, body, members
 
-from fractal_lba.protocol.record import parse_record
+from fractal_lba.protocol.reading import parse_record
 
 SAMPLE = re.compile(r"(flk_\w+)(?:\{(.*)\})? (\S+)")
 

@@ -53,14 +53,13 @@ from fractal_lba.protocol.merkle import (
     verify_consistency,
     verify_inclusion,
 )
+from fractal_lba.protocol.reading import parse_record, record_from_members
 from fractal_lba.protocol.record import (
     VERSION,
     Delivery,
     FaultTolerance,
     Profile,
     Record,
-    parse_record,
-    record_from_members,
     sent_bytes,
     stored_bytes,
 )

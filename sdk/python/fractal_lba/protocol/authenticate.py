@@ -19,7 +19,8 @@ from fractal_lba.protocol.identity import content_digest, record_digest, signing
 from fractal_lba.protocol.keyring import Alg, Key, Keyring
 from fractal_lba.protocol.legacy_record import LegacyRecord, legacy_signed_of
 from fractal_lba.protocol.legacy_signing import legacy_digest, verify_legacy
-from fractal_lba.protocol.record import VERSION, Record, record_from_members, record_of
+from fractal_lba.protocol.reading import record_from_members
+from fractal_lba.protocol.record import VERSION, Record, record_of
 from fractal_lba.protocol.signing import (
     ED25519_SIGNATURE_BYTES,
     HMAC_SHA256_BYTES,

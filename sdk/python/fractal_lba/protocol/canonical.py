@@ -27,7 +27,7 @@ JCS_DEPTH_MAX: Final = 64
 """Open objects and arrays, the outermost being 1."""
 
 _STR: Final = frozenset({str})
-_PLAIN_FLOAT_MIN: Final = 1e-5  # below 1e-5 orjson and ECMAScript choose exponents differently
+PLAIN_FLOAT_MIN: Final = 1e-5  # below 1e-5 orjson and ECMAScript choose exponents differently
 _ECMA_FIXED_DIGITS_MAX: Final = 21  # ECMA-262, Number::toString: an exponent from 1e21 on
 _ECMA_FIXED_ZEROS_MAX: Final = 6  # and below 1e-6
 
@@ -103,8 +103,8 @@ def _are_plain(values: Iterable[Any], depth_max: int) -> bool:
             continue
         elif kind is float:
             plain = (
-                _PLAIN_FLOAT_MIN <= value <= SAFE_INTEGER_MAX
-                or -SAFE_INTEGER_MAX <= value <= -_PLAIN_FLOAT_MIN
+                PLAIN_FLOAT_MIN <= value <= SAFE_INTEGER_MAX
+                or -SAFE_INTEGER_MAX <= value <= -PLAIN_FLOAT_MIN
             ) and value % 1.0 != 0.0
         elif kind is dict:
             plain = (

@@ -11,14 +11,15 @@ over the wire with the delivery of this attempt.
 import re
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Final, cast
+from typing import Annotated, Final, TypeAlias, cast
 
 import msgspec
+from msgspec import Meta
 
 from fractal_lba.protocol import structure
 from fractal_lba.protocol.canonical import SAFE_INTEGER_MAX, JsonValue, canonical, without
 from fractal_lba.protocol.derive import Regime
-from fractal_lba.protocol.document import SCHEMA, read_document, require_version
+from fractal_lba.protocol.document import SCHEMA
 from fractal_lba.protocol.identity import pcs_id
 from fractal_lba.protocol.structure import HASH, MISSING
 
@@ -32,19 +33,23 @@ SCALES_MAX: Final = 10
 SCALE_MIN: Final = 2
 SCALE_MAX: Final = 1_024
 
-_SHARD_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+SHARD_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _META_NAME: Final = re.compile(r"[a-z0-9_.]{1,64}")
 KID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 _SCALE_PATHS: Final = tuple(f"scales.{index}" for index in range(SCALES_MAX))
 _V_STAR_PATHS: Final = ("v_star.0", "v_star.1", "v_star.2")
-_D_HAT_MAX: Final = 16
-_COH_STAR_MIN: Final = 0.05  # one of 20 bins always holds a twentieth of the points
-_UNIT_TOLERANCE: Final = 1e-6
-_FALLBACKS_MAX: Final = 8
-_FALLBACK_BYTES_MAX: Final = 64
+D_HAT_MAX: Final = 16
+COH_STAR_MIN: Final = 0.05  # one of 20 bins always holds a twentieth of the points
+UNIT_TOLERANCE: Final = 1e-6
+FALLBACKS_MAX: Final = 8
+FALLBACK_BYTES_MAX: Final = 64
 _META_MEMBERS_MAX: Final = 16
 _META_BYTES_MAX: Final = 256
+
+
+_SafeInteger: TypeAlias = Annotated[int, Meta(ge=-SAFE_INTEGER_MAX, le=SAFE_INTEGER_MAX)]
+_Ordinal: TypeAlias = Annotated[int, Meta(ge=1, le=SAFE_INTEGER_MAX)]
 
 
 class Profile(StrEnum):
@@ -67,7 +72,7 @@ _FT_MEMBERS: Final = frozenset({"degraded", "fallbacks", "clock_skew_ms"})
 _DELIVERY_MEMBERS: Final = frozenset({"attempt", "sent_at", "outbox_seq"})
 
 
-class FaultTolerance(msgspec.Struct, frozen=True, kw_only=True):
+class FaultTolerance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the agent had to weaken.
 
     Attributes:
@@ -77,11 +82,11 @@ class FaultTolerance(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     degraded: bool
-    fallbacks: tuple[str, ...]
-    clock_skew_ms: int
+    fallbacks: Annotated[tuple[str, ...], Meta(max_length=FALLBACKS_MAX)]
+    clock_skew_ms: _SafeInteger
 
 
-class Delivery(msgspec.Struct, frozen=True, kw_only=True):
+class Delivery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One attempt to send a record: unsigned, and different on every retry.
 
     Attributes:
@@ -90,9 +95,9 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
         outbox_seq: 1 … 2^53−1.
     """
 
-    attempt: int
+    attempt: _Ordinal
     sent_at: str
-    outbox_seq: int
+    outbox_seq: _Ordinal
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -136,28 +141,6 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     members: Mapping[str, JsonValue]
 
 
-def parse_record(body: bytes) -> Record:
-    """Return the record a body holds.
-
-    Raises:
-        Refusal: ``too_large``, ``bad_encoding``, ``malformed_json``, ``unsupported_version``,
-            ``invalid_record`` with the member, or ``pcs_id_mismatch``, in this order.
-    """
-    document = read_document(body)
-    require_version(document, (VERSION,))
-    return record_of(document)
-
-
-def record_from_members(members: Mapping[str, JsonValue]) -> Record:
-    """Return the record with these members: the rules of `parse_record`, for producers.
-
-    Raises:
-        Refusal: As `parse_record`.
-        ContractError: A value has no JSON form.
-    """
-    return parse_record(canonical(members))
-
-
 def stored_bytes(record: Record) -> bytes:
     """Return the canonical bytes with ``sig`` and without ``delivery``: what a ledger keeps."""
     return canonical(without(record.members, _NOT_STORED))
@@ -185,7 +168,7 @@ def record_of(members: dict[str, JsonValue]) -> Record:
         pcs_id=structure.require_match(get("pcs_id", MISSING), "pcs_id", HASH),
         merkle_root=structure.require_match(get("merkle_root", MISSING), "merkle_root", HASH),
         epoch=structure.require_integer(get("epoch", MISSING), "epoch", 0, SAFE_INTEGER_MAX),
-        shard_id=structure.require_match(get("shard_id", MISSING), "shard_id", _SHARD_ID),
+        shard_id=structure.require_match(get("shard_id", MISSING), "shard_id", SHARD_ID),
         created_at_ms=structure.require_timestamp(get("created_at", MISSING), "created_at"),
         created_at=cast("str", get("created_at")),
         profile=_PROFILES[structure.require_one_of(get("profile", MISSING), "profile", _PROFILES)],
@@ -194,14 +177,14 @@ def record_of(members: dict[str, JsonValue]) -> Record:
         seed=structure.require_integer(get("seed", MISSING), "seed", 0, SAFE_INTEGER_MAX),
         scales=_scales(get("scales", MISSING)),
         n_j=_n_j(get("N_j", MISSING), members),
-        d_hat=structure.require_number(get("D_hat", MISSING), "D_hat", -_D_HAT_MAX, _D_HAT_MAX),
-        coh_star=structure.require_number(get("coh_star", MISSING), "coh_star", _COH_STAR_MIN, 1),
+        d_hat=structure.require_number(get("D_hat", MISSING), "D_hat", -D_HAT_MAX, D_HAT_MAX),
+        coh_star=structure.require_number(get("coh_star", MISSING), "coh_star", COH_STAR_MIN, 1),
         r=structure.require_number(get("r", MISSING), "r", 0, 1),
         budget=structure.require_number(get("budget", MISSING), "budget", 0, 1),
         v_star=_v_star(get("v_star", MISSING)),
         regime=_REGIMES[structure.require_one_of(get("regime", MISSING), "regime", _REGIMES)],
         ft=_ft(get("ft", MISSING)),
-        meta=_meta(get("meta", MISSING)),
+        meta=meta_of(get("meta", MISSING)),
         delivery=_delivery(get("delivery", MISSING)),
         signature=structure.require_signature(get("sig", MISSING)),
     )
@@ -249,7 +232,7 @@ def _v_star(value: object) -> tuple[float, float, float]:
         structure.require_number(item, member, -1, 1)
         for item, member in zip(items, _V_STAR_PATHS, strict=True)
     )
-    if abs((v0 * v0 + v1 * v1) + v2 * v2 - 1) > _UNIT_TOLERANCE:
+    if abs((v0 * v0 + v1 * v1) + v2 * v2 - 1) > UNIT_TOLERANCE:
         structure.refuse("not_a_unit_vector", "v_star", "length 1", "another length")
     return v0, v1, v2
 
@@ -258,13 +241,11 @@ def _ft(value: object) -> FaultTolerance:
     members = structure.require_object(value, "ft")
     get = members.get
     degraded = structure.require_boolean(get("degraded", MISSING), "ft.degraded")
-    fallbacks = structure.require_array(
-        get("fallbacks", MISSING), "ft.fallbacks", 0, _FALLBACKS_MAX
-    )
+    fallbacks = structure.require_array(get("fallbacks", MISSING), "ft.fallbacks", 0, FALLBACKS_MAX)
     ft = FaultTolerance(
         degraded=degraded,
         fallbacks=tuple(
-            structure.require_text(item, f"ft.fallbacks.{index}", _FALLBACK_BYTES_MAX)
+            structure.require_text(item, f"ft.fallbacks.{index}", FALLBACK_BYTES_MAX)
             for index, item in enumerate(fallbacks)
         ),
         clock_skew_ms=structure.require_safe_integer(
@@ -275,7 +256,12 @@ def _ft(value: object) -> FaultTolerance:
     return ft
 
 
-def _meta(value: object) -> dict[str, str | int | bool] | None:
+def meta_of(value: object) -> dict[str, str | int | bool] | None:
+    """Return what ``meta`` holds, None where it is `MISSING`.
+
+    Raises:
+        Refusal: ``invalid_record`` with the member.
+    """
     if value is MISSING:
         return None
     members = structure.require_object(value, "meta")

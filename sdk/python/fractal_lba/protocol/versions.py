@@ -20,6 +20,7 @@ from fractal_lba.protocol.legacy_record import (
     stored_legacy_bytes,
 )
 from fractal_lba.protocol.legacy_signing import legacy_digest
+from fractal_lba.protocol.reading import plain_record
 from fractal_lba.protocol.record import VERSION, Record, record_of, stored_bytes
 
 AnyRecord: TypeAlias = Record | LegacyRecord
@@ -49,6 +50,9 @@ def parse_any_record(body: bytes, *, accepts_legacy: bool) -> AnyRecord:
     Raises:
         Refusal: As `parse_record`, by the rules of the body's own version.
     """
+    plain = plain_record(body)
+    if plain is not None:
+        return plain
     document = read_document(body)
     if require_version(document, tuple(IN_FORCE)) == VERSION:
         return record_of(document)
