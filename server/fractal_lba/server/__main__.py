@@ -15,6 +15,7 @@ from fractal_lba.protocol.errors import ContractError, FractalError, LockedError
 from fractal_lba.server import app, offline
 from fractal_lba.server.commands.escalations import escalations
 from fractal_lba.server.commands.fsck import fsck, scrub
+from fractal_lba.server.commands.migrate import migrate
 from fractal_lba.server.commands.options import CONFIG, EXIT_PROBLEMS, load, unusable, with_settings
 from fractal_lba.server.commands.records import conflicts, records
 from fractal_lba.server.config import Settings, policies, to_toml
@@ -235,6 +236,7 @@ for group in (records, conflicts, escalations):
     main.add_command(group)
 main.add_command(fsck)
 main.add_command(scrub)
+main.add_command(migrate)
 
 
 if __name__ == "__main__":

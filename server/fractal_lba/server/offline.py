@@ -16,6 +16,7 @@ from fractal_lba.server.core import names
 from fractal_lba.server.core.problems import Report
 from fractal_lba.server.storage import data_folder
 from fractal_lba.server.storage.fsck import check_folder
+from fractal_lba.server.storage.migrate import Format, formats
 from fractal_lba.server.storage.repair import (
     ForgettingError,
     needs_index,
@@ -26,7 +27,7 @@ from fractal_lba.server.storage.stored import Appended, StoredRecords
 from fractal_lba.server.storage.usage import TenantDay, read_usage
 from fractal_lba.wal import Disk, RealDisk, lock_folder
 
-__all__ = ["Appended", "fsck", "repair", "scrub", "stored_records", "tenants_usage"]
+__all__ = ["Appended", "fsck", "migrate", "repair", "scrub", "stored_records", "tenants_usage"]
 
 
 def fsck(
@@ -123,6 +124,37 @@ def repair(
     finally:
         lock.release()
     return msgspec.structs.replace(report, repairs=repairs)
+
+
+def migrate(settings: Settings, base: Path, *, is_applied: bool) -> list[Format]:
+    """Return the formats of a data folder, and with ``is_applied`` do what is to be done first.
+
+    May be ended at any point and run again; what is done is not done twice.
+
+    Raises:
+        LockedError: A server holds the folder, and it is to be changed; nothing was.
+        ContractError: There is no data folder of this configuration, or a later release wrote it.
+        DurabilityError: The disk failed, or an inbox holds what this release does not read.
+    """
+    disk = RealDisk()
+    data = resolve(base, settings, "data")
+    shards = data_folder.check(data, settings.shards)
+    if not is_applied:
+        return formats(disk, data, shards)
+    lock = lock_folder(disk, data)
+    try:
+        for found in formats(disk, data, shards):
+            if found.to_do:
+                rebuild_index(
+                    disk,
+                    (data / found.where).parent,
+                    map_bytes=settings.index_map_bytes,
+                    data_id=shards.data_id,
+                    accept_loss=False,
+                )
+        return formats(disk, data, shards)
+    finally:
+        lock.release()
 
 
 def tenants_usage(settings: Settings, base: Path) -> list[TenantDay]:

@@ -11,7 +11,7 @@ import struct
 
 import msgspec
 
-from fractal_lba.protocol.errors import CorruptionError
+from fractal_lba.protocol.errors import ContractError, CorruptionError
 from fractal_lba.protocol.undecodable import UNDECODABLE
 
 ENTRY_VERSION = 2
@@ -76,6 +76,21 @@ _DECODER: msgspec.msgpack.Decoder[Entry] = msgspec.msgpack.Decoder(Entry)
 def encode_entry(entry: Entry) -> bytes:
     """Return the payload of the entry's frame; its meta block is ``META``."""
     return _ENCODER.encode(entry)
+
+
+def require_readable(meta: bytes) -> None:
+    """Check that this release reads entries of the version that a meta block names.
+
+    Raises:
+        ContractError: It does not; the message names the release that does.
+    """
+    if meta not in {META, _META_1}:
+        raise ContractError(_refusal(meta))
+
+
+def version_of(meta: bytes) -> int:
+    """Return the version that a meta block names."""
+    return int(struct.unpack_from("<H", meta)[0])
 
 
 def decode_entry(meta: bytes, payload: bytes) -> Entry:

@@ -26,7 +26,9 @@ SUBMIT = "submit"
 BATCH = "batch"
 
 
-class Received(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Received(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
+):
     """How a body arrived: everything that decides it later and is not in it.
 
     ``identified_tenant`` comes from a verified token, ``tenant_header`` from ``X-Tenant-Id`` and is

@@ -13,6 +13,7 @@ from fractal_lba.wal import Disk
 from fractal_lba.wal.folder import make_folder
 
 FORMAT_VERSION = 1
+READ_SINCE = "0.1"
 
 
 class _ShardSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -23,12 +24,14 @@ class _ShardSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 class ShardSet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What ``shards.json`` holds: which shards there are, under which version of the ring.
 
-    ``data_id`` is this data folder's own, by which an index of another one is told.
+    ``data_id`` is this data folder's own, by which an index of another one is told. ``read_since``
+    is the first release that reads this format.
     """
 
     format_version: int
     data_id: str
     ring_version: int
+    read_since: str = READ_SINCE
     shards: tuple[_ShardSpec, ...]
 
     @property
@@ -70,9 +73,14 @@ def check(folder: Path, shard_names: tuple[str, ...]) -> ShardSet:
     except FileNotFoundError as error:
         raise ContractError(f"{folder}: expected a data folder made by init, got none") from error
     try:
-        version = msgspec.json.decode(data, type=dict[str, object]).get("format_version")
+        document = msgspec.json.decode(data, type=dict[str, object])
+        version = document.get("format_version")
         if version != FORMAT_VERSION:
-            raise ContractError(f"{path}: expected format version {FORMAT_VERSION}, got {version}")
+            since = document.get("read_since")
+            rest = f", which release {since} and later read" if isinstance(since, str) else ""
+            raise ContractError(
+                f"{path}: expected format version {FORMAT_VERSION}, got {version}{rest}"
+            )
         shard_set = msgspec.json.decode(data, type=ShardSet)
     except UNDECODABLE as error:
         raise ContractError(f"{path}: expected a shard set, got {error}") from error

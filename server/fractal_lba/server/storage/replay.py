@@ -69,6 +69,7 @@ def open_shard(  # noqa: PLR0913 - each is a setting of its own, named at the ca
     """Open a shard's ledger and bring its index up to it. Blocks; runs before the shard serves.
 
     Raises:
+        ContractError: A later release wrote an entry or a segment that this one does not read.
         LockedError: Another process has it.
         DurabilityError: The disk or LMDB failed.
     """
@@ -107,6 +108,7 @@ def replay(stream: Stream, index: Index) -> Replayed:
     older: a recovery may have copied it there.
 
     Raises:
+        ContractError: A later release wrote an entry that this one does not read.
         DurabilityError: LMDB failed, or a frame holds no entry.
     """
     damage = dict.fromkeys(stream.recovery.damage)
@@ -123,6 +125,8 @@ def replay(stream: Stream, index: Index) -> Replayed:
                 damage[item] = None  # what it took shows in the numbers that are missing
             continue
         position, frame = item
+        # Asked of what the index holds already too: a downgrade is met before anything is decided.
+        entries.require_readable(frame.meta)
         if checkpoint and position.segment == checkpoint.segment and frame.seq <= checkpoint.seq:
             continue
         if frame.seq > expected:
