@@ -150,6 +150,35 @@ def test_a_file_whose_bytes_are_synced_is_gone_where_its_name_is_not() -> None:
     assert 0 < gone < SEEDS
 
 
+def test_a_disk_of_so_many_bytes_refuses_what_is_beyond_and_gives_back_what_is_freed() -> None:
+    disk = MemoryDisk(ROOT, random.Random(0))  # noqa: S311 - to be replayed
+    disk.capacity = 1_000
+    file, other = disk.create(ROOT / "a"), disk.create(ROOT / "b")
+    file.write_at(0, bytes(300))
+    assert file.reserve(300, 400)
+    assert file.size() == 300
+    with pytest.raises(OSError, match="No space left"):
+        other.reserve(0, 301)
+    assert other.reserve(0, 300)
+    with pytest.raises(OSError, match="No space left"):
+        file.reserve(300, 401)
+    file.write_at(300, bytes(400))  # what was set aside is its own
+    with pytest.raises(OSError, match="No space left"):
+        file.write_at(690, b"x" * 20)
+    assert file.read_at(690, 20) == b"x" * 10  # a part was written
+    other.truncate(0)
+    assert file.reserve(700, 300)
+    file.truncate(100)
+    other.write_at(0, bytes(900))
+    disk.unlink(ROOT / "b")
+    assert file.reserve(100, 900)
+    assert disk.happened["no room"] == 3
+    disk.can_reserve = False
+    assert not file.reserve(0, 1)
+    disk.capacity = None
+    other.write_at(0, bytes(5_000))
+
+
 def test_a_failed_sync_leaves_pages_that_read_well_and_that_no_later_sync_saves() -> None:
     data = b"".join(bytes([number]) * PAGE_BYTES for number in range(1, 7))
     lost: set[int] = set()

@@ -20,7 +20,7 @@ from tests.support.wal_streams import (
     snapshot,
 )
 
-from fractal_lba.protocol.errors import DurabilityError
+from fractal_lba.protocol.errors import DurabilityError, FullError
 from fractal_lba.wal import Damage, Frame, NewFrame, Position, RealDisk, Stream, scan_folder
 
 sizes = st.lists(st.integers(0, 320), min_size=1, max_size=5)
@@ -142,6 +142,11 @@ class StreamMachine(RuleBasedStateMachine):
         frames = self.new_frames(wanted)
         try:
             self.get().append(frames)
+        except FullError:  # it takes the next one, as if nothing had been
+            assert error == errno.ENOSPC
+            assert not self.get().is_fenced
+            self.disk.heal()
+            return
         except DurabilityError:
             assert self.get().is_fenced
             self.maybe = frames

@@ -41,6 +41,8 @@ class MemoryDisk:
 
     Attributes:
         happened: How often each kind of fault came to something.
+        capacity: Bytes that its files take together, those set aside included; None: no bound.
+        can_reserve: Whether it is a file system that sets room aside.
         is_read_only: A failed sync of a folder lets nothing be changed until the restart.
         stale: What was on the disk and is no longer in a file.
     """
@@ -51,6 +53,8 @@ class MemoryDisk:
         self.happened: Counter[str] = Counter()
         self.stale: deque[bytes] = deque(maxlen=_STALE_MAX)
         self.boot = 0
+        self.capacity: int | None = None
+        self.can_reserve = True
         self.is_read_only = False
         self._root = root.parts
         self._chance = chance
@@ -71,6 +75,18 @@ class MemoryDisk:
     def release(self, path: Path, boot: int) -> None:
         if boot == self.boot:
             self._locked.discard(path)
+
+    def fitting(self, inode: Inode, until: int) -> int:
+        """Return up to where a file may take room, ``until`` at the most."""
+        more = until - inode.taken
+        if self.capacity is None or more <= 0:
+            return until
+        free = self.capacity - sum(each.taken for each in self._inodes())
+        return until if more <= free else inode.taken + max(0, free)
+
+    def no_room(self) -> NoReturn:
+        self.happened["no room"] += 1
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def content(self, path: Path) -> bytes:
         """Return what a process would read, without a call."""
@@ -106,6 +122,15 @@ class MemoryDisk:
                     waiting.append(node)
                 else:
                     yield bytes(node.platter)
+
+    def _inodes(self) -> Iterator[Inode]:
+        waiting = [self.tree]
+        while waiting:
+            for node in waiting.pop().cache.values():
+                if isinstance(node, Directory):
+                    waiting.append(node)
+                else:
+                    yield node
 
     def create(self, path: Path) -> File:
         self.check_writable(path)
@@ -238,6 +263,10 @@ class MemoryFile:
         inode = self._open(is_writing=True)
         if not data:
             return
+        end = offset + len(data)
+        if (fits := self._disk.fitting(inode, end)) < end:
+            self.write_at(offset, data[: max(0, fits - offset)])
+            self._disk.no_room()
         splice(inode.cache, offset, data)
         change = Written(self._disk.next_order(), offset, bytes(data))
         inode.dirty.append(change)
@@ -255,12 +284,17 @@ class MemoryFile:
         inode = self._open(is_writing=True)
         self._disk.keep_stale(bytes(inode.cache[size:]))
         resize(inode.cache, size)
+        inode.reserved = 0  # what is beyond the length goes back
         inode.dirty.append(Resized(self._disk.next_order(), size))
         inode.lost_pages = {page for page in inode.lost_pages if page * PAGE_BYTES < size}
 
     def reserve(self, offset: int, size: int) -> bool:
-        del offset, size
-        self._open(is_writing=True)
+        inode = self._open(is_writing=True)
+        if not self._disk.can_reserve:
+            return False
+        if self._disk.fitting(inode, offset + size) < offset + size:
+            self._disk.no_room()
+        inode.reserved = max(inode.reserved, offset + size)
         return True
 
     def datasync(self) -> None:

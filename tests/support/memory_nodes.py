@@ -37,7 +37,7 @@ class Resized:
 class Inode:
     """A file without its name: what processes see, what is durable, and what is between."""
 
-    __slots__ = ("cache", "dirty", "lost_pages", "platter")
+    __slots__ = ("cache", "dirty", "lost_pages", "platter", "reserved")
 
     def __init__(self) -> None:
         self.cache = bytearray()
@@ -46,6 +46,13 @@ class Inode:
         self.lost_pages: set[int] = set()
         """Pages that a failed sync dropped: clean to every later sync, and never on the platter
         unless they are written to again."""
+        self.reserved = 0
+        """Up to where room was set aside for it."""
+
+    @property
+    def taken(self) -> int:
+        """The bytes that it takes of the disk's room."""
+        return max(len(self.cache), self.reserved)
 
     def sync(self) -> None:
         for change in self.dirty:

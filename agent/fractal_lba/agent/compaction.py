@@ -15,6 +15,7 @@ a piece waits in the queue like a window, and is no larger than a few of them. W
 true where it stands in the log, because everything that was noted before was written before.
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -95,6 +96,8 @@ class Compactor:
         self._now_ns = now_ns
         self._flush_acks = flush_acks
         self._is_off = False
+        self._written: tuple[Front, int] | None = None  # what the last totals gave up, and theirs
+        self._turn = asyncio.Lock()
         self.compactions = 0
 
     @property
@@ -113,30 +116,42 @@ class Compactor:
         return segments.dead() >= max(DEAD_BYTES_MIN, self._contents.pending.size)
 
     async def run(self) -> None:
-        """Make one pass.
+        """Make one pass, or end one that found no room for its last step.
 
         Raises:
             DurabilityError: The log is fenced; nothing that is needed is gone.
         """
-        carry_bytes_max = FULL_CARRY_BYTES_MAX if self._log.is_full else CARRY_BYTES_MAX
-        front = self._contents.segments.front(carry_bytes_max)
-        if front is None:
-            return
         try:
-            await self._carry(front)
-            await self._restate(front)
-            cursor = await self._write_totals(front)
+            async with self._turn:
+                await self._pass()
         except CorruptionError:
             # A window that waits cannot be read: whoever sends it says so, and its segment is
             # evidence. The next run counts it as lost, and compacts again.
             self._is_off = True
-            return
         except FullError:
-            return  # what was copied is there twice; another pass follows when there is room
+            pass  # what was copied is there twice; another pass follows when there is room
+
+    async def _pass(self) -> None:
+        if self._written is None:
+            self._written = await self._write()
+        if self._written is None:
+            return
+        front, cursor = self._written
         await self._log.retain(front.kept_from, cursor)
+        self._written = None
         self._contents.segments.drop(front)
         self._contents.compactions += 1
         self.compactions += 1
+
+    async def _write(self) -> tuple[Front, int] | None:
+        """Write what a pass writes; return the segments that nothing needs then, and the cursor."""
+        carry_bytes_max = FULL_CARRY_BYTES_MAX if self._log.is_full else CARRY_BYTES_MAX
+        front = self._contents.segments.front(carry_bytes_max)
+        if front is None:
+            return None
+        await self._carry(front)
+        await self._restate(front)
+        return front, await self._write_totals(front)
 
     async def _write_totals(self, front: Front) -> int:
         """Write the cursor and return its number."""

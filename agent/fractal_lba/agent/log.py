@@ -5,6 +5,7 @@ entry says holds for everything before it.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -18,7 +19,7 @@ from fractal_lba.agent.bounds import (
 from fractal_lba.agent.frames import WindowMeta
 from fractal_lba.agent.opening import STREAM
 from fractal_lba.agent.ports import Lane, Lanes
-from fractal_lba.protocol.errors import FullError
+from fractal_lba.protocol.errors import DurabilityError, FullError
 from fractal_lba.wal import Frame, NewFrame, Placed, Position, Stream
 from fractal_lba.wal.framing import FRAME_BYTES
 from fractal_lba.wal.group_commit import Bounds, GroupCommit
@@ -146,7 +147,7 @@ class Log:
             DurabilityError: The log is fenced.
         """
         size = min(sum(entry.size for entry in self._held), BATCH_BYTES_MAX)
-        finds = await self._commits.call(lambda: self._stream.finds_room(size + SPARE_BYTES))
+        finds = await self._call(lambda: self._finds_room(size))
         if finds and not self._entries:  # those in the queue fail behind these, and come to them
             held, self._held = self._held, []
             self.is_full = False
@@ -156,9 +157,9 @@ class Log:
 
     def let_go(self) -> None:
         """Fail the windows that are held: no room will come."""
-        held, self._held = self._held, []
-        full = FullError("outbox: expected room on the disk for another window, got a full one")
-        self._end(held, [full] * len(held))
+        self._fail_held(
+            FullError("outbox: expected room on the disk for another window, got a full one")
+        )
 
     async def read(self, positions: Sequence[Position]) -> list[Frame]:
         """Return the frames at these positions.
@@ -171,20 +172,22 @@ class Log:
         )
 
     async def mark(self) -> None:
-        """Mark what was written as durable.
+        """Mark what was written as durable, if the disk has room for that.
 
         Raises:
             DurabilityError: The log is fenced; what was written is on disk.
         """
-        await self._commits.call(self._stream.mark)
+        with contextlib.suppress(FullError):
+            await self._call(self._stream.mark)
 
     async def retain(self, seq: int, cursor_seq: int) -> None:
         """Give up the segments before a frame; see ``Stream.retain_from``.
 
         Raises:
+            FullError: There is no room for a fresh segment; nothing was given up.
             DurabilityError: The log is fenced; nothing that is needed is gone.
         """
-        await self._commits.call(lambda: self._stream.retain_from(seq, cursor_seq=cursor_seq))
+        await self._call(lambda: self._stream.retain_from(seq, cursor_seq=cursor_seq))
 
     async def close(self) -> None:
         """Write what was taken and let the stream go."""
@@ -197,7 +200,8 @@ class Log:
 
     def _commit(self, batch: Sequence[Entry]) -> Sequence[Sequence[Placed] | Exception]:
         size = sum([entry.size for entry in batch])
-        is_full = self.is_full or not self._stream.finds_room(size + SPARE_BYTES)
+        is_held_back = self.is_full and not self.is_fenced
+        is_full = is_held_back or not self._finds_room(size)
         is_refusing = False
         frames: list[NewFrame] = []
         ends: list[int | None] = []
@@ -222,11 +226,30 @@ class Log:
                 start = end
         return results
 
+    async def _call(self, work: Callable[[], _T]) -> _T:
+        """Do something with the stream between two batches."""
+        try:
+            return await self._commits.call(work)
+        except DurabilityError as error:
+            if self.is_fenced:
+                self._fail_held(error)
+            raise
+
+    def _fail_held(self, failure: Exception) -> None:
+        """Tell those whose windows are held that they will not be written."""
+        held, self._held = self._held, []
+        if held:
+            self._end(held, [failure] * len(held))
+
+    def _finds_room(self, size: int) -> bool:
+        return self._stream.finds_room(size, spare=SPARE_BYTES)
+
     def _done(
         self, batch: Sequence[Entry], results: Sequence[Sequence[Placed] | Exception]
     ) -> None:
         ended: list[Entry] = []
         found: list[Sequence[Placed] | Exception] = []
+        failure: Exception | None = None
         for entry, result in zip(batch, results, strict=True):
             is_window = bool(entry.windows)
             self._entries -= is_window
@@ -236,9 +259,13 @@ class Log:
                     self.is_full = True
                     self._held.append(entry)
                     continue
+            elif isinstance(result, Exception):
+                failure = result
             ended.append(entry)
             found.append(result)
         self._end(ended, found)
+        if failure is not None:
+            self._fail_held(failure)
 
     def _end(self, batch: Sequence[Entry], results: Sequence[Sequence[Placed] | Exception]) -> None:
         self._tell(batch, results)

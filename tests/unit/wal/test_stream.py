@@ -237,7 +237,7 @@ def test_a_fenced_stream_can_be_closed(tmp_path: Path) -> None:
     disk = FailingDisk(RealDisk())
     stream = open_stream(tmp_path / "s", disk)
     stream.append([new_frame("one")])
-    disk.fail_next(1, error=errno.ENOSPC, effect=Effect.PART)
+    disk.fail_next(1, error=errno.EIO, effect=Effect.PART)
     with pytest.raises(DurabilityError):
         stream.append([new_frame("two")])
     stream.close()

@@ -20,6 +20,8 @@ FOLDER_MODE: Final = 0o700
 """Bodies are their senders' alone."""
 
 _FALLOC_FL_KEEP_SIZE: Final = 1
+NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT)
+"""What a disk says that is full, or a quota."""
 _CANNOT_RESERVE: Final = (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 """What a file system says that has no such call."""
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from fractal_lba.protocol.errors import ContractError, DurabilityError
-from fractal_lba.wal.disk import Disk
+from fractal_lba.wal.disk import NO_ROOM, Disk
 from fractal_lba.wal.framing import HEADER_BYTES, SegmentHeader, SegmentKey, unpack_header
 
 NEW_SUFFIX: Final = ".new"
@@ -81,6 +81,10 @@ def io_errors(where: str) -> Iterator[None]:
         yield
     except OSError as error:
         got = error.strerror or type(error).__name__
+        if error.errno in NO_ROOM:
+            raise DurabilityError(
+                f"{where}: expected room on the disk, got {got}: free some room first"
+            ) from error
         raise DurabilityError(f"{where}: expected a working disk, got {got}") from error
 
 

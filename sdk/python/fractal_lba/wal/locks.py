@@ -10,7 +10,7 @@ from typing import Final
 
 from fractal_lba.command.denied import denied
 from fractal_lba.protocol.errors import DurabilityError, LockedError
-from fractal_lba.wal.disk import Disk, Lock
+from fractal_lba.wal.disk import NO_ROOM, Disk, Lock
 from fractal_lba.wal.folder import io_errors
 
 LOCK_NAME: Final = ".lock"
@@ -63,6 +63,8 @@ def lock_folder(disk: Disk, folder: Path, what: str | None = None) -> FolderLock
         said = denied(error, path, folder)
         if isinstance(error, PermissionError):
             said += "; run it as that user, or give the folder and all in it to this one"
+        elif error.errno in NO_ROOM:
+            said += ": free some room first"
         raise DurabilityError(f"{named}: expected a lock, got {said}") from error
 
 

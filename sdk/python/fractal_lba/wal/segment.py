@@ -5,15 +5,15 @@ has a sound header, and all it held when it was named is marked durable. No proc
 file that another one, or an earlier opening of the stream, wrote.
 """
 
-import errno
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
 
 from crc32c import crc32c
 
-from fractal_lba.wal.disk import Disk, File
-from fractal_lba.wal.folder import NEW_SUFFIX, segment_name
+from fractal_lba.protocol.errors import FullError
+from fractal_lba.wal.disk import NO_ROOM, Disk, File
+from fractal_lba.wal.folder import NEW_SUFFIX, Segment, segment_name
 from fractal_lba.wal.footer import FOOTER_BYTES, FooterAt, pack_footer
 from fractal_lba.wal.framing import (
     BATCH_BYTES,
@@ -25,20 +25,18 @@ from fractal_lba.wal.framing import (
     pack_header,
 )
 
-_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT)
-"""What a disk says that is full, or a quota."""
-
 
 class SegmentWriter:
     """The segment that is appended to.
 
     After any method raised ``OSError`` the state of the file is unknown; only ``close`` may be
-    called then.
+    called then. After ``FullError`` it is as before.
 
     Attributes:
         end: the length up to which everything is durable.
         next_seq: of the frame to be appended next.
         is_mark_due: whether no batch carries ``end`` yet.
+        is_sealed: whether it ends in a footer.
     """
 
     def __init__(
@@ -53,12 +51,27 @@ class SegmentWriter:
         self._file = file
         self._reserved = 0
         self._is_reserving = True
+        self._is_short = False
+        self.is_sealed = False
         self._whole = crc32c(written)
 
     @property
     def has_frames(self) -> bool:
         """Return whether the segment holds any frame."""
         return self.next_seq > self.header.first_seq
+
+    @property
+    def segment(self) -> Segment:
+        """Return it as its folder is read."""
+        return Segment(
+            path=self.path,
+            ordinal=self.header.ordinal,
+            key=self.key,
+            header=self.header,
+            size=self.end,
+            end=self.end,
+            next_seq=self.next_seq,
+        )
 
     def append(self, frames: Sequence[NewFrame]) -> list[int]:
         """Write one batch, make it durable and return the offset of each frame."""
@@ -86,13 +99,16 @@ class SegmentWriter:
             OSError: The disk failed.
         """
         needed = self.end + size + BATCH_BYTES + FOOTER_BYTES
+        if self._is_short and not self._fits(needed - self.end):
+            return False
+        self._is_short = False
         if not ahead or needed <= self._reserved or not self._is_reserving:
             return True
         for until in (needed + ahead, needed):
             try:
                 self._is_reserving = self._file.reserve(self.end, until - self.end)
             except OSError as error:
-                if error.errno not in _NO_ROOM:
+                if error.errno not in NO_ROOM:
                     raise
             else:
                 self._reserved = until
@@ -106,7 +122,12 @@ class SegmentWriter:
             self.is_mark_due = False
 
     def seal(self, now_ns: int) -> None:
-        """End the segment in a footer, which marks as well; nothing may be written after it."""
+        """End the segment in a footer, which marks as well; nothing may be written after it.
+
+        What is sealed already stays as it is.
+        """
+        if self.is_sealed:
+            return
         if self._reserved:
             self._file.truncate(self.end)  # gives back what was reserved beyond the length
             self._reserved = 0
@@ -116,16 +137,43 @@ class SegmentWriter:
                 FooterAt(self.end, self._whole, self.header.first_seq, self.next_seq, now_ns),
             )
         )
+        self.is_sealed = True
+        self.is_mark_due = False
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
 
     def _write(self, data: bytes) -> None:
-        self._file.write_at(self.end, data)
+        try:
+            self._file.write_at(self.end, data)
+        except OSError as error:
+            if error.errno not in NO_ROOM:
+                raise
+            # No sync failed, so nothing is in doubt but what this write left: that is taken back.
+            self._file.truncate(self.end)
+            self._file.datasync()
+            self._reserved = 0
+            self._is_short = True
+            raise FullError(
+                f"stream {self.header.stream}: expected room for {len(data)} bytes, got a full disk"
+            ) from error
         self._file.datasync()
         self.end += len(data)
         self._whole = crc32c(data, self._whole)
+
+    def _fits(self, size: int) -> bool:
+        """Tell by writing whether so many bytes find room again where some did not."""
+        try:
+            self._file.write_at(self.end, bytes(size))
+        except OSError as error:
+            if error.errno not in NO_ROOM:
+                raise
+            return False
+        finally:
+            self._file.truncate(self.end)
+            self._reserved = 0
+        return True
 
 
 def create_segment(
@@ -134,6 +182,8 @@ def create_segment(
     """Make a segment that holds these frames, durable and named, and return its writer.
 
     Raises:
+        FullError: There is no room for it: it has no name, and what was made of it is gone, or
+            recovery removes it.
         OSError: The disk failed. The segment may or may not have its name; it holds nothing that
             is not elsewhere too, and recovery removes or takes it over.
     """
@@ -147,13 +197,33 @@ def create_segment(
         # Nobody sees this mark before it is true: the name comes after the sync.
         mark, _ = pack_batch(key, (), first_seq=next_seq, durable_offset=HEADER_BYTES + len(batch))
         data = b"".join((data, batch, mark))
-    file = disk.create(unfinished)
+    file = _create(disk, unfinished, data, header.stream)
     try:
-        file.write_at(0, data)
-        file.datasync()
         disk.rename(unfinished, path)
         disk.sync_dir(folder)
     except BaseException:
         file.close()
         raise
     return SegmentWriter(path, header, file, data, header.first_seq + len(copied))
+
+
+def _create(disk: Disk, path: Path, data: bytes, stream: str) -> File:
+    """Make a file that holds these bytes, durable but for its name."""
+    file: File | None = None
+    try:
+        file = disk.create(path)
+        file.write_at(0, data)
+        file.datasync()
+    except BaseException as error:
+        if file is not None:
+            file.close()
+        if not isinstance(error, OSError) or error.errno not in NO_ROOM:
+            raise
+        if file is not None:
+            with contextlib.suppress(OSError):
+                disk.unlink(path)
+        raise FullError(
+            f"stream {stream}: expected room for a fresh segment of {len(data)} bytes,"
+            f" got {error.strerror}"
+        ) from error
+    return file

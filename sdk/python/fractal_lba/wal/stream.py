@@ -7,7 +7,7 @@ files. Frames are numbered from 1 on, without gaps, over all segments.
 
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -33,7 +33,7 @@ from fractal_lba.wal.one_frame import read_frame
 from fractal_lba.wal.recovery import Recovered, recover
 from fractal_lba.wal.retention import Retained, check_cursor, remove, split
 from fractal_lba.wal.scan import Scanned, scan_segments
-from fractal_lba.wal.segment import SegmentWriter, create_segment
+from fractal_lba.wal.segment import create_segment
 from fractal_lba.wal.values import Damage, Placed, Position, Recovery, Sealed
 
 
@@ -76,13 +76,13 @@ class Stream:
             segment_age_max_s: A segment with frames is closed before an append when it is older,
                 and by ``rotate_aged``; by the clock, on which nothing else depends.
             reserve_bytes: Room on the disk that is taken before a batch is written, beside what it
-                takes; 0 takes none, and what does not fit fences the stream.
+                takes; 0 takes none, and writing tells what does not fit.
 
         Raises:
             ContractError: A name or bound out of range, or segments of another stream or of a
                 format this release does not read; nothing was changed.
             LockedError: Another process holds the stream.
-            DurabilityError: The disk failed; nothing acknowledged is lost.
+            DurabilityError: The disk failed or is full; nothing acknowledged is lost.
         """
         bounds = Bounds(segment_bytes_max, frame_bytes_max, segment_age_max_s, reserve_bytes)
         bounds.check(name)
@@ -91,7 +91,10 @@ class Stream:
         with ExitStack() as undo:
             lock = lock_folder(disk, folder, f"stream {name}")
             undo.callback(lock.release)
-            recovered = recover(disk, folder, name)
+            try:
+                recovered = recover(disk, folder, name)
+            except FullError as error:
+                raise FullError(f"{error}: opening writes one; free some room first") from error
             undo.pop_all()
         return cls(disk, folder, name, bounds, lock, recovered)
 
@@ -177,10 +180,17 @@ class Stream:
             for index, offset in enumerate(offsets)
         ]
 
-    def finds_room(self, size: int) -> bool:
-        """Tell whether a batch of this size finds room, and reserve it; raises like ``mark``."""
-        with self._writing():
-            return self._active.reserve(size, ahead=self._bounds.reserve_bytes)
+    def finds_room(self, size: int, *, spare: int = 0) -> bool:
+        """Tell whether a batch of this size finds room and leaves some, and reserve both.
+
+        Where the batch needs a fresh segment, that is made. Raises like ``mark``, never FullError.
+        """
+        try:
+            with self._writing():
+                self._rotate_for(size)
+                return self._active.reserve(size + spare, ahead=self._bounds.reserve_bytes)
+        except FullError:
+            return False
 
     def mark(self) -> None:
         """Make it durable that what was appended is, unless that stands on disk already.
@@ -190,8 +200,8 @@ class Stream:
 
         Raises:
             FencedError: The stream is fenced or closed.
-            DurabilityError: The disk failed; what was appended is durable, and the stream is
-                fenced.
+            FullError: There is no room for it; nothing was written or fenced.
+            DurabilityError: The disk failed; what was appended is durable, the stream fenced.
         """
         with self._writing():
             self._active.mark()
@@ -203,7 +213,7 @@ class Stream:
 
         Raises:
             FencedError: The stream is fenced or closed.
-            DurabilityError: The disk failed, and the stream is fenced.
+            DurabilityError: The disk failed, and the stream is fenced; or is full (``FullError``).
         """
         if self._is_aged():
             with self._writing():
@@ -241,6 +251,7 @@ class Stream:
         Raises:
             ContractError: There is no such cursor, or it is before ``seq``; nothing was done.
             FencedError: The stream is fenced or closed; nothing was done.
+            FullError: There is no room for a fresh segment; nothing was removed or fenced.
             DurabilityError: The disk failed and the stream is fenced; whatever was removed was not
                 needed, and recovery goes on with the rest.
         """
@@ -321,7 +332,8 @@ class Stream:
             return
         try:
             if self._state is _State.OPEN and self._active.has_frames:
-                with self._writing():
+                # On a full disk without: every frame is durable, and opening makes one.
+                with suppress(FullError), self._writing():
                     self._rotate()
         finally:
             self._state = _State.CLOSED
@@ -341,6 +353,8 @@ class Stream:
         try:
             with io_errors(f"stream {self.name}"):
                 yield
+        except FullError:
+            raise  # nothing is in doubt
         except BaseException:
             self._state = _State.FENCED
             raise
@@ -349,7 +363,7 @@ class Stream:
         """Make room for a batch of this size, a mark behind it and the segment's footer."""
         end = self._active.end + size + BATCH_BYTES + FOOTER_BYTES
         is_full = self._active.has_frames and end > self._bounds.segment_bytes_max
-        if is_full or self._is_aged():
+        if is_full or self._active.is_sealed or self._is_aged():
             self._rotate()
 
     def _is_aged(self) -> bool:
@@ -375,7 +389,7 @@ class Stream:
             passed_from=old.next_seq if passes_over else first_seq,
         )
         self._active = create_segment(self._disk, self._folder, header)
-        self._keep((*self._older, replace(_as_segment(old), next_seq=header.passed_from)))
+        self._keep((*self._older, replace(old.segment, next_seq=header.passed_from)))
         old.close()
 
     def _keep(self, older: tuple[Segment, ...]) -> None:
@@ -383,16 +397,4 @@ class Stream:
         self._paths = {segment.ordinal: segment for segment in self._segments()}
 
     def _segments(self) -> tuple[Segment, ...]:
-        return (*self._older, _as_segment(self._active))
-
-
-def _as_segment(writer: SegmentWriter) -> Segment:
-    return Segment(
-        path=writer.path,
-        ordinal=writer.header.ordinal,
-        key=writer.key,
-        header=writer.header,
-        size=writer.end,
-        end=writer.end,
-        next_seq=writer.next_seq,
-    )
+        return (*self._older, self._active.segment)
