@@ -15,7 +15,7 @@ from tests.support.agent_world import (
     plan,
     world,
 )
-from tests.support.failing_disk import FailingDisk
+from tests.support.failing_disk import Effect, FailingDisk
 from tests.support.memory_disk import MemoryDisk
 from tests.support.outboxes import accept, contents_of, make_small, observe, opened
 from tests.support.quota_disk import QuotaDisk
@@ -31,6 +31,7 @@ from fractal_lba.agent.ports import Lane
 from fractal_lba.agent.run import run_agent
 from fractal_lba.agent.stop import Stop
 from fractal_lba.agent.tally import Exit, Tally
+from fractal_lba.protocol import DurabilityError
 from fractal_lba.wal import File, scan_folder
 
 SPARE = 6_000
@@ -388,3 +389,25 @@ def test_an_outbox_is_closed_on_a_full_disk_with_all_that_was_kept(tmp_path: Pat
         return count
 
     assert run_virtual(main()) == contents_of(tmp_path / "d").windows
+
+
+def test_who_waits_for_room_is_told_when_the_outbox_is_fenced(tmp_path: Path) -> None:
+    disk = QuotaDisk(1 << 20)
+    failing = FailingDisk(disk)
+
+    async def main() -> None:
+        outbox = await unclosed(tmp_path / "d", failing)
+        seq = await observe(outbox)
+        fill_up(disk)
+        waiting = asyncio.create_task(observe(outbox))
+        await asyncio.sleep(1.0)
+        assert outbox.is_full
+        failing.fail_next(1, error=errno.EIO, effect=Effect.NONE)
+        await accept(outbox, seq)
+        with pytest.raises(DurabilityError):
+            await outbox.close()
+        with pytest.raises(DurabilityError, match="Input/output error"):
+            await waiting
+
+    run_virtual(main())
+    failing.abandon()
