@@ -8,7 +8,7 @@ index as it is, as any earlier commit left it, or not at all; the ledger has to 
 import asyncio
 import random
 import shutil
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from functools import cache, partial
@@ -41,9 +41,11 @@ from fractal_lba.server.pipeline.pace import Pace
 from fractal_lba.server.pipeline.quota import Quotas
 from fractal_lba.server.pipeline.recover import Mender
 from fractal_lba.server.pipeline.resolve import Resolver
+from fractal_lba.server.ports import InboxFrame
 from fractal_lba.server.storage.data_folder import ShardSet, _ShardSpec
 from fractal_lba.server.storage.fsck import check_folder
 from fractal_lba.server.storage.inbox import InboxLog
+from fractal_lba.server.storage.judging import Judging
 from fractal_lba.server.storage.replay import open_shard
 from fractal_lba.server.storage.shard import ShardStore
 from fractal_lba.server.telemetry.metrics import Metrics
@@ -220,6 +222,10 @@ class ServerScenario:
             ),
             resolver=Resolver(shard, clock=lambda: _NOW_NS),
         )
+        judging = Judging(
+            disk, self._data / names.judging(names.inbox(0)), meter=meter, clock=lambda: _NOW_NS
+        )
+        await judging.load()
         keyring = Keyring(keys={ACME.kid: ACME.key}, tokens={})
         intake = Intake(
             inbox=inbox,
@@ -228,11 +234,20 @@ class ServerScenario:
             policies=policies,
             clock=lambda: _NOW_NS,
             meter=meter,
+            judging=judging,
             bounds=_BOUNDS,
             pace=Pace(1),
         )
         batches = Batches(inbox=inbox, intake=intake, meter=meter, at_once_max=1)
-        mender = Mender(inbox=inbox, shard=shard, intake=intake, batches=batches, meter=meter)
+        mender = Mender(
+            inbox=inbox,
+            shard=shard,
+            intake=intake,
+            batches=batches,
+            judging=judging,
+            trial=_survived,
+            meter=meter,
+        )
         await mender.settle_left_open()
         yield _Run(intake, mender, inbox, shard)
         await intake.close()
@@ -311,6 +326,11 @@ class ServerScenario:
             (self._index / "data.mdb").write_bytes(self.chance.choice(self._commits))
         else:
             self.memory.happened["index gone"] += 1
+
+
+async def _survived(_frames: Sequence[InboxFrame]) -> list[bytes]:
+    """Find no poison: here processes end by themselves."""
+    return []
 
 
 def _end_if_over(disk: FailingDisk) -> None:

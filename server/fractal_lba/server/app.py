@@ -4,7 +4,7 @@ import asyncio
 import logging
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -59,6 +59,7 @@ from fractal_lba.server.storage.look import Look
 from fractal_lba.server.storage.open_logs import Logs
 from fractal_lba.server.storage.provision import Provisioned, provision
 from fractal_lba.server.storage.tls_files import TlsFiles, TlsPaths, load_context
+from fractal_lba.server.storage.trial_process import TrialProcess
 from fractal_lba.server.telemetry.metrics import CONTENT_TYPE, Metrics
 from fractal_lba.wal import Disk, RealDisk, lock_folder
 from fractal_lba.wal.group_commit import Bounds
@@ -81,9 +82,11 @@ class Server:
         disk: Where logs are written.
         params: What new records of the current version are judged by.
         clock: Nanoseconds since 1970, read at each body's receipt.
+        trial: The command that tries bodies which may have ended a process; the path of the
+            keyring is put behind it.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is named at the call
         self,
         settings: Settings,
         base: Path,
@@ -91,7 +94,9 @@ class Server:
         disk: Disk | None = None,
         params: Params = CURRENT_PARAMS,
         clock: Callable[[], int] = time.time_ns,
+        trial: Sequence[str] = (sys.executable, "-m", "fractal_lba.server.trial"),
     ) -> None:
+        self._trial = trial
         self._settings = settings
         self._base = base
         self._disk = disk or RealDisk()
@@ -146,6 +151,7 @@ class Server:
                 clock=self._clock,
             )
             inbox = await logs.inbox(stack)
+            judging = await logs.judging()
             shard = await logs.shard(shards, stack, accept_loss=accept_loss)
             asked = policies(settings)
             decisions = LocalShard(
@@ -168,6 +174,7 @@ class Server:
                 policies=asked,
                 clock=self._clock,
                 meter=self._metrics,
+                judging=judging,
                 bounds=_verify_bounds(self._bounds()),
                 pace=pace,
             )
@@ -178,8 +185,15 @@ class Server:
                 meter=self._metrics,
                 at_once_max=settings.batches_at_once_max,
             )
+            ring = resolve(self._base, settings, "keyring")
             mender = Mender(
-                inbox=inbox, shard=shard, intake=intake, batches=batches, meter=self._metrics
+                inbox=inbox,
+                shard=shard,
+                intake=intake,
+                batches=batches,
+                judging=judging,
+                trial=TrialProcess([*self._trial, str(ring)]),
+                meter=self._metrics,
             )
             count = await mender.settle_left_open()
             _log.info("recovered what was left open", extra={"count": count})

@@ -6,6 +6,7 @@
     ├── .lock                     one server at a time (each stream's folder has one too)
     ├── shards.json               the shard set, written at init
     ├── inbox-0/                  one inbox for each worker: segments
+    ├── inbox-0-judging.json      what is being judged from it, and what is poison
     └── shard-0/                  one folder for each shard, by its name
         ├── ledger/               segments
         └── index/                LMDB, derived from the ledger
@@ -38,6 +39,11 @@ def inbox(worker: int) -> str:
 def is_inbox(name: str) -> bool:
     """Tell whether ``name`` is the inbox folder of some worker."""
     return _INBOX_NAME.fullmatch(name) is not None
+
+
+def judging(inbox: str) -> str:
+    """Name the note of what is being judged from an inbox."""
+    return f"{inbox}-judging.json"
 
 
 def is_shard_name(name: str) -> bool:

@@ -25,6 +25,7 @@ class Kind(StrEnum):
     DECIDED_TWICE = "decided_twice"
     APPENDED_ALONE = "appended_alone"
     INBOX_FRAME_UNREADABLE = "inbox_frame_unreadable"
+    NOTE_UNREADABLE = "note_unreadable"
     MARK_DIFFERS = "mark_differs"
     INDEX_UNREADABLE = "index_unreadable"
     INDEX_LACKS = "index_lacks"
@@ -89,6 +90,11 @@ REMEDIES: Mapping[Kind, str] = MappingProxyType(
             "Another release wrote it: let that one start, drain and stop, or a later one. What was"
             " acknowledged is in the ledger."
         ),
+        Kind.NOTE_UNREADABLE: (
+            "Stop the server and remove the note: it says no more than which bodies were being"
+            " judged and which are poison, and the next start begins it anew"
+            " (runbooks/FlbaPoisonBodies.md)."
+        ),
         Kind.MARK_DIFFERS: (
             "Nothing acknowledged depends on it: a body that is settled again answers from the"
             " ledger. Keep a copy of the inbox and report it as a defect."
@@ -133,8 +139,9 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
 class Report(msgspec.Struct, kw_only=True):
     """What was read and what is wrong.
 
-    ``accepted`` does not count the escalated. ``torn_bytes`` were never acknowledged and
-    ``undecided_inbox`` bodies are decided by the next start: neither is a problem.
+    ``accepted`` does not count the escalated. ``torn_bytes`` were never acknowledged,
+    ``undecided_inbox`` bodies are decided by the next start, and ``poison`` are the digests of
+    bodies that ended the server and are set aside: none is a problem of what is stored.
     ``signatures_unchecked`` are those whose key is not in the keyring any more, ``kids_unknown``
     the keys; both only where signatures are asked for.
     """
@@ -148,6 +155,7 @@ class Report(msgspec.Struct, kw_only=True):
     stored_twice: int = 0
     inbox_bodies: int = 0
     undecided_inbox: int = 0
+    poison: list[str] = msgspec.field(default_factory=list)
     torn_bytes: int = 0
     signatures_checked: int = 0
     signatures_unchecked: int = 0

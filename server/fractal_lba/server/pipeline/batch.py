@@ -24,6 +24,7 @@ from fractal_lba.server.core.ndjson import (
     line_fault,
     lines_of,
 )
+from fractal_lba.server.core.poison import SET_ASIDE
 from fractal_lba.server.pipeline.intake import Intake, Settled
 from fractal_lba.server.pipeline.turns import Turns
 from fractal_lba.server.ports import Inbox, InboxFrame, Meter
@@ -108,6 +109,9 @@ class Batches:
         ingested: Callable[[int], None],
         is_recovered: bool,
     ) -> BatchSettled:
+        if self._intake.is_poison(frame.body):  # known only since it was logged
+            self._inbox.finish(frame.seq, is_refused=True)
+            return BatchSettled(refusal=SET_ASIDE, is_over=True)
         is_identified = frame.received.identified_tenant is not None
         async with (self._turns if is_identified else self._turns_unidentified).of(whose):
             try:

@@ -20,9 +20,10 @@ from fractal_lba.protocol.errors import (
 from fractal_lba.protocol.keyring import Keyring
 from fractal_lba.server.core.answer import Answer, ServerCode, problem, refused
 from fractal_lba.server.core.inbox_frame import Received
+from fractal_lba.server.core.poison import SET_ASIDE, PoisonError
 from fractal_lba.server.core.tenant_policy import Policies
 from fractal_lba.server.pipeline.pace import Pace
-from fractal_lba.server.ports import Clock, Decisions, Inbox, InboxFrame, Meter
+from fractal_lba.server.ports import Clock, Decisions, Inbox, InboxFrame, Judging, Meter
 from fractal_lba.wal.group_commit import Bounds, GroupCommit
 
 ResultT = TypeVar("ResultT")
@@ -56,6 +57,7 @@ class Intake:
         policies: Which tenants may send version 0.1.
         clock: Nanoseconds since 1970; read once for each body, at its receipt.
         meter: Counts.
+        judging: Knows what is poison.
         bounds: Of each verification thread's batches and queue.
         pace: Of what is done for unidentified callers.
     """
@@ -69,6 +71,7 @@ class Intake:
         policies: Policies,
         clock: Clock,
         meter: Meter,
+        judging: Judging,
         bounds: Bounds,
         pace: Pace,
     ) -> None:
@@ -78,6 +81,7 @@ class Intake:
         self._policies = policies
         self._clock = clock
         self._meter = meter
+        self._judging = judging
         # A thread for each lane: what nobody knows is verified beside the others, not before.
         self._verify: GroupCommit[tuple[bytes, Received], Authenticated] = GroupCommit(
             "verify", self._authenticate_all, bounds=bounds, is_for_its_submitter=True
@@ -100,6 +104,8 @@ class Intake:
 
     async def log(self, body: bytes, received: Received) -> InboxFrame | Settled:
         """Return the frame of a body that has just arrived, or how it ended without one."""
+        if self.is_poison(body):
+            return Settled(answer=SET_ASIDE, is_over=True, is_refused=True)
         try:
             return await self._inbox.append(body, received, received_ns=self._clock())
         except UnavailableError as error:
@@ -107,6 +113,10 @@ class Intake:
             return Settled(answer=overloaded, is_over=False)
         except DurabilityError as error:
             return Settled(answer=_unavailable(error), is_over=False)
+
+    def is_poison(self, body: bytes) -> bool:
+        """Tell whether a body is set aside: it is not looked at again."""
+        return self._judging.is_poison(body)
 
     async def settle(self, frame: InboxFrame, *, is_recovered: bool = False) -> Settled:
         """Answer a logged body, and finish it in the inbox unless it has to be tried again.
@@ -169,6 +179,8 @@ class Intake:
         await self._verify_unidentified.close()
 
     async def _authenticated(self, body: bytes, frame: InboxFrame) -> Authenticated:
+        if self.is_poison(body):
+            raise PoisonError("body: expected one that can be judged, got one set aside")
         tenant = frame.received.identified_tenant
         lane = self._verify_unidentified if tenant is None else self._verify
         # Of senders nobody knows each body has its own turn: the lines of a batch must not keep
@@ -194,6 +206,8 @@ class Intake:
             )
         except Refusal as refusal:
             answer, is_refused = refused(refusal), True
+        except PoisonError:
+            answer, is_refused = SET_ASIDE, True
         except CorruptionError as error:
             # Only a person brings damaged bytes back. Left open, this body and each repeat of it
             # would be tried again for ever, and the inbox would take nothing more in the end.

@@ -8,7 +8,7 @@ from fractal_lba.protocol.errors import CorruptionError, DurabilityError
 from fractal_lba.server.core.inbox_frame import BATCH
 from fractal_lba.server.pipeline.batch import Batches
 from fractal_lba.server.pipeline.intake import Intake
-from fractal_lba.server.ports import Inbox, InboxFrame, Meter, Shard
+from fractal_lba.server.ports import Inbox, InboxFrame, Judging, Meter, Shard, Trial
 
 RECOVERED_AT_ONCE_MAX = 256
 """Open bodies read back and settled together: they share commits."""
@@ -22,13 +22,23 @@ _log = logging.getLogger(__name__)
 class Mender:
     """Bring inbox and shard back to a state in which everything logged is decided."""
 
-    def __init__(
-        self, *, inbox: Inbox, shard: Shard, intake: Intake, batches: Batches, meter: Meter
+    def __init__(  # noqa: PLR0913 - the ports of the pipeline, each named at the call
+        self,
+        *,
+        inbox: Inbox,
+        shard: Shard,
+        intake: Intake,
+        batches: Batches,
+        judging: Judging,
+        trial: Trial,
+        meter: Meter,
     ) -> None:
         self._inbox = inbox
         self._shard = shard
         self._intake = intake
         self._batches = batches
+        self._judging = judging
+        self._trial = trial
         self._meter = meter
 
     async def settle_left_open(self) -> int:
@@ -41,9 +51,18 @@ class Mender:
         left = iter(self._inbox.left_open())
         ended = 0
         while frames := await self._take_some(left):
+            try:
+                await self._prepare(frames)
+            except DurabilityError as error:
+                _log.warning("run not noted", extra={"error": str(error)})
+                self._meter.wal_failed(stream="inbox")
+                for frame in frames:
+                    self._inbox.leave_open(frame.seq)
+                return ended
             ended += sum(await asyncio.gather(*(self._settle(frame) for frame in frames)))
             if self._inbox.fenced_by or self._shard.fenced_by:
                 break
+        await self._note_the_end()
         return ended
 
     async def mend(self) -> None:
@@ -75,6 +94,25 @@ class Mender:
         while True:
             await asyncio.sleep(interval_s)
             await self._inbox.retain()
+
+    async def _prepare(self, frames: list[InboxFrame]) -> None:
+        """Note a run before it is judged; try those of an earlier run that ended its process.
+
+        Raises:
+            DurabilityError: That cannot be noted; nothing may be judged.
+        """
+        if any(frame.seq in self._judging.suspects for frame in frames):
+            suspects = [frame for frame in frames if frame.seq in self._judging.suspects]
+            _log.warning("a process ended over these", extra={"count": len(suspects)})
+            await self._judging.clear(await self._trial(suspects))
+        await self._judging.begin([frame.seq for frame in frames])
+
+    async def _note_the_end(self) -> None:
+        try:
+            await self._judging.end()
+        except DurabilityError as error:
+            # The next start tries these bodies first: that costs time and changes nothing.
+            _log.warning("end of a run not noted", extra={"error": str(error)})
 
     async def _take_some(self, left: Iterator[int]) -> list[InboxFrame]:
         frames: list[InboxFrame] = []

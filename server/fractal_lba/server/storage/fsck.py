@@ -14,7 +14,7 @@ waits between them.
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from fractal_lba.protocol.errors import DurabilityError
+from fractal_lba.protocol.errors import ContractError, CorruptionError, DurabilityError
 from fractal_lba.protocol.keyring import Keyring
 from fractal_lba.server.core import names
 from fractal_lba.server.core.problems import Kind, Report
@@ -24,6 +24,7 @@ from fractal_lba.server.storage.check_ledger import LedgerCheck
 from fractal_lba.server.storage.data_folder import ShardSet
 from fractal_lba.server.storage.index import LmdbIndex
 from fractal_lba.server.storage.index_view import IndexView
+from fractal_lba.server.storage.judging import read_note
 from fractal_lba.wal import Disk
 from fractal_lba.wal.folder import io_errors
 
@@ -72,6 +73,7 @@ def check_folder(  # noqa: PLR0913 - each says one thing of the check, named at 
         for name in inboxes(disk, data):
             for size in check_inbox_stream(disk, data / name, report):
                 pace(size)
+            _look_at_note(disk, data / names.judging(name), report)
         return report
 
     with io_errors(f"data folder {data}"):
@@ -151,6 +153,13 @@ def check_inbox_stream(disk: Disk, folder: Path, report: Report) -> Iterator[int
 def has_index(folder: Path) -> bool:
     """Tell whether a shard has an index; where it has none, the next start builds it."""
     return (folder / names.INDEX / "data.mdb").exists()
+
+
+def _look_at_note(disk: Disk, path: Path, report: Report) -> None:
+    try:
+        report.poison += [each.sha256 for each in read_note(disk, path).poison]
+    except (ContractError, CorruptionError, OSError) as error:
+        report.add(Kind.NOTE_UNREADABLE, path.name, str(error))
 
 
 def _look_at_shard(  # noqa: PLR0913 - each says one thing of the shard

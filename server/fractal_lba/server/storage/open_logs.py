@@ -13,6 +13,7 @@ from fractal_lba.server.core.inbox_retention import Evidence
 from fractal_lba.server.ports import Clock, Meter
 from fractal_lba.server.storage.data_folder import ShardSet
 from fractal_lba.server.storage.inbox import InboxLog
+from fractal_lba.server.storage.judging import Judging
 from fractal_lba.server.storage.replay import open_shard
 from fractal_lba.server.storage.shard import ShardStore
 from fractal_lba.wal import Damage, Disk, Stream
@@ -73,6 +74,19 @@ class Logs:
         await inbox.load()
         self._report(stream, inbox.damage)
         return inbox
+
+    async def judging(self) -> Judging:
+        """Read what is noted beside the inbox.
+
+        Raises:
+            ContractError: A newer program wrote it.
+            DurabilityError: It cannot be read.
+        """
+        judging = Judging(
+            self.disk, self.data / names.judging(names.inbox(0)), meter=self.meter, clock=self.clock
+        )
+        await judging.load()
+        return judging
 
     async def shard(
         self, shards: ShardSet, stack: AsyncExitStack, *, accept_loss: bool

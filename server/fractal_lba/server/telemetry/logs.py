@@ -38,6 +38,7 @@ FIELDS: Final = (
     "version",
     "request_id",
     "outcomes",
+    "sha256",
 )
 
 _request_id: ContextVar[str] = ContextVar("request_id")

@@ -111,6 +111,11 @@ class Metrics:
             "When the last scrub ended, in seconds since 1970; 0: none has yet.",
             registry=registry,
         )
+        self._poison = Gauge(
+            "flk_poison_bodies",
+            "Bodies that ended the processes that judged them, and are set aside.",
+            registry=registry,
+        )
         self._keyring_errors = Counter(
             "flk_keyring_errors_total", "Keyring files that could not be loaded.", registry=registry
         )
@@ -215,6 +220,10 @@ class Metrics:
         for kind in Kind:
             self._scrub_problems.labels(kind).set(problems.get(kind, 0))
         self._scrub_finished.set(finished_s)
+
+    def poison_known(self, count: int) -> None:
+        """Note how many bodies are known to end the process that judges them."""
+        self._poison.set(count)
 
     def keyring_refused(self) -> None:
         """Count a keyring file that could not be loaded; the old ring stays."""

@@ -27,6 +27,15 @@ REFUSED = (
 )
 
 
+class NothingKnown:
+    """No body is poison."""
+
+    suspects: frozenset[int] = frozenset()
+
+    def is_poison(self, _body: bytes) -> bool:
+        return False
+
+
 async def refusals() -> list[object]:
     keyring = Keyring(keys={ACME.kid: ACME.key}, tokens={})
     unused = cast("Any", None)
@@ -37,6 +46,7 @@ async def refusals() -> list[object]:
         policies=Policies(),
         clock=lambda: 0,
         meter=unused,
+        judging=cast("Any", NothingKnown()),
         bounds=ROOM,
         pace=Pace(1),
     )

@@ -27,7 +27,7 @@ from tests.support.stored_folder import (
 )
 
 from fractal_lba.protocol import Keyring
-from fractal_lba.server.core import inbox_frame
+from fractal_lba.server.core import inbox_frame, names
 from fractal_lba.server.core.entry import META, encode_entry
 from fractal_lba.server.core.inbox_frame import Received
 from fractal_lba.server.core.known import RecordKey

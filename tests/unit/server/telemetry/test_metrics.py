@@ -16,6 +16,7 @@ NAMES = {
     "flk_wal_torn_bytes_total": "counter",
     "flk_wal_damaged_ranges": "gauge",
     "flk_keyring_errors_total": "counter",
+    "flk_poison_bodies": "gauge",
     "flk_tls_errors_total": "counter",
     "flk_connections_cut_total": "counter",
     "flk_unidentified_refused_total": "counter",
