@@ -155,6 +155,11 @@ def receive_another_kind(folder: StoredFolder) -> Problem:
     return only(folder, Kind.INBOX_FRAME_UNREADABLE)
 
 
+def spoil_a_note(folder: StoredFolder) -> Problem:
+    (folder.data / names.judging(names.inbox(0))).write_bytes(b"{")
+    return only(folder, Kind.NOTE_UNREADABLE)
+
+
 def finish_a_mark(folder: StoredFolder) -> Problem:
     folder.append_inbox(*inbox_frame.encode_finished([1, 3]))
     return only(folder, Kind.MARK_DIFFERS)
@@ -228,6 +233,7 @@ PROVOKED: dict[Kind, Callable[[StoredFolder], Problem]] = {
     Kind.DECIDED_TWICE: decide_again,
     Kind.APPENDED_ALONE: append_to_nothing,
     Kind.INBOX_FRAME_UNREADABLE: receive_another_kind,
+    Kind.NOTE_UNREADABLE: spoil_a_note,
     Kind.MARK_DIFFERS: finish_a_mark,
     Kind.INDEX_UNREADABLE: spoil_a_value,
     Kind.INDEX_LACKS: remove_an_entry,
