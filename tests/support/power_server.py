@@ -241,7 +241,8 @@ class ServerScenario:
         batches = Batches(inbox=inbox, intake=intake, meter=meter, at_once_max=1)
         mender = Mender(
             inbox=inbox,
-            shard=shard,
+            shards={SHARD: shard},
+            decisions=decisions,
             intake=intake,
             batches=batches,
             judging=judging,

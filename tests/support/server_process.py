@@ -140,6 +140,8 @@ class ServerProcess:
         self.folder = folder
         self.log = log or folder.path / f"server-{os.urandom(4).hex()}.log"
         options = ["--config", str(folder.config), "--listen", "127.0.0.1:0", *flags]
+        if "--workers" not in flags:
+            options += ["--workers", "1"]  # a process is one server, whatever the machine has
         self.process: ForkedServer | subprocess.Popen[str]
         if command is None:
             self.process = ForkedServer("run", *options, stderr=self.log, plant=plant)

@@ -18,8 +18,9 @@ from fractal_lba.server.commands.fsck import fsck, scrub
 from fractal_lba.server.commands.migrate import migrate
 from fractal_lba.server.commands.options import CONFIG, EXIT_PROBLEMS, load, unusable, with_settings
 from fractal_lba.server.commands.records import conflicts, records
-from fractal_lba.server.config import Settings, policies, to_toml
+from fractal_lba.server.config import Settings, policies, to_toml, workers_of
 from fractal_lba.server.core.usage import day_name, day_named
+from fractal_lba.server.supervisor.begin import supervise
 from fractal_lba.server.telemetry.logs import configure
 
 
@@ -94,18 +95,23 @@ def init(folder: Path) -> None:
 )
 @with_settings()
 def run(config: Path, accept_loss: bool, **flags: str | None) -> None:  # noqa: FBT001 - a flag of the command line
-    """Serve until SIGTERM or SIGINT.
+    """Serve until SIGTERM or SIGINT, with several processes where workers asks for them.
 
     Prints {"ready": true, "url": ...} on stdout once it can answer; log lines are JSON on stderr.
     Every setting of server.toml is also FLBA_NAME in the environment and a flag here, the flag
-    winning.
+    winning. SIGHUP loads keyring and TLS files again; SIGUSR1 replaces the workers one by one.
     """
     # A reload asked for before there is a ring to reload must not end the process.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     settings = load(config, flags)
     configure(settings.log_level)
+    base = config.resolve().parent
+    workers = workers_of(settings)
     try:
-        uvloop.run(_run(settings, config.resolve().parent, accept_loss=accept_loss))
+        if workers > 1:
+            supervise(settings, base, workers=workers, accept_loss=accept_loss, announce=_announce)
+        else:
+            uvloop.run(_run(settings, base, accept_loss=accept_loss))
     except (ContractError, LockedError) as error:
         unusable(error)
     except (FractalError, OSError) as error:

@@ -6,69 +6,71 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import replace
 from pathlib import Path
 
+from aiohttp import web
+
 from fractal_lba.keyfile import load_keyring
-from fractal_lba.protocol.document import RECORD_BYTES_MAX
 from fractal_lba.protocol.judge import CURRENT_PARAMS, Params
 from fractal_lba.protocol.record import VERSION
 from fractal_lba.protocol.versions import IN_FORCE
 from fractal_lba.server.config import (
     Settings,
+    divided,
+    metrics_credentials,
     policies,
     resolve,
-    secret_value,
 )
 from fractal_lba.server.core import names
-from fractal_lba.server.core.admission import Rate
 from fractal_lba.server.core.cursor import Cursors
 from fractal_lba.server.core.disk_budget import Budget
-from fractal_lba.server.core.ndjson import BATCH_BYTES_MAX
-from fractal_lba.server.http.admit import Admission, Bounded
+from fractal_lba.server.core.tenant_policy import Policies
+from fractal_lba.server.core.workers import shards_of
+from fractal_lba.server.http.admit import Admission
+from fractal_lba.server.http.admitted import admission_of
 from fractal_lba.server.http.batch import Batch
-from fractal_lba.server.http.bytes_in_flight import BytesInFlight
-from fractal_lba.server.http.lanes import LaneBounds, Unidentified
-from fractal_lba.server.http.limits import Addresses
 from fractal_lba.server.http.list import Exports, Lists
 from fractal_lba.server.http.open_files import allow_open_files
 from fractal_lba.server.http.openapi import Description
-from fractal_lba.server.http.operations import Operations
+from fractal_lba.server.http.operations import Operations, Troubles
 from fractal_lba.server.http.read import Read
-from fractal_lba.server.http.refusals import Refusals
 from fractal_lba.server.http.resolve import Resolve
 from fractal_lba.server.http.serve import bind, serve
 from fractal_lba.server.http.settled_log import SettledLog
-from fractal_lba.server.http.shares import Shares
 from fractal_lba.server.http.submit import Submit
 from fractal_lba.server.jobs.scrub import Scrubber
-from fractal_lba.server.pipeline.batch import LINES_AT_ONCE_MAX, Batches
+from fractal_lba.server.peers.client import PeerBounds
+from fractal_lba.server.peers.crew import Crew
+from fractal_lba.server.peers.folder import listen
+from fractal_lba.server.peers.serve import PeerServer
+from fractal_lba.server.pipeline.bounds import commit_bounds, verify_bounds
 from fractal_lba.server.pipeline.decide import Decider
-from fractal_lba.server.pipeline.intake import Intake
 from fractal_lba.server.pipeline.local import LocalShard
 from fractal_lba.server.pipeline.pace import Pace
 from fractal_lba.server.pipeline.quota import Quotas
-from fractal_lba.server.pipeline.recover import Mender
 from fractal_lba.server.pipeline.resolve import Resolver
+from fractal_lba.server.pipeline.way import Way, way_of
 from fractal_lba.server.ports import Decisions
+from fractal_lba.server.seat import ALONE, Seat
 from fractal_lba.server.storage import data_folder
+from fractal_lba.server.storage.data_folder import ShardSet
 from fractal_lba.server.storage.disk_room import DiskRoom
-from fractal_lba.server.storage.inbox import InboxLog
 from fractal_lba.server.storage.keyring_file import KeyringFile
 from fractal_lba.server.storage.look import Look
 from fractal_lba.server.storage.open_logs import Logs
 from fractal_lba.server.storage.provision import Provisioned, provision
+from fractal_lba.server.storage.shard import ShardStore
 from fractal_lba.server.storage.tls_files import TlsFiles, TlsPaths, load_context
 from fractal_lba.server.storage.trial_process import TrialProcess
 from fractal_lba.server.telemetry.metrics import CONTENT_TYPE, Metrics
 from fractal_lba.wal import Disk, RealDisk, lock_folder
-from fractal_lba.wal.group_commit import Bounds
-
-_VERIFIED_AT_ONCE_MAX = 32
 
 _SWITCH_INTERVAL_S = 0.0005
 """How long a thread that computes may keep the others from running. A record passes several: with
 Python's 5 ms it waits for as long at each of them beside one dear body."""
+
+_HOLDER_WAIT_S = 10.0
+"""For the workers of a supervisor that was killed: the kernel ends them with it, at its pace."""
 
 _log = logging.getLogger(__name__)
 
@@ -84,6 +86,7 @@ class Server:
         clock: Nanoseconds since 1970, read at each body's receipt.
         trial: The command that tries bodies which may have ended a process; the path of the
             keyring is put behind it.
+        seat: Which of several workers this is.
     """
 
     def __init__(  # noqa: PLR0913 - each is named at the call
@@ -95,15 +98,20 @@ class Server:
         params: Params = CURRENT_PARAMS,
         clock: Callable[[], int] = time.time_ns,
         trial: Sequence[str] = (sys.executable, "-m", "fractal_lba.server.trial"),
+        seat: Seat = ALONE,
     ) -> None:
         self._trial = trial
-        self._settings = settings
+        self._whole = settings
+        self._settings = divided(settings, seat.workers)
+        self._seat = seat
         self._base = base
         self._disk = disk or RealDisk()
         self._params = params
         self._clock = clock
         self._metrics = Metrics()
+        self._troubles: Troubles | None = None
         self._stop = asyncio.Event()
+        self._leave = asyncio.Event()
         self._reload = asyncio.Event()
         self._reload_tls = asyncio.Event()
 
@@ -111,12 +119,22 @@ class Server:
         """Ask for a graceful end: stop accepting, finish what was accepted, write the marks."""
         self._stop.set()
 
+    def leave(self) -> None:
+        """Ask for an end that no caller notices: what is open goes on until its next answer."""
+        self._leave.set()
+
+    def troubles(self) -> list[str]:
+        """Return why not everything of this process can be served; nothing before it serves."""
+        return [] if self._troubles is None else self._troubles.reasons()
+
     def reload(self) -> None:
         """Ask for keyring and TLS files to be loaded again; can be said at any time."""
         self._reload.set()
         self._reload_tls.set()
 
-    async def run(self, announce: Callable[[str], None], *, accept_loss: bool = False) -> None:
+    async def run(  # noqa: PLR0915 - one thing after the other, as each needs the one before
+        self, announce: Callable[[str], None], *, accept_loss: bool = False
+    ) -> None:
         """Recover, serve until ``stop``, drain.
 
         Args:
@@ -127,93 +145,77 @@ class Server:
             ContractError: The data folder or the keyring cannot be used; nothing was written.
             DurabilityError: The disk failed while opening, or another server holds the folder.
         """
-        settings = self._settings
+        seat, settings = self._seat, self._settings
         allow_open_files(settings.connections_max)
         sys.setswitchinterval(_SWITCH_INTERVAL_S)
-        credentials = _metrics_credentials(settings, self._base)
+        credentials = metrics_credentials(settings, self._base)
         data = resolve(self._base, settings, "data")
         shards = data_folder.check(data, settings.shards)
         async with AsyncExitStack() as stack:
-            # Taken first: an address that is not to be had is known before the logs are opened.
-            listener = bind(settings)
-            stack.callback(listener.close)
-            lock = lock_folder(self._disk, data)
-            stack.callback(lock.release)
+            listener = seat.listener
+            if listener is None:
+                # Taken first: an address that is not to be had is known before logs are opened.
+                listener = bind(settings)
+                stack.callback(listener.close)
+                lock = lock_folder(self._disk, data)
+                stack.callback(lock.release)
             keyring = KeyringFile(resolve(self._base, settings, "keyring"), meter=self._metrics)
-            paths = _tls_paths(settings, self._base)
-            tls = None if paths is None else TlsFiles(paths, meter=self._metrics)
+            tls = self._tls()
             logs = Logs(
                 disk=self._disk,
                 data=data,
                 settings=settings,
                 meter=self._metrics,
-                bounds=self._bounds(),
+                bounds=commit_bounds(self._whole),
                 clock=self._clock,
+                holder_wait_s=_HOLDER_WAIT_S if seat.workers > 1 else 0.0,
             )
-            inbox = await logs.inbox(stack)
-            judging = await logs.judging()
-            shard = await logs.shard(shards, stack, accept_loss=accept_loss)
             asked = policies(settings)
-            decisions = LocalShard(
-                shards.names[0],
-                shard,
-                decider=Decider(
-                    shard,
-                    params={**IN_FORCE, VERSION: self._params},
-                    region=settings.region,
-                    policies=asked,
-                    quotas=Quotas(shard, policies=asked, monotonic=time.monotonic_ns),
-                ),
-                resolver=Resolver(shard, clock=self._clock),
-            )
+            numbers = [seat.worker, *logs.left_inboxes(seat.worker, seat.workers)]
+            inboxes = [await logs.inbox(number, stack) for number in numbers]
+            stores: dict[str, ShardStore] = {}
+            for name in shards_of(seat.worker, seat.workers, shards.names):
+                stores[name] = await logs.shard(
+                    name, shards.data_id, stack, accept_loss=accept_loss
+                )
+            own = {name: self._local(name, store, asked) for name, store in stores.items()}
+            crew = self._crew(data, shards)
+            peers = PeerServer(own, hello=crew.hello, requests_max=logs.bounds.queue_items_max)
+            name = shards.names[0]
+            decisions: Decisions = own[name] if name in own else crew.shard(name)
             pace = Pace(settings.unidentified_cpu_share)
-            intake = Intake(
-                inbox=inbox,
-                decisions=decisions,
-                keyring=keyring.current,
-                policies=asked,
-                clock=self._clock,
-                meter=self._metrics,
-                judging=judging,
-                bounds=_verify_bounds(self._bounds()),
-                pace=pace,
-            )
-            stack.push_async_callback(intake.close)
-            batches = Batches(
-                inbox=inbox,
-                intake=intake,
-                meter=self._metrics,
-                at_once_max=settings.batches_at_once_max,
-            )
-            ring = resolve(self._base, settings, "keyring")
-            mender = Mender(
-                inbox=inbox,
-                shard=shard,
-                intake=intake,
-                batches=batches,
-                judging=judging,
-                trial=TrialProcess([*self._trial, str(ring)]),
-                meter=self._metrics,
-            )
-            count = await mender.settle_left_open()
-            _log.info("recovered what was left open", extra={"count": count})
-            pace.begin()  # until now nobody could be kept waiting
-            room = DiskRoom(
-                data,
-                budget=Budget(
-                    used_max=settings.disk_bytes_max, free_min=settings.disk_free_bytes_min
-                ),
-                meter=self._metrics,
-                monotonic=time.monotonic,
-            )
+            trial = TrialProcess([*self._trial, str(resolve(self._base, settings, "keyring"))])
+            ways = [
+                way_of(
+                    inbox,
+                    shards=stores,
+                    decisions=decisions,
+                    keyring=keyring.current,
+                    policies=asked,
+                    clock=self._clock,
+                    meter=self._metrics,
+                    judging=await logs.judging(number),
+                    trial=trial,
+                    bounds=verify_bounds(settings),
+                    pace=pace,
+                    batches_at_once_max=settings.batches_at_once_max,
+                )
+                for number, inbox in zip(numbers, inboxes, strict=True)
+            ]
+            for way in ways:
+                stack.push_async_callback(way.intake.close)
+            room = self._room(data)
             await room.look()
-            admission = self._admission(inbox, decisions, room)
+            admission = admission_of(
+                settings, inbox=inboxes[0], decisions=decisions, room=room, meter=self._metrics
+            )
+            self._troubles = Troubles(inboxes, tuple(own.values()), room)
             scrubber = Scrubber(
                 Look(
                     disk=self._disk,
                     data=data,
-                    shards={shards.names[0]: shard},
-                    inboxes=[names.inbox(0)],
+                    shards=stores,
+                    inboxes=[names.inbox(number) for number in numbers],
                 ),
                 bytes_per_s=settings.scrub_bytes_per_s,
                 interval_s=settings.scrub_interval_s,
@@ -222,52 +224,14 @@ class Server:
             )
             settled_log = SettledLog()
             stack.callback(settled_log.flush)
-            routes = [
-                *Submit(
-                    admission=admission,
-                    intake=intake,
-                    keyring=keyring.current,
-                    meter=self._metrics,
-                    settled_log=settled_log,
-                ).routes(),
-                *Batch(
-                    admission=admission,
-                    batches=batches,
-                    keyring=keyring.current,
-                    meter=self._metrics,
-                    settled_log=settled_log,
-                ).routes(),
-                *Read(decisions=decisions, keyring=keyring.current).routes(),
-                *Lists(
-                    decisions=decisions,
-                    keyring=keyring.current,
-                    cursors=Cursors(shards.data_id, shards.names),
-                    admission=admission,
-                    exports=Exports(
-                        total_max=settings.exports_max,
-                        per_tenant_max=settings.exports_per_tenant_max,
-                        stall_s=settings.export_stall_s,
-                    ),
-                ).routes(),
-                *Resolve(
-                    admission=admission,
-                    decisions=decisions,
-                    keyring=keyring.current,
-                ).routes(),
-                *Operations(
-                    admission=admission,
-                    inbox=inbox,
-                    decisions=decisions,
-                    exposition=self._metrics.exposition,
-                    exposition_type=CONTENT_TYPE,
-                    metrics_credentials=credentials,
-                ).routes(),
-                *Description().routes(),
-            ]
+            routes = self._routes(
+                ways[0], decisions, admission, keyring, shards, settled_log, credentials
+            )
+            meeting = [] if seat.workers == 1 else [peers.run(listen(data, seat.worker))]
+            meeting += [peer.run() for peer in crew.peers.values()]
             async with asyncio.TaskGroup() as tasks:
                 background = [
-                    tasks.create_task(mender.run(interval_s=settings.mend_interval_s)),
-                    tasks.create_task(mender.trim(interval_s=settings.inbox_trim_s)),
+                    *map(tasks.create_task, meeting),
                     tasks.create_task(room.run(interval_s=settings.disk_poll_s)),
                     tasks.create_task(scrubber.run()),
                     tasks.create_task(
@@ -277,6 +241,16 @@ class Server:
                 if tls is not None:
                     watching = tls.watch(self._reload_tls, interval_s=settings.keyring_poll_s)
                     background.append(tasks.create_task(watching))
+                # What was left open here may be of their shards; what they left open, of these.
+                await crew.opened(peers, timeout_s=settings.peer_timeout_s)
+                for way in ways:
+                    count = await way.mender.settle_left_open()
+                    _log.info("recovered what was left open", extra={"count": count})
+                    background += [
+                        tasks.create_task(way.mender.run(interval_s=settings.mend_interval_s)),
+                        tasks.create_task(way.mender.trim(interval_s=settings.inbox_trim_s)),
+                    ]
+                pace.begin()  # until now nobody could be kept waiting
                 await serve(
                     listener,
                     routes,
@@ -284,80 +258,107 @@ class Server:
                     admission=admission,
                     announce=announce,
                     stop=self._stop,
+                    leave=self._leave,
                     tls=None if tls is None else tls.current,
                     meter=self._metrics,
                 )
+                await seat.drained()
                 for task in background:
                     task.cancel()
 
-    def _bounds(self) -> Bounds:
-        settings = self._settings
-        queued = (
-            2 * settings.requests_in_flight_max + settings.batches_at_once_max * LINES_AT_ONCE_MAX
-        )
-        return Bounds(
-            items_max=settings.batch_records_max,
-            bytes_max=settings.batch_bytes_max,
-            # Everything in flight may wait in one queue, and recovery hands in one batch of its own
-            # beside it; of a batch no more than the lines that are decided together.
-            queue_items_max=queued,
-            queue_bytes_max=max(queued * 65_536 * 2, settings.bytes_in_flight_max),
-        )
+    def _tls(self) -> TlsFiles | None:
+        paths = _tls_paths(self._settings, self._base)
+        return None if paths is None else TlsFiles(paths, meter=self._metrics)
 
-    def _admission(self, inbox: InboxLog, decisions: Decisions, room: DiskRoom) -> Admission:
+    def _room(self, data: Path) -> DiskRoom:
         settings = self._settings
-        return Admission(
-            inbox=inbox,
-            decisions=decisions,
-            room=room,
-            addresses=Addresses(
-                Rate(per_s=settings.address_rate_per_s, burst=settings.address_burst),
-                addresses_max=settings.addresses_max,
-            ),
-            bounds=Bounded(
-                body_timeout_s=settings.body_timeout_s,
-                batch_timeout_s=settings.batch_timeout_s,
-                requests_in_flight_max=settings.requests_in_flight_max,
-                in_flight_per_address_max=settings.requests_in_flight_per_address_max,
-                in_flight_per_tenant_max=settings.requests_in_flight_per_tenant_max,
-                left_open_max=settings.left_open_max,
-            ),
-            bytes_in_flight=BytesInFlight(
-                total_max=settings.bytes_in_flight_max,
-                per_address_max=settings.bytes_in_flight_per_address_max,
-                per_tenant_max=settings.bytes_in_flight_per_tenant_max,
-                unidentified_max=settings.unidentified_bytes_in_flight_max,
-            ),
-            lane=_lane(settings),
-            shares=Shares(settings.served_at_once_shared_max, monotonic=time.monotonic_ns),
-            refusals=Refusals(settings.refusals_per_s, monotonic=time.monotonic_ns),
+        return DiskRoom(
+            data,
+            budget=Budget(used_max=settings.disk_bytes_max, free_min=settings.disk_free_bytes_min),
             meter=self._metrics,
+            monotonic=time.monotonic,
         )
 
+    def _local(self, name: str, store: ShardStore, asked: Policies) -> LocalShard:
+        """Return a shard that is decided for here."""
+        return LocalShard(
+            name,
+            store,
+            decider=Decider(
+                store,
+                params={**IN_FORCE, VERSION: self._params},
+                region=self._settings.region,
+                policies=asked,
+                quotas=Quotas(store, policies=asked, monotonic=time.monotonic_ns),
+            ),
+            resolver=Resolver(store, clock=self._clock),
+        )
 
-def _lane(settings: Settings) -> Unidentified:
-    return Unidentified(
-        LaneBounds(
-            in_flight_max=settings.unidentified_in_flight_max,
-            batches_max=settings.unidentified_batches_max,
-            records=Rate(per_s=settings.unidentified_rate_per_s, burst=settings.unidentified_burst),
-            bytes=Rate(per_s=settings.unidentified_bytes_per_s, burst=BATCH_BYTES_MAX),
-        ),
-        monotonic=time.monotonic_ns,
-    )
+    def _crew(self, data: Path, shards: ShardSet) -> Crew:
+        bounds = commit_bounds(self._whole)
+        return Crew(
+            data,
+            shards.data_id,
+            self._seat,
+            shards.names,
+            bounds=PeerBounds(
+                requests_max=bounds.queue_items_max,
+                bytes_max=bounds.queue_bytes_max,
+                timeout_s=self._settings.peer_timeout_s,
+            ),
+        )
 
-
-def _verify_bounds(bounds: Bounds) -> Bounds:
-    # Small pieces: what is verified now is what everybody waits for, and 64 KiB of numbers take
-    # 15 ms.
-    return replace(bounds, items_max=_VERIFIED_AT_ONCE_MAX, bytes_max=RECORD_BYTES_MAX)
-
-
-def _metrics_credentials(settings: Settings, base: Path) -> tuple[str, str] | None:
-    if not settings.metrics_user:
-        return None
-    password = secret_value("metrics_password", settings.metrics_password, base)
-    return settings.metrics_user, password
+    def _routes(  # noqa: PLR0913, PLR0917 - what the calls need
+        self,
+        way: Way,
+        decisions: Decisions,
+        admission: Admission,
+        keyring: KeyringFile,
+        shards: ShardSet,
+        settled_log: SettledLog,
+        credentials: tuple[str, str] | None,
+    ) -> list[web.RouteDef]:
+        settings = self._settings
+        assert self._troubles is not None  # noqa: S101 - known before anything is served
+        return [
+            *Submit(
+                admission=admission,
+                intake=way.intake,
+                keyring=keyring.current,
+                meter=self._metrics,
+                settled_log=settled_log,
+            ).routes(),
+            *Batch(
+                admission=admission,
+                batches=way.batches,
+                keyring=keyring.current,
+                meter=self._metrics,
+                settled_log=settled_log,
+            ).routes(),
+            *Read(decisions=decisions, keyring=keyring.current).routes(),
+            *Lists(
+                decisions=decisions,
+                keyring=keyring.current,
+                cursors=Cursors(shards.data_id, shards.names),
+                admission=admission,
+                exports=Exports(
+                    total_max=settings.exports_max,
+                    per_tenant_max=settings.exports_per_tenant_max,
+                    stall_s=settings.export_stall_s,
+                ),
+            ).routes(),
+            *Resolve(admission=admission, decisions=decisions, keyring=keyring.current).routes(),
+            *Operations(
+                admission=admission,
+                troubles=self._troubles,
+                decisions=decisions,
+                others=self._seat.others,
+                exposition=self._metrics.exposition,
+                exposition_type=CONTENT_TYPE,
+                metrics_credentials=credentials,
+            ).routes(),
+            *Description().routes(),
+        ]
 
 
 def _tls_paths(settings: Settings, base: Path) -> TlsPaths | None:
@@ -371,14 +372,23 @@ def _tls_paths(settings: Settings, base: Path) -> TlsPaths | None:
     )
 
 
+def check_data(settings: Settings, base: Path) -> None:
+    """Check the data folder that the settings name.
+
+    Raises:
+        ContractError: It cannot be used.
+    """
+    data_folder.check(resolve(base, settings, "data"), settings.shards)
+
+
 def check(settings: Settings, base: Path) -> None:
     """Check what the settings name: keyring, data folder, TLS files, the metrics password.
 
     Raises:
         ContractError: One of them cannot be used.
     """
-    _metrics_credentials(settings, base)
-    data_folder.check(resolve(base, settings, "data"), settings.shards)
+    metrics_credentials(settings, base)
+    check_data(settings, base)
     load_keyring(resolve(base, settings, "keyring"))
     if (paths := _tls_paths(settings, base)) is not None:
         load_context(paths)

@@ -1,10 +1,12 @@
 """The server's settings: what can be set, and how it is read."""
 
+from fractal_lba.server.config.divided import divided, workers_of
 from fractal_lba.server.config.load import (
     LOG_LEVELS,
     descriptions,
     listen_address,
     load_settings,
+    metrics_credentials,
     resolve,
     secret_value,
     to_toml,
@@ -18,10 +20,13 @@ __all__ = [
     "Settings",
     "TenantTable",
     "descriptions",
+    "divided",
     "listen_address",
     "load_settings",
+    "metrics_credentials",
     "policies",
     "resolve",
     "secret_value",
     "to_toml",
+    "workers_of",
 ]

@@ -128,6 +128,18 @@ def secret_value(setting: str, reference: str, base: Path) -> str:
     raise ContractError(f"{setting}: expected env:NAME or file:PATH, got neither")
 
 
+def metrics_credentials(settings: Settings, base: Path) -> tuple[str, str] | None:
+    """Return user and password of ``GET /metrics``, ``None`` where it is open.
+
+    Raises:
+        ContractError: The password is not there.
+    """
+    if not settings.metrics_user:
+        return None
+    password = secret_value("metrics_password", settings.metrics_password, base)
+    return settings.metrics_user, password
+
+
 def listen_address(settings: Settings) -> tuple[str, int]:
     """Return the host and the port to bind.
 

@@ -5,10 +5,10 @@ from typing import Annotated
 import msgspec
 
 from fractal_lba.server.config.tenant_table import TenantTable
-from fractal_lba.server.config.upkeep_settings import UpkeepSettings
+from fractal_lba.server.config.worker_settings import WorkerSettings
 
 
-class Settings(UpkeepSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Settings(WorkerSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything that can be set. Paths are relative to the folder of ``server.toml``."""
 
     listen: Annotated[str, msgspec.Meta(description="HOST:PORT; port 0 takes a free one.")] = (

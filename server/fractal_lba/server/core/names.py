@@ -5,6 +5,7 @@
     data/
     ├── .lock                     one server at a time (each stream's folder has one too)
     ├── shards.json               the shard set, written at init
+    ├── run/                      sockets and counts of the workers, while there are several
     ├── inbox-0/                  one inbox for each worker: segments
     ├── inbox-0-judging.json      what is being judged from it, and what is poison
     └── shard-0/                  one folder for each shard, by its name
@@ -27,6 +28,8 @@ INBOX_FRAME_BYTES_MAX = 17 << 20
 INBOX_SEGMENT_BYTES_MIN = 18 << 20
 """What a segment needs to hold one such frame; an inbox's are not closed at less."""
 
+RUN = "run"
+
 _INBOX_NAME = re.compile(r"inbox-(0|[1-9][0-9]{0,5})")
 _SHARD_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
@@ -46,6 +49,12 @@ def judging(inbox: str) -> str:
     return f"{inbox}-judging.json"
 
 
+def inbox_number(name: str) -> int | None:
+    """Return the worker whose inbox folder has this name, ``None`` for another name."""
+    found = _INBOX_NAME.fullmatch(name)
+    return None if found is None else int(found[1])
+
+
 def is_shard_name(name: str) -> bool:
-    """Tell whether ``name`` can be a shard: a folder that is not taken for an inbox."""
-    return _SHARD_NAME.fullmatch(name) is not None and not name.startswith("inbox-")
+    """Tell whether ``name`` can be a shard: a folder that is not taken for another one."""
+    return _SHARD_NAME.fullmatch(name) is not None and not name.startswith("inbox-") and name != RUN

@@ -70,6 +70,15 @@ class Connections:
         self._idle: OrderedDict[Place, None] = OrderedDict()
         self.total = 0
         self.by_address: Counter[str] = Counter()
+        self.is_ending = False
+        self._none = asyncio.Event()
+
+    async def end(self) -> None:
+        """Let each connection end with its next answer; return when none is open."""
+        self.is_ending = True
+        while self.total:
+            self._none.clear()
+            await self._none.wait()
 
     def enter(self, address: str, cut: Callable[[], object]) -> "Place | None":
         """Count one more, idle at first; ``None`` where there is no room.
@@ -101,6 +110,8 @@ class Connections:
         self.by_address[address] -= 1
         if not self.by_address[address]:
             del self.by_address[address]
+        if not self.total:
+            self._none.set()
 
 
 @dataclass(slots=True, eq=False)
@@ -117,6 +128,11 @@ class Place:
     cut: Callable[[], object]
     is_known: bool = False
     _is_left: bool = False
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether the connection ends with its next answer."""
+        return self._among.is_ending
 
     def work(self) -> None:
         """A whole head is there: the connection is not idle."""

@@ -2,15 +2,44 @@
 
 import hmac
 from base64 import b64decode
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from aiohttp import web
 
 from fractal_lba.server.core.answer import ServerCode, problem
 from fractal_lba.server.http.admit import Admission
 from fractal_lba.server.http.respond import response
-from fractal_lba.server.ports import Decisions, Inbox
+from fractal_lba.server.ports import Decisions, Inbox, Room
+
+
+@dataclass(frozen=True, slots=True)
+class Troubles:
+    """Why not everything of this process can be served: its logs, its shards, its disk."""
+
+    inboxes: Sequence[Inbox]
+    shards: Sequence[Decisions]
+    room: Room
+
+    def reasons(self) -> list[str]:
+        """Return each reason, in words."""
+        return [
+            *(f"fenced: {inbox.fenced_by}" for inbox in self.inboxes if inbox.fenced_by),
+            *chain.from_iterable(trouble_of(shard) for shard in self.shards),
+            *([self.room.full] if self.room.full else []),
+        ]
+
+
+def trouble_of(decisions: Decisions) -> list[str]:
+    """Return why not everything can be decided, in words."""
+    return [
+        *(f"fenced: {fence}" for fence in decisions.fences),
+        *(
+            f"damaged: decisions {lost.first} to {lost.last} cannot be read; new ids are refused"
+            for lost in decisions.losses
+        ),
+    ]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -18,12 +47,14 @@ class Operations:
     """The calls of whoever runs the server.
 
     Attributes:
+        others: Returns why not everything of the other workers can be served.
         metrics_credentials: User and password of ``GET /metrics``, ``None`` for an open one.
     """
 
     admission: Admission
-    inbox: Inbox
+    troubles: Troubles
     decisions: Decisions
+    others: Callable[[], Sequence[str]]
     exposition: Callable[[], bytes]
     exposition_type: str
     metrics_credentials: tuple[str, str] | None = None
@@ -62,15 +93,8 @@ class Operations:
 
     def _reasons(self) -> list[str]:
         reasons = ["draining"] if self.admission.is_draining else []
-        fences = [*filter(None, [self.inbox.fenced_by]), *self.decisions.fences]
-        reasons += [f"fenced: {fence}" for fence in fences]
-        if full := self.admission.room.full:
-            reasons.append(full)
-        reasons += [
-            f"damaged: decisions {lost.first} to {lost.last} cannot be read; new ids are refused"
-            for lost in self.decisions.losses
-        ]
-        return reasons
+        reasons += [*self.troubles.reasons(), *trouble_of(self.decisions), *self.others()]
+        return list(dict.fromkeys(reasons))  # a shard is told of by whoever asks it
 
 
 def _is_basic(request: web.Request, credentials: tuple[str, str]) -> bool:

@@ -165,7 +165,7 @@ class Connection(web.RequestHandler):
         name_request(request, resp)
         # aiohttp would name itself and its version.
         resp.headers["Server"] = "fractal-lba"
-        if hdrs.UPGRADE in request.headers and not resp.prepared:
+        if self.place.is_ending or (hdrs.UPGRADE in request.headers and not resp.prepared):
             # Nothing is upgraded, and aiohttp drops what came behind such a request.
             resp.force_close()
         # From here on it waits for its reader, and then for the next request.

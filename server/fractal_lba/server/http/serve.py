@@ -69,6 +69,7 @@ async def serve(  # noqa: PLR0913 - the socket, what answers on it, and how it e
     admission: Admission,
     announce: Callable[[str], None],
     stop: asyncio.Event,
+    leave: asyncio.Event,
     tls: Callable[[], ssl.SSLContext] | None,
     meter: Meter,
 ) -> None:
@@ -81,6 +82,8 @@ async def serve(  # noqa: PLR0913 - the socket, what answers on it, and how it e
         admission: Told of the drain, and asked what is under way.
         announce: Takes the URL once requests can be answered.
         stop: Set once.
+        leave: Set once, to end for others that go on accepting: what comes on open connections is
+            answered, and each ends with its next answer.
         tls: Returns the TLS context of this moment; ``None`` for plain HTTP.
         meter: Counts handshakes that failed.
     """
@@ -128,19 +131,39 @@ async def serve(  # noqa: PLR0913 - the socket, what answers on it, and how it e
         url = _url(listener, is_secure=tls is not None)
         _log.info("ready", extra={"url": url})
         announce(url)
-        await stop.wait()
+        await first(stop, leave)
+        if leave.is_set() and not stop.is_set():
+            _log.info("leaving", extra={"count": connections.total})
+            _close(server)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(settings.grace_s):
+                    await connections.end()
         _log.info("draining", extra={"count": admission.in_flight.count})
         admission.drain()
-        if isinstance(server, asyncio.Task):
-            server.cancel()
-        else:
-            server.close()
+        _close(server)
         with suppress(TimeoutError):
             async with asyncio.timeout(settings.grace_s):
                 await admission.in_flight.empty()
         # What had the whole grace is ended now; aiohttp would give it as much again, twice.
         await runner.cleanup()
         _log.info("drained", extra={"count": admission.in_flight.count})
+
+
+async def first(*events: asyncio.Event) -> None:
+    """Return once one of several events is set."""
+    waiting = [asyncio.ensure_future(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for each in waiting:
+            each.cancel()
+
+
+def _close(server: asyncio.Server | asyncio.Task[None]) -> None:
+    if isinstance(server, asyncio.Task):
+        server.cancel()
+    else:
+        server.close()
 
 
 def _url(listener: socket.socket, *, is_secure: bool) -> str:

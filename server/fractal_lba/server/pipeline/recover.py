@@ -2,13 +2,21 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from fractal_lba.protocol.errors import CorruptionError, DurabilityError
 from fractal_lba.server.core.inbox_frame import BATCH
 from fractal_lba.server.pipeline.batch import Batches
 from fractal_lba.server.pipeline.intake import Intake
-from fractal_lba.server.ports import Inbox, InboxFrame, Judging, Meter, Shard, Trial
+from fractal_lba.server.ports import (
+    Decisions,
+    Inbox,
+    InboxFrame,
+    Judging,
+    Meter,
+    Shard,
+    Trial,
+)
 
 RECOVERED_AT_ONCE_MAX = 256
 """Open bodies read back and settled together: they share commits."""
@@ -20,13 +28,25 @@ _log = logging.getLogger(__name__)
 
 
 class Mender:
-    """Bring inbox and shard back to a state in which everything logged is decided."""
+    """Bring an inbox and shards back to a state in which everything logged is decided.
 
-    def __init__(  # noqa: PLR0913 - the ports of the pipeline, each named at the call
+    Args:
+        inbox: Whose open bodies are settled.
+        shards: Those of this process, by name.
+        decisions: Where bodies are decided.
+        intake: The way of a record.
+        batches: The way of a batch.
+        judging: Notes which bodies are being judged.
+        trial: Tries those that may have ended a process.
+        meter: Counts.
+    """
+
+    def __init__(  # noqa: PLR0913 - the ports of recovery, each named at the call
         self,
         *,
         inbox: Inbox,
-        shard: Shard,
+        shards: Mapping[str, Shard],
+        decisions: Decisions,
         intake: Intake,
         batches: Batches,
         judging: Judging,
@@ -34,7 +54,8 @@ class Mender:
         meter: Meter,
     ) -> None:
         self._inbox = inbox
-        self._shard = shard
+        self._shards = shards
+        self._decisions = decisions
         self._intake = intake
         self._batches = batches
         self._judging = judging
@@ -60,7 +81,7 @@ class Mender:
                     self._inbox.leave_open(frame.seq)
                 return ended
             ended += sum(await asyncio.gather(*(self._settle(frame) for frame in frames)))
-            if self._inbox.fenced_by or self._shard.fenced_by:
+            if self._inbox.fenced_by or self._decisions.fenced_by:
                 break
         await self._note_the_end()
         return ended
@@ -70,15 +91,18 @@ class Mender:
 
         What cannot be reopened stays fenced until the next call.
         """
-        for name, log in (("inbox", self._inbox), ("shard", self._shard)):
+        logs: list[tuple[str, Inbox | Shard]] = [("inbox", self._inbox), *self._shards.items()]
+        for name, log in logs:
             if log.fenced_by is None:
                 continue
             try:
                 await log.reopen()
             except DurabilityError as error:
                 _log.warning("still fenced", extra={"stream": name, "error": str(error)})
-                return
+                continue
             _log.info("reopened", extra={"stream": name})
+        if self._inbox.fenced_by or self._decisions.fenced_by:
+            return
         if self._inbox.left_open():
             ended = await self.settle_left_open()
             _log.info("settled what was left open", extra={"count": ended})

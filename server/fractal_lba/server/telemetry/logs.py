@@ -39,6 +39,9 @@ FIELDS: Final = (
     "request_id",
     "outcomes",
     "sha256",
+    "worker",
+    "pid",
+    "peer",
 )
 
 _request_id: ContextVar[str] = ContextVar("request_id")
@@ -50,7 +53,15 @@ def about_request(request_id: str) -> None:
 
 
 class JsonFormatter(logging.Formatter):
-    """Write a record as one JSON object with the fields of ``FIELDS`` that it carries."""
+    """Write a record as one JSON object with the fields of ``FIELDS`` that it carries.
+
+    Args:
+        worker: Stands in every line that names no other one.
+    """
+
+    def __init__(self, worker: int | None = None) -> None:
+        super().__init__()
+        self._worker = worker
 
     @override
     def format(self, record: logging.LogRecord) -> str:
@@ -62,6 +73,8 @@ class JsonFormatter(logging.Formatter):
         }
         if (request_id := _request_id.get(None)) is not None:
             line["request_id"] = request_id
+        if self._worker is not None:
+            line["worker"] = self._worker
         line.update({name: getattr(record, name) for name in FIELDS if hasattr(record, name)})
         if record.exc_info and record.exc_info[0] is not None:
             # The type and the places, not the message: that one may quote what it choked on.
@@ -73,10 +86,13 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, default=str)
 
 
-def configure(level: str, out: TextIO = sys.stderr) -> None:
-    """Send every log line of the process to ``out`` as JSON."""
+def configure(level: str, out: TextIO = sys.stderr, *, worker: int | None = None) -> None:
+    """Send every log line of the process to ``out`` as JSON.
+
+    Each is written with one call, so that those of several workers stand one below the other.
+    """
     handler = logging.StreamHandler(out)
-    handler.setFormatter(JsonFormatter())
+    handler.setFormatter(JsonFormatter(worker))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     # Its lines would name what a client sent.
     logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)

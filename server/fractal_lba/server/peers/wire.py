@@ -1,0 +1,375 @@
+"""The messages between two workers: bytes in, values out, and back.
+
+A frame is its length (u32 little-endian, without itself) and a msgpack message. The first one of
+either side is `Hello`; then the one that connected sends `Asked`, the other one `Told`. A message
+carries as many requests, or answers, as were there when the one before it had been written; answers
+are matched by number and come in any order.
+
+Only what verified is ever sent, and never a secret: of the key that verified it a record is
+accompanied by the name and the time of validity, since it is judged by the ring that it was
+verified with.
+"""
+
+import struct
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from fractal_lba.protocol.authenticate import Authenticated
+from fractal_lba.protocol.errors import (
+    CorruptionError,
+    DurabilityError,
+    FencedError,
+    FractalError,
+    FullError,
+    Refusal,
+    RefusalCode,
+    UnavailableError,
+)
+from fractal_lba.protocol.keyring import Alg, Key
+from fractal_lba.protocol.legacy_record import LegacyRecord
+from fractal_lba.protocol.record import Record
+from fractal_lba.server.core.answer import Answer
+from fractal_lba.server.core.entry import Entry
+from fractal_lba.server.core.known import Known, NotResolved, Place, RecordKey
+from fractal_lba.server.core.listing import Query, Spot
+from fractal_lba.server.core.usage import Usage
+from fractal_lba.server.ports import Listed, Loss
+
+FORMAT: Final = 1
+"""Of these messages. A worker of another one is not spoken with: its shards answer 503 until it is
+replaced, too."""
+
+FRAME_BYTES_MAX: Final = 64 << 20
+_LENGTH: Final = struct.Struct("<I")
+LENGTH_BYTES: Final = _LENGTH.size
+
+
+class Hello(msgspec.Struct, frozen=True, kw_only=True):
+    """Who speaks.
+
+    Attributes:
+        format: Of the messages; the only member that every format has.
+        data_id: The data folder's own.
+        worker: The speaker's number, of ``workers``.
+        shards: Those it decides for.
+    """
+
+    format: int
+    data_id: str = ""
+    worker: int = -1
+    workers: int = 0
+    shards: tuple[str, ...] = ()
+
+
+class _Struct(msgspec.Struct, frozen=True, array_like=True):
+    pass
+
+
+class Decide(_Struct, frozen=True, tag=1):
+    """See ``ports.Decisions.decide``; one of ``record`` and ``legacy`` is the record's fields."""
+
+    record: Any
+    legacy: LegacyRecord | None
+    kid: str
+    alg: Alg
+    not_before_ms: int | None
+    not_after_ms: int | None
+    tenant: str
+    record_digest: str
+    content_digest: str
+    received_ns: int
+    is_recovered: bool
+
+
+class GetKnown(_Struct, frozen=True, tag=2):
+    """See ``ports.Decisions.known``."""
+
+    key: RecordKey
+
+
+class GetEntry(_Struct, frozen=True, tag=3):
+    """See ``ports.Decisions.entry``."""
+
+    key: RecordKey
+    place: Place
+
+
+class ListRecords(_Struct, frozen=True, tag=4):
+    """See ``ports.Decisions.list_records``."""
+
+    tenant: str
+    query: Query
+    after: dict[str, Spot]
+    records_max: int
+
+
+class Resolve(_Struct, frozen=True, tag=5):
+    """See ``ports.Decisions.append_resolution``."""
+
+    key: RecordKey
+    note: str
+    who: str
+
+
+class GetUsage(_Struct, frozen=True, tag=6):
+    """See ``ports.Decisions.usage``."""
+
+    tenant: str
+    day: int
+
+
+Request = Decide | GetKnown | GetEntry | ListRecords | Resolve | GetUsage
+
+
+class Answered(_Struct, frozen=True, tag=1):
+    """What ``decide`` returned."""
+
+    answer: Answer
+
+
+class KnownIs(_Struct, frozen=True, tag=2):
+    """What is remembered, ``None`` for nothing."""
+
+    known: Known | None
+
+
+class EntryIs(_Struct, frozen=True, tag=3):
+    """An entry of the ledger."""
+
+    entry: Entry
+
+
+class Listing(_Struct, frozen=True, tag=4):
+    """A page."""
+
+    items: tuple[Listed, ...]
+    next: dict[str, Spot] | None
+
+
+class NotAppended(_Struct, frozen=True, tag=5):
+    """Why there is no resolution."""
+
+    why: NotResolved
+
+
+class UsageIs(_Struct, frozen=True, tag=6):
+    """What a tenant sent in a day."""
+
+    usage: Usage
+
+
+class Raised(_Struct, frozen=True, tag=7):
+    """What was raised instead; ``kind`` is one of ``_KINDS``, ``refusal`` or ``bug``."""
+
+    kind: str
+    message: str
+    code: str = ""
+    reason: str = ""
+    member: str | None = None
+    retry_after_s: float | None = None
+
+
+Result = Answered | KnownIs | EntryIs | Listing | NotAppended | UsageIs | Raised
+
+
+class Numbered(_Struct, frozen=True):
+    """A request, of which shard."""
+
+    number: int
+    shard: str
+    request: Request
+
+
+class Replied(_Struct, frozen=True):
+    """The end of a request."""
+
+    number: int
+    result: Result
+
+
+class ShardState(_Struct, frozen=True):
+    """Why nothing can be decided in a shard, and what of it is lost."""
+
+    shard: str
+    fences: tuple[str, ...]
+    losses: tuple[Loss, ...]
+
+
+class Asked(_Struct, frozen=True):
+    """Requests, in the order in which they are begun."""
+
+    requests: list[Numbered]
+
+
+class Told(_Struct, frozen=True):
+    """Answers, and how the shards are where that changed."""
+
+    replies: list[Replied]
+    states: list[ShardState] | None = None
+
+
+_ENCODER = msgspec.msgpack.Encoder()
+_HELLO = msgspec.msgpack.Decoder(Hello)
+_ASKED = msgspec.msgpack.Decoder(Asked)
+_TOLD = msgspec.msgpack.Decoder(Told)
+
+read_hello = _HELLO.decode
+read_asked = _ASKED.decode
+read_told = _TOLD.decode
+
+
+def frame(message: Hello | Told) -> bytes:
+    """Return a message as it is sent."""
+    return _framed(_ENCODER.encode(message))
+
+
+def encoded(part: Numbered | Replied) -> bytes:
+    """Return a request or an answer as it stands in a message."""
+    return _ENCODER.encode(part)
+
+
+def asked_of(waiting: deque[bytes], bytes_max: int) -> bytes:
+    """Take requests from the front of a queue, into one message as it is sent.
+
+    Args:
+        waiting: One at the least, as `encoded`.
+        bytes_max: Of a message with more than one.
+    """
+    return _framed(_ENCODER.encode(([msgspec.Raw(each) for each in _some(waiting, bytes_max)],)))
+
+
+def told_of(replies: Sequence[bytes], bytes_max: int) -> Iterator[bytes]:
+    """Return messages, as they are sent, that carry these answers; see `asked_of`."""
+    waiting = deque(replies)
+    while waiting:
+        yield _framed(_ENCODER.encode(([msgspec.Raw(each) for each in _some(waiting, bytes_max)],)))
+
+
+def _some(waiting: deque[bytes], bytes_max: int) -> list[bytes]:
+    taken = [waiting.popleft()]
+    size = len(taken[0])
+    while waiting and size + len(waiting[0]) <= bytes_max:
+        taken.append(waiting.popleft())
+        size += len(taken[-1])
+    return taken
+
+
+def _framed(data: bytes) -> bytes:
+    return _LENGTH.pack(len(data)) + data
+
+
+def frames(buffer: bytearray) -> list[bytes]:
+    """Take the whole messages from the front of a buffer.
+
+    Raises:
+        ValueError: One is longer than any may be; nothing more can be read.
+    """
+    found = []
+    at = 0
+    while len(buffer) - at >= LENGTH_BYTES:
+        (length,) = _LENGTH.unpack_from(buffer, at)
+        if length > FRAME_BYTES_MAX:
+            raise ValueError(f"frame: expected at most {FRAME_BYTES_MAX} bytes, got {length}")
+        end = at + LENGTH_BYTES + length
+        if end > len(buffer):
+            break
+        found.append(bytes(buffer[at + LENGTH_BYTES : end]))
+        at = end
+    del buffer[:at]
+    return found
+
+
+# The members are any JSON, whose type the decoder cannot be told; everything else is as in Record.
+_RECORD: Any = msgspec.defstruct(
+    "_RecordFields",
+    [(name, Any if name == "members" else kind) for name, kind in Record.__annotations__.items()],
+    frozen=True,
+    array_like=True,
+)
+_RECORD_NAMES: Final = tuple(Record.__annotations__)
+
+
+def decide_request(authenticated: Authenticated, *, received_ns: int, is_recovered: bool) -> Decide:
+    """Return the request to decide a record."""
+    record, key = authenticated.record, authenticated.key
+    fields = None
+    if isinstance(record, Record):
+        # What the delivery says is neither judged nor kept.
+        fields = [None if name == "delivery" else getattr(record, name) for name in _RECORD_NAMES]
+    return Decide(
+        record=fields,
+        legacy=record if isinstance(record, LegacyRecord) else None,
+        kid=key.kid,
+        alg=key.alg,
+        not_before_ms=key.not_before_ms,
+        not_after_ms=key.not_after_ms,
+        tenant=authenticated.tenant,
+        record_digest=authenticated.record_digest,
+        content_digest=authenticated.content_digest,
+        received_ns=received_ns,
+        is_recovered=is_recovered,
+    )
+
+
+def authenticated_of(request: Decide) -> Authenticated:
+    """Return the record that another worker verified; its key holds neither key nor secret.
+
+    Raises:
+        ValueError: The request holds no record.
+    """
+    record: Record | LegacyRecord
+    if request.legacy is not None:
+        record = request.legacy
+    else:
+        fields = msgspec.convert(request.record, _RECORD)
+        record = Record(**{name: getattr(fields, name) for name in _RECORD_NAMES})
+    return Authenticated(
+        record=record,
+        key=Key(
+            kid=request.kid,
+            tenant=request.tenant,
+            alg=request.alg,
+            public=None,
+            secret=None,
+            not_before_ms=request.not_before_ms,
+            not_after_ms=request.not_after_ms,
+            legacy=request.legacy is not None,
+        ),
+        tenant=request.tenant,
+        record_digest=request.record_digest,
+        content_digest=request.content_digest,
+    )
+
+
+_KINDS: Final[dict[str, type[FractalError]]] = {
+    "corruption": CorruptionError,
+    "full": FullError,
+    "fenced": FencedError,
+    "durability": DurabilityError,
+    "unavailable": UnavailableError,
+}
+"""The narrowest first."""
+
+
+def raised(error: Exception) -> Raised:
+    """Return what was raised as a message; of a bug it says nothing."""
+    if isinstance(error, Refusal):
+        return Raised("refusal", str(error), error.code, error.reason, error.member)
+    for kind, known in _KINDS.items():
+        if isinstance(error, known):
+            return Raised(kind, str(error), retry_after_s=getattr(error, "retry_after_s", None))
+    return Raised("bug", "")
+
+
+def error_of(told: Raised, *, worker: int) -> Exception:
+    """Return what another worker raised, to be raised here."""
+    if told.kind == "refusal":
+        return Refusal(RefusalCode(told.code), told.reason, told.message, member=told.member)
+    if told.kind == "unavailable":
+        return UnavailableError(told.message, retry_after_s=told.retry_after_s)
+    if (known := _KINDS.get(told.kind)) is not None:
+        return known(told.message)
+    return RuntimeError(f"worker {worker}: expected an answer, got a failure; it is logged there")
