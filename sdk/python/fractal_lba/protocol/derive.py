@@ -7,6 +7,7 @@ a time, in the order of ``specs/pcs.md`` section 5, and rounded in one place.
 import math
 from collections.abc import Mapping
 from enum import StrEnum
+from functools import lru_cache
 from itertools import combinations
 from typing import Final
 
@@ -15,6 +16,9 @@ from fractal_lba.protocol.errors import ContractError
 STICKY_COH_STAR_MIN: Final = 0.70
 STICKY_D_HAT_MAX: Final = 1.5
 NON_STICKY_D_HAT_MIN: Final = 2.6
+
+_SCALES_CACHED: Final = 64
+"""An agent uses one set of scales, a server meets a few."""
 
 
 class Regime(StrEnum):
@@ -44,12 +48,20 @@ def theil_sen_slope(n_j: Mapping[int, int]) -> float:
     """
     if len(n_j) < 2:  # noqa: PLR2004  # a slope needs two points
         raise ContractError(f"n_j: expected at least 2 scales, got {len(n_j)}")
-    points = [(math.log2(scale), math.log2(n_j[scale])) for scale in sorted(n_j)]
-    slopes = sorted((yb - ya) / (xb - xa) for (xa, ya), (xb, yb) in combinations(points, 2))
+    scales = tuple(sorted(n_j))
+    logs = [math.log2(n_j[scale]) for scale in scales]
+    slopes = sorted([(logs[b] - logs[a]) / run for a, b, run in _runs(scales)])
     middle = len(slopes) // 2
     if len(slopes) % 2:
         return slopes[middle]
     return (slopes[middle - 1] + slopes[middle]) / 2
+
+
+@lru_cache(maxsize=_SCALES_CACHED)
+def _runs(scales: tuple[int, ...]) -> tuple[tuple[int, int, float], ...]:
+    """Return each pair of places in ascending scales, and how far apart they are in log2."""
+    logs = [math.log2(scale) for scale in scales]
+    return tuple((a, b, logs[b] - logs[a]) for a, b in combinations(range(len(scales)), 2))
 
 
 def d_hat(n_j: Mapping[int, int]) -> float:

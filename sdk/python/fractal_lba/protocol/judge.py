@@ -7,6 +7,7 @@ every set that ever judged stays in `PARAMS`, so that an old outcome can be chec
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from itertools import combinations
 from types import MappingProxyType
 from typing import Final
@@ -27,6 +28,10 @@ class Reason(StrEnum):
     BUDGET_DEVIATION = "budget_deviation"
     DEGRADED = "degraded"
 
+
+_REASONS: Final = tuple(Reason)
+_SCALES_CACHED: Final = 64
+"""An agent uses one set of scales, a server meets a few."""
 
 _NOT_ACCEPTED: Final = frozenset({Reason.D_HAT_MISMATCH, Reason.N_J_INCONSISTENT})
 
@@ -111,7 +116,7 @@ def judge(record: Record, params: Params) -> Outcome:
 
 def listed(failed: Mapping[Reason, bool]) -> tuple[Reason, ...]:
     """Return the checks that failed, in the order an outcome lists them."""
-    return tuple(reason for reason in Reason if failed.get(reason))
+    return tuple([reason for reason in _REASONS if failed.get(reason)])
 
 
 def is_consistent(n_j: Mapping[int, int]) -> bool:
@@ -121,12 +126,19 @@ def is_consistent(n_j: Mapping[int, int]) -> bool:
     holds in double arithmetic only where the coarser scale is a power of two, so it is asked only
     there.
     """
-    refined = (
-        n_j[coarse] <= n_j[fine]
-        for coarse, fine in combinations(sorted(n_j), 2)
+    return all(n_j[coarse] <= n_j[fine] for coarse, fine in _refined(tuple(n_j))) and all(
+        cells <= scale**3 for scale, cells in n_j.items()
+    )
+
+
+@lru_cache(maxsize=_SCALES_CACHED)
+def _refined(scales: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
+    """Return the pairs of scales of which the first is refined by the second."""
+    return tuple(
+        (coarse, fine)
+        for coarse, fine in combinations(sorted(scales), 2)
         if coarse & (coarse - 1) == 0 and fine % coarse == 0
     )
-    return all(refined) and all(cells <= scale**3 for scale, cells in n_j.items())
 
 
 def decision_body(*, pcs_id: str, record_digest: str, outcome: Outcome) -> bytes:

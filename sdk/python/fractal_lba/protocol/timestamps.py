@@ -16,6 +16,7 @@ _TEXT: Final = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{3}Z"
 )
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_ZONE_AT: Final = len("YYYY-MM-DDTHH:MM:SS.mmm")
 _MILLISECOND: Final = timedelta(milliseconds=1)
 
 
@@ -44,5 +45,5 @@ def format_timestamp(ms: int) -> str:
     """
     if not 0 <= ms <= TIMESTAMP_MS_MAX:
         raise ContractError("timestamp: expected a time in 1970 … 9999, got one outside")
-    time = _EPOCH + ms * _MILLISECOND
-    return f"{time:%Y-%m-%dT%H:%M:%S}.{ms % 1000:03d}Z"
+    time = _EPOCH + timedelta(milliseconds=ms)
+    return time.isoformat(timespec="milliseconds")[:_ZONE_AT] + "Z"

@@ -13,13 +13,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar, cast
 
 from fractal_lba.protocol.errors import UnavailableError
 
 ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
 OtherT = TypeVar("OtherT")
+_ResultT_contra = TypeVar("_ResultT_contra", contravariant=True)
 
 IDLE_AFTER_S = 0.1
 """How long after a batch the idle work runs when no other batch follows (the durable mark of the
@@ -60,11 +61,61 @@ class _OwnThread:
         self._pool.shutdown(wait=True)
 
 
+class _Answer(Protocol[_ResultT_contra]):
+    """What an item's submitter waits for."""
+
+    def done(self) -> bool: ...
+    def cancelled(self) -> bool: ...
+    def set_result(self, result: _ResultT_contra, /) -> None: ...
+    def set_exception(self, exception: Exception, /) -> None: ...
+
+
+class _Together(Generic[ResultT]):
+    """The results of several items with one submitter."""
+
+    def __init__(self, count: int) -> None:
+        self.results: list[ResultT | Exception | None] = [None] * count
+        self.is_done = [False] * count
+        self.left = count
+        self.all_done: asyncio.Future[list[ResultT | Exception]] = (
+            asyncio.get_running_loop().create_future()
+        )
+        if not count:
+            self.all_done.set_result([])
+
+
+@dataclass(slots=True)
+class _Part(Generic[ResultT]):
+    """One of the items that are waited for together: like a future of its own."""
+
+    together: _Together[ResultT]
+    at: int
+
+    def done(self) -> bool:
+        return self.together.is_done[self.at] or self.cancelled()
+
+    def cancelled(self) -> bool:
+        return self.together.all_done.cancelled()
+
+    def set_result(self, result: ResultT) -> None:
+        self._set(result)
+
+    def set_exception(self, exception: Exception) -> None:
+        self._set(exception)
+
+    def _set(self, end: ResultT | Exception) -> None:
+        together = self.together
+        together.results[self.at], together.is_done[self.at] = end, True
+        together.left -= 1
+        if not together.left and not together.all_done.done():
+            together.all_done.set_result(cast("list[ResultT | Exception]", together.results))
+
+
 @dataclass(slots=True)
 class _Waiting(Generic[ItemT, ResultT]):
     item: ItemT
     size: int
-    answer: asyncio.Future[ResultT] | None
+    answer: _Answer[ResultT] | None
 
 
 class GroupCommit(Generic[ItemT, ResultT]):
@@ -144,6 +195,23 @@ class GroupCommit(Generic[ItemT, ResultT]):
         """
         self._give(item, size, turn, None)
 
+    async def submit_all(
+        self, items: Sequence[ItemT], *, sizes: Sequence[int], turn: str = ""
+    ) -> list[ResultT | Exception]:
+        """Return each item's result, or what was raised for it, once all are done.
+
+        As if each were submitted alone, in their order, with one to wait for them all: those that
+        find the queue full are not taken, and the others are.
+        """
+        together: _Together[ResultT] = _Together(len(items))
+        for at, (item, size) in enumerate(zip(items, sizes, strict=True)):
+            part = _Part(together, at)
+            try:
+                self._give(item, size, turn, part)
+            except UnavailableError as error:
+                part.set_exception(error)
+        return await together.all_done
+
     async def call(self, work: Callable[[], OtherT]) -> OtherT:
         """Run one piece of work on the committer's thread, between two batches."""
         return await self._do(work)
@@ -158,9 +226,7 @@ class GroupCommit(Generic[ItemT, ResultT]):
             if self._thread is not None:
                 self._thread.end()
 
-    def _give(
-        self, item: ItemT, size: int, turn: str, answer: asyncio.Future[ResultT] | None
-    ) -> None:
+    def _give(self, item: ItemT, size: int, turn: str, answer: _Answer[ResultT] | None) -> None:
         if self._is_closing:
             raise UnavailableError(f"{self._name}: expected an open queue, got one that is closing")
         bounds = self._bounds

@@ -142,10 +142,16 @@ class Intake:
         self, bodies: Sequence[bytes], frame: InboxFrame
     ) -> list[Authenticated | Exception]:
         """Authenticate parts of a logged body; others have their turns meanwhile."""
-        done = await asyncio.gather(
-            *(self._authenticated(body, frame) for body in bodies), return_exceptions=True
+        lane, turn = self._lane_of(frame)
+        poison = [self.is_poison(body) for body in bodies]  # asked once: more may be known later
+        sound = [body for body, is_poison in zip(bodies, poison, strict=True) if not is_poison]
+        verified = await lane.submit_all(
+            [(body, frame.received) for body in sound],
+            sizes=[len(body) for body in sound],
+            turn=turn,
         )
-        return [_end_of(each) for each in done]
+        ends = iter(verified)
+        return [_poison() if is_poison else next(ends) for is_poison in poison]
 
     async def run(self, work: Callable[[], ResultT], frame: InboxFrame) -> ResultT:
         """Run what a logged body needs to be read, at the cost of its lane."""
@@ -180,13 +186,20 @@ class Intake:
 
     async def _authenticated(self, body: bytes, frame: InboxFrame) -> Authenticated:
         if self.is_poison(body):
-            raise PoisonError("body: expected one that can be judged, got one set aside")
+            raise _poison()
+        lane, turn = self._lane_of(frame)
+        return await lane.submit((body, frame.received), size=len(body), turn=turn)
+
+    def _lane_of(
+        self, frame: InboxFrame
+    ) -> tuple[GroupCommit[tuple[bytes, Received], Authenticated], str]:
+        """Return which thread verifies a body, and whose turn it has there."""
         tenant = frame.received.identified_tenant
-        lane = self._verify_unidentified if tenant is None else self._verify
         # Of senders nobody knows each body has its own turn: the lines of a batch must not keep
         # a single record waiting for all of them.
-        turn = str(frame.seq) if tenant is None else tenant
-        return await lane.submit((body, frame.received), size=len(body), turn=turn)
+        if tenant is None:
+            return self._verify_unidentified, str(frame.seq)
+        return self._verify, tenant
 
     async def _conclude(
         self, verified: Authenticated | Exception, frame: InboxFrame, *, is_recovered: bool
@@ -239,19 +252,15 @@ class Intake:
         return tenant if self._policies.of(tenant).accepts_legacy else None
 
 
+def _poison() -> PoisonError:
+    return PoisonError("body: expected one that can be judged, got one set aside")
+
+
 def _without_frames(error: FractalError) -> FractalError:
     # The frames of a refusal hold what was parsed before it, two megabytes for a line of empty
     # objects, and the refusals of a batch live until its lines are answered.
     error.__cause__ = error.__context__ = None
     return error.with_traceback(None)
-
-
-def _end_of(end: Authenticated | BaseException) -> Authenticated | Exception:
-    if isinstance(end, FractalError):
-        return _without_frames(end)
-    if isinstance(end, Authenticated | Exception):
-        return end
-    raise end
 
 
 def _agree_on_tenant(authenticated: Authenticated, received: Received) -> None:
