@@ -104,6 +104,43 @@ def test_a_refusal_is_the_same_from_every_worker(served: ServerProcess) -> None:
     assert {served.submit(body(3_001)[:-9]).status for _ in range(4)} == {400}
 
 
+def scraped(server: ServerProcess) -> dict[str, float]:
+    """Return the samples of one scrape, by name and labels."""
+    lines = server.ask("GET", "/metrics").body.decode().splitlines()
+    pairs = (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+    return {name: float(value) for name, value in pairs}
+
+
+def test_a_scrape_of_any_worker_counts_for_all_and_no_count_falls_with_a_worker(
+    served: ServerProcess,
+) -> None:
+    before = scraped(served)
+    count = len(submit_to_both(served, iter(range(7_000, 8_000))))
+    accepted = 'flk_accepted_total{tenant="acme"}'
+    after = scraped(served)
+    for _ in range(6):
+        after = scraped(served)
+        for name in ("flk_ingest_total", "flk_submit_seconds_count", accepted):
+            assert after[name] == before.get(name, 0) + count, name
+        assert after['flk_worker_up{worker="0"}'] == after['flk_worker_up{worker="1"}'] == 1
+    for worker in (0, 1):
+        name = f'flk_worker_restarts_total{{worker="{worker}"}}'
+        pid = signalled(served, worker, signal.SIGKILL)
+        until_replaced(served, worker, pid)
+        until_ready(served)
+        again = scraped(served)
+        assert again[name] == after[name] + 1
+        assert again["flk_disk_used_bytes"] > 0
+        counts = (name for name in after if name.endswith(("_total", "_count")) or "{" in name)
+        fallen = [
+            name
+            for name in counts
+            if ("_total" in name or "_count" in name) and again.get(name, 0) < after[name]
+        ]
+        assert not fallen, fallen
+        after = again
+
+
 def test_a_killed_worker_is_replaced_and_nothing_acknowledged_is_lost(
     served: ServerProcess,
 ) -> None:

@@ -41,7 +41,7 @@ from fractal_lba.server.http.submit import Submit
 from fractal_lba.server.jobs.scrub import Scrubber
 from fractal_lba.server.peers.client import PeerBounds
 from fractal_lba.server.peers.crew import Crew
-from fractal_lba.server.peers.folder import listen
+from fractal_lba.server.peers.folder import counts, listen
 from fractal_lba.server.peers.serve import PeerServer
 from fractal_lba.server.pipeline.bounds import commit_bounds, verify_bounds
 from fractal_lba.server.pipeline.decide import Decider
@@ -108,7 +108,8 @@ class Server:
         self._disk = disk or RealDisk()
         self._params = params
         self._clock = clock
-        self._metrics = Metrics()
+        shared = None if seat.workers == 1 else counts(resolve(base, settings, "data"))
+        self._metrics = Metrics(seat, shared)
         self._troubles: Troubles | None = None
         self._stop = asyncio.Event()
         self._leave = asyncio.Event()

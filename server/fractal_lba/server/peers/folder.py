@@ -1,4 +1,4 @@
-"""The run folder: one socket for each worker, below the data folder.
+"""The run folder: one socket for each worker, and their counts, below the data folder.
 
 Whoever may read the data folder's files may connect, and nobody else: the folder is 0700 and each
 socket 0600. What a dead server left there is removed under the data folder's lock.
@@ -22,6 +22,11 @@ _BACKLOG: Final = 128
 def socket_path(data: Path, worker: int) -> Path:
     """Return where a worker listens for the others."""
     return data / RUN / f"worker-{worker}.sock"
+
+
+def counts(data: Path) -> Path:
+    """Return the folder that the workers keep their metrics in."""
+    return data / RUN / "metrics"
 
 
 def check(data: Path, workers: int) -> None:
@@ -48,6 +53,7 @@ def clear(data: Path) -> Path:
     with suppress(FileNotFoundError):
         shutil.rmtree(folder)
     folder.mkdir(mode=0o700)
+    counts(data).mkdir(mode=0o700)
     return folder
 
 

@@ -16,7 +16,7 @@ import uvloop
 
 from fractal_lba.protocol.errors import ContractError, FractalError, LockedError
 from fractal_lba.server import app
-from fractal_lba.server.seat import Seat
+from fractal_lba.server.seat import Health, Seat
 from fractal_lba.server.supervisor.messages import (
     Beat,
     Channel,
@@ -75,7 +75,7 @@ class _Worker:
     def __init__(self, orders: Orders) -> None:
         self._orders = orders
         self._channel: Channel | None = None
-        self._others: tuple[WorkerState, ...] = ()
+        self._states: tuple[WorkerState, ...] = ()
         self._end = asyncio.Event()
         listener = socket.socket(fileno=orders.listener)
         self._server = app.Server(
@@ -86,6 +86,7 @@ class _Worker:
                 workers=orders.workers,
                 listener=listener,
                 others=self._others_troubles,
+                health=self._health,
                 drained=self._drained,
             ),
         )
@@ -120,9 +121,7 @@ class _Worker:
     def _told(self, message: Told) -> None:
         match message:
             case News():
-                self._others = tuple(
-                    each for each in message.workers if each.worker != self._orders.worker
-                )
+                self._states = message.workers
             case Leave():
                 self._server.leave()
             case End():
@@ -131,11 +130,19 @@ class _Worker:
 
     def _others_troubles(self) -> Sequence[str]:
         reasons = []
-        for other in self._others:
+        for other in self._states:
+            if other.worker == self._orders.worker:
+                continue
             if not other.is_up:
                 reasons.append(f"worker {other.worker}: expected it to serve, got none that does")
             reasons += other.reasons
         return reasons
+
+    def _health(self) -> Sequence[Health]:
+        return [
+            Health(worker=each.worker, is_up=each.is_up, restarts=each.restarts)
+            for each in self._states
+        ]
 
     async def _drained(self) -> None:
         """Keep this worker's shards for the others until the supervisor says that all are done."""

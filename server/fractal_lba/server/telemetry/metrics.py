@@ -4,6 +4,7 @@ A client library appends ``_total`` to counters: the names here are the ones tha
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from prometheus_client import (
     CollectorRegistry,
@@ -15,6 +16,8 @@ from prometheus_client import (
 )
 
 from fractal_lba.server.core.problems import Kind
+from fractal_lba.server.seat import ALONE, Seat
+from fractal_lba.server.telemetry.shared import Workers, all_values, keep_values
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -25,9 +28,19 @@ _OK, _ACCEPTED, _NOT_ACCEPTED, _CONFLICT, _UNAUTHORIZED = 200, 202, 422, 409, 40
 
 
 class Metrics:
-    """The server's counts; the ``Meter`` of the pipeline."""
+    """The server's counts; the ``Meter`` of the pipeline.
 
-    def __init__(self) -> None:
+    Args:
+        seat: Which worker counts, and how all of them are.
+        shared: The folder that several workers keep their values in; ``None`` where one is alone.
+    """
+
+    def __init__(self, seat: Seat = ALONE, shared: Path | None = None) -> None:
+        self._shared = shared
+        if shared is not None:
+            keep_values(shared, seat.worker)
+        self._workers = CollectorRegistry()
+        self._workers.register(Workers(seat.health))
         # When a series began is one more series for each: nobody asks for it.
         disable_created_metrics()  # type: ignore[no-untyped-call]  # it has no annotations
         self._registry = CollectorRegistry()
@@ -83,10 +96,11 @@ class Metrics:
             "flk_wal_damaged_ranges",
             "Damaged ranges found by the last recovery.",
             ["stream"],
+            multiprocess_mode="sum",
             registry=registry,
         )
         self._disk = {
-            name: Gauge(f"flk_disk_{name}", text, registry=registry)
+            name: Gauge(f"flk_disk_{name}", text, multiprocess_mode="mostrecent", registry=registry)
             for name, text in (
                 ("used_bytes", "Bytes of the data folder on disk."),
                 ("free_bytes", "Bytes free on its file system."),
@@ -102,6 +116,7 @@ class Metrics:
             "flk_scrub_problems",
             "Problems that the last scrub found, at most 100 of them, by kind.",
             ["kind"],
+            multiprocess_mode="sum",
             registry=registry,
         )
         for kind in Kind:
@@ -109,11 +124,13 @@ class Metrics:
         self._scrub_finished = Gauge(
             "flk_scrub_last_finished_seconds",
             "When the last scrub ended, in seconds since 1970; 0: none has yet.",
+            multiprocess_mode="min",
             registry=registry,
         )
         self._poison = Gauge(
             "flk_poison_bodies",
             "Bodies that ended the processes that judged them, and are set aside.",
+            multiprocess_mode="sum",
             registry=registry,
         )
         self._keyring_errors = Counter(
@@ -246,5 +263,6 @@ class Metrics:
         self._unidentified.inc()
 
     def exposition(self) -> bytes:
-        """Return what a scrape gets."""
-        return generate_latest(self._registry)
+        """Return what a scrape gets: the values of every worker together."""
+        own = self._registry if self._shared is None else all_values(self._shared)
+        return generate_latest(own) + generate_latest(self._workers)
