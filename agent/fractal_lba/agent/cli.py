@@ -164,6 +164,14 @@ cli.add_command(outbox_commands)
     help="After SIGINT or SIGTERM sending goes on for so long; a second signal ends it.",
 )
 @click.option(
+    "--give-up-after",
+    "give_up_s",
+    type=click.FloatRange(min=1),
+    metavar="SECONDS",
+    help="End with code 6 where windows wait and none had a final answer for so long; without it a"
+    " run waits for its server for ever.",
+)
+@click.option(
     "--metrics",
     metavar="HOST:PORT",
     help="Answer GET /metrics there, for Prometheus, without asking who asks; port 0: any.",
@@ -191,6 +199,7 @@ def run(  # noqa: PLR0913, PLR0917 - one argument for each option
     outbox: OutboxBounds,
     kept: Keeping | None,
     grace_s: float,
+    give_up_s: float | None,
     metrics: str | None,
     is_json: bool,  # noqa: FBT001 - click passes by name
 ) -> None:
@@ -251,6 +260,7 @@ def run(  # noqa: PLR0913, PLR0917 - one argument for each option
         outbox=outbox,
         kept=kept,
         is_ordered=is_ordered,
+        give_up_s=give_up_s,
     )
     console = Console(stderr=True)
     tally = Tally(say=lambda text: _complain(text, console))
@@ -268,7 +278,7 @@ def run(  # noqa: PLR0913, PLR0917 - one argument for each option
         _complain(line, console)
     if is_json:
         click.echo(json.dumps(tally.members()))
-    else:
+    elif not (tally.is_idle and tally.source_failures):  # no table of zeros
         Console().print(report.table(tally))
     sys.exit(tally.exit)
 
@@ -286,7 +296,9 @@ def run(  # noqa: PLR0913, PLR0917 - one argument for each option
     "--ids",
     "has_ids",
     is_flag=True,
-    help="List every pcs_id still in the outbox with its state: pending, acknowledged or dead.",
+    help="List every window whose record is still in the outbox by its pcs_id, with its state:"
+    " pending, acknowledged, dead, or sent again (a dead letter that was put back). What a"
+    " compaction removed was answered, and is only counted.",
 )
 def status(data: Path, is_json: bool, has_ids: bool) -> None:  # noqa: FBT001 - click passes by name
     """Show what the outbox holds, also while an agent runs on it."""

@@ -114,7 +114,11 @@ class Contents:
                 self.submit(meta)
                 self.keep(frame.seq, place_of(at, frame, meta.shard_id), meta)
             case AgainMeta():
-                self.windows += 1
+                # Observed before, and counted as dead, unless that outbox was removed.
+                if self.fates[Fate.DEAD]:
+                    self.fates[Fate.DEAD] -= 1
+                else:
+                    self.windows += 1
                 self.pending.keep(frame.seq, place_of(at, frame, meta.shard_id))
             case CarriedMeta():
                 self.carry(meta.seq, place_of(at, frame, meta.shard_id))

@@ -8,6 +8,7 @@ epochs; what is followed and what comes by itself beside them.
 import asyncio
 from collections.abc import Mapping, Sequence
 
+from fractal_lba.agent.bounds import OutboxFullError
 from fractal_lba.agent.cutting import Cutter, Units
 from fractal_lba.agent.keeper import Keeper
 from fractal_lba.agent.ports import Clock, Lane, Lanes, now_ms
@@ -88,6 +89,8 @@ class Observer:
             cutter: Cuts them into windows.
 
         Raises:
+            OutboxFullError: The outbox has no room for a window, and nobody waits; what came since
+                the last one is gone, and the run says how much.
             DurabilityError: The outbox refused a window; what came behind it is gone.
         """
         waiting: _Waiting = asyncio.Queue(stream.source.waiting_max)
@@ -116,12 +119,26 @@ class Observer:
         await waiting.put(None)
 
     async def _cut(self, stream: UnitStream, waiting: "_Waiting", cutter: Cutter) -> None:
+        try:
+            await self._cut_all(stream, waiting, cutter)
+        except OutboxFullError:
+            gone = cutter.left
+            while not waiting.empty():
+                came = waiting.get_nowait()
+                gone += 0 if came is None else len(came[1])
+            self._tally.left_over(
+                f"{stream.source.name}: the last {gone} that came are in no window: it was refused"
+            )
+            raise
+
+    async def _cut_all(self, stream: UnitStream, waiting: "_Waiting", cutter: Cutter) -> None:
         is_end = False
         while True:
             now_s = now_ms(self._clock) / 1000
             came: tuple[float, Units] | None = None
             if not is_end:
-                await first_of(self._stop.observing, self._outbox.room())
+                if not self._outbox.is_refusing:  # where it is, a window is refused and no unit
+                    await first_of(self._stop.observing, self._outbox.room())
                 try:
                     due_s = cutter.due_s()
                     async with asyncio.timeout(None if due_s is None else due_s - now_s):

@@ -125,6 +125,11 @@ class Outbox:
         """Whether enough of the disk is taken by what nothing waits for."""
         return self._compactor.is_worth_it
 
+    @property
+    def is_refusing(self) -> bool:
+        """Whether a window that finds no room is refused, instead of waiting."""
+        return self._room.bounds.when_full is WhenFull.REFUSE
+
     async def room(self) -> None:
         """Return when another window may be appended; nothing runs between this and the caller.
 

@@ -31,6 +31,9 @@ from fractal_lba.client import RetryPolicy
 from fractal_lba.protocol import DurabilityError, FencedError, FractalError
 from fractal_lba.wal import Disk
 
+# How soon it is seen that a window was answered: well below any time that people give a server.
+_LOOK_INTERVAL_S = 0.5
+
 _ErrorT = TypeVar("_ErrorT", bound=FractalError)
 
 
@@ -47,6 +50,8 @@ class Shipping:
         outbox: How much may wait for an answer.
         kept: Where windows are kept; None for nowhere.
         is_ordered: A stream's next window is sent only when the one before it is final.
+        give_up_s: Observing and sending end when windows wait and none had a final answer for so
+            long; None for never.
     """
 
     data: Path
@@ -57,6 +62,7 @@ class Shipping:
     outbox: OutboxBounds = field(default_factory=OutboxBounds)
     kept: Keeping | None = None
     is_ordered: bool = False
+    give_up_s: float | None = None
 
 
 def tell_nobody(_outcome: Outcome) -> None:
@@ -172,6 +178,9 @@ async def session(
                     group.create_task(_end_sending(shipping.grace_s, world.clock, stop, outbox)),
                     group.create_task(until_unwritable(outbox.tend(), stop, tally)),
                 ]
+                if shipping.give_up_s is not None:
+                    giving_up = _give_up(shipping.give_up_s, world.clock, stop, tally)
+                    timers.append(group.create_task(giving_up))
                 sending = group.create_task(shipper.run())
                 try:
                     yield keeper
@@ -230,6 +239,21 @@ async def _end_sending(grace_s: float, clock: Clock, stop: Stop, outbox: Outbox)
     await first_of(stop.sending, clock.sleep(grace_s))
     stop.sending.set()
     outbox.wait_no_more()
+
+
+async def _give_up(limit_s: float, clock: Clock, stop: Stop, tally: Tally) -> None:
+    """End a run whose windows get no final answer for so long; what waits is on disk."""
+    answered, since_s = tally.answers, clock.monotonic_s()
+    while True:
+        if tally.answers != answered or not tally.pending:
+            answered, since_s = tally.answers, clock.monotonic_s()
+        left_s = since_s + limit_s - clock.monotonic_s()
+        if left_s <= 0:
+            tally.gave_up(limit_s)
+            stop.give_up()
+            stop.sending.set()
+            return
+        await clock.sleep(min(left_s, _LOOK_INTERVAL_S))
 
 
 def _leaves(group: BaseExceptionGroup[_ErrorT]) -> list[_ErrorT]:

@@ -17,7 +17,6 @@ from fractal_lba.agent.opening import FOLDER, STREAM
 from fractal_lba.agent.verdict import Fate, fate_of
 from fractal_lba.protocol import (
     ContractError,
-    CorruptionError,
     DurabilityError,
     format_timestamp,
 )
@@ -33,14 +32,14 @@ _STATES = {Fate.ACCEPTED: "acknowledged", Fate.ESCALATED: "acknowledged", Fate.D
 class _Id(msgspec.Struct):
     """The member of a record that names it."""
 
-    pcs_id: str
+    pcs_id: str | None = None
 
 
 @dataclass(slots=True, kw_only=True)
 class WindowState:
-    """One window: its id, and how far it got."""
+    """One window: its id, None where its payload is no record, and how far it got."""
 
-    pcs_id: str
+    pcs_id: str | None
     shard_id: str
     epoch: int
     state: str = "pending"
@@ -128,7 +127,8 @@ class Status:
         if self.contents.damage or self.contents.lost:
             yield "which segments: fractal-lba wal inspect DIR/outbox, and wal verify"
         for each in (self.ids or {}).values():
-            yield f"{each.pcs_id} {each.state}{'' if each.status is None else f' {each.status}'}"
+            status = "" if each.status is None else f" {each.status}"
+            yield f"{each.pcs_id or 'no-record'} {each.state}{status}"
 
 
 def read_status(disk: Disk, data: Path, *, has_ids: bool) -> Status:
@@ -200,10 +200,8 @@ def _read(
     return contents
 
 
-def _id_of(frame: Frame) -> str:
+def _id_of(frame: Frame) -> str | None:
     try:
         return msgspec.json.decode(frame.payload, type=_Id).pcs_id
-    except UNDECODABLE as error:
-        raise CorruptionError(
-            f"outbox frame {frame.seq}: expected a record, got something else"
-        ) from error
+    except UNDECODABLE:
+        return None  # the run that is to send it counts it as unreadable

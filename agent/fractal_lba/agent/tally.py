@@ -21,6 +21,7 @@ class Exit(IntEnum):
 
     UNWRITABLE = 4  # the outbox or the dead letters could not be written, or are damaged
     UNUSABLE = 2  # a setting or a source cannot be used
+    GAVE_UP = 6  # no final answer for --give-up-after; everything is kept, as with 3
     PENDING = 3  # stopped before everything was answered; the rest is kept and sent by the next run
     DEAD_LETTERS = 5  # everything was answered, and something was not accepted
     DONE = 0
@@ -53,6 +54,7 @@ class Tally:
         notes: What a source holds and was left for a later run, because it is not whole yet.
         source_failures: Why a source could not be read, or not to its end.
         durability_failures: What could not be written or read back.
+        has_given_up: No window had a final answer for as long as the run waits for one.
     """
 
     say: Callable[[str], None]
@@ -77,6 +79,17 @@ class Tally:
     notes: list[str] = field(default_factory=list)
     source_failures: list[str] = field(default_factory=list)
     durability_failures: list[str] = field(default_factory=list)
+    has_given_up: bool = False
+
+    @property
+    def answers(self) -> int:
+        """Windows that had their final answer."""
+        return self.acknowledged + self.dead_letters
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing was observed, and nothing waited."""
+        return not (self.windows or self.resumed)
 
     @property
     def acknowledged(self) -> int:
@@ -120,6 +133,14 @@ class Tally:
         """Note that a source cannot be read, or not to its end."""
         self.source_failures.append(why)
         self.say(why)
+
+    def gave_up(self, after_s: float) -> None:
+        """Note that nothing was answered for so long."""
+        self.has_given_up = True
+        self.say(
+            f"no final answer for {after_s:g} s (--give-up-after): nothing more is observed or"
+            f" sent, {self.pending} windows are kept"
+        )
 
     def durability_failed(self, why: str) -> None:
         """Note that something could not be written or read back."""
@@ -202,5 +223,5 @@ class Tally:
         if self.source_failures:
             return Exit.UNUSABLE
         if self.pending:
-            return Exit.PENDING
+            return Exit.GAVE_UP if self.has_given_up else Exit.PENDING
         return Exit.DEAD_LETTERS if self.dead_letters else Exit.DONE

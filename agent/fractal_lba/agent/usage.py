@@ -10,6 +10,7 @@ RUN_CODES = {
     4: "the outbox or the dead letters cannot be written, or are damaged, or the outbox was full\n"
     "       and refused (--outbox-full); nothing that is not on disk was sent",
     5: "every window was answered, and some were not accepted: see DIR/dead-letters.ndjson",
+    6: "no window had a final answer for --give-up-after: all are kept, and sent by the next run",
     130: "interrupted before anything was begun; later SIGINT ends a run like SIGTERM",
 }
 

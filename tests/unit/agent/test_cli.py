@@ -241,3 +241,12 @@ def run_process(folder: Path, url: str, *arguments: str) -> subprocess.Completed
         [sys.executable, "-m", "fractal_lba.agent", *given],
         cwd=folder, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
+
+
+def test_a_source_that_is_refused_leaves_no_table_of_zeros(folder: Path) -> None:
+    (folder / "x.csv").write_text("a\n1\nx\n3\n", encoding="utf-8")
+    result = run()
+    assert result.exit_code == 2
+    assert "row 2, column 'a': expected a number" in result.stderr
+    assert "--columns leaves a column out, --degraded replaces" in result.stderr
+    assert result.stdout == ""

@@ -1,5 +1,6 @@
 """Following: a file that grows, is renamed, copied and truncated, and a reader that comes back."""
 
+import itertools
 import os
 import random
 import shutil
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from fractal_lba.agent.sources.byte_file import ByteFile
+from fractal_lba.agent.sources.choose import Choice, choose
 from fractal_lba.agent.sources.csv_rows import CsvRows
 from fractal_lba.agent.sources.followed import QUIET_LOOKS, Followed
 from fractal_lba.agent.sources.ndjson_rows import NdjsonRows
@@ -295,9 +297,7 @@ def test_a_name_that_became_a_folder_is_a_source_that_failed(
     reader.look()
     writer.path.unlink()
     writer.path.mkdir()
-    with pytest.raises(
-        ContractError, match=r"x\.csv: expected a readable file, got Is a directory"
-    ):
+    with pytest.raises(ContractError, match=r"x\.csv: expected a regular file to follow"):
         reader.look()
     assert reader.rows == list(range(9))  # what was open was read to its end
 
@@ -333,3 +333,20 @@ def test_a_folder_that_is_removed_has_no_rotated_files(writer: Writer, reader: R
     writer.write(7)
     reader.look()
     assert reader.rows == list(range(13))
+
+
+def test_a_pipe_under_the_name_is_refused_and_one_beside_it_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("a\n" + "1\n" * 9, encoding="utf-8")
+    os.mkfifo(tmp_path / "x.csv.1")
+    pieces = Followed(CsvRows(path, None), path).windows(None, 3)
+    assert next(pieces) is not None
+    path.write_text("a\n", encoding="utf-8")  # truncated: its copy is looked for
+    while next(pieces) is not None:
+        pass
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(ContractError, match=r"x.csv: expected a regular file to follow"):
+        list(itertools.islice(pieces, QUIET_LOOKS + 9))
+    with pytest.raises(ContractError, match="got a named pipe: read it as standard input"):
+        choose([str(path)], Choice(is_followed=True))

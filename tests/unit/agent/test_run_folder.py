@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -133,6 +134,37 @@ def test_an_outbox_that_refuses_ends_observing_and_nothing_is_left_out(tmp_path:
     again = plan(tmp_path / "d", csv_stream(tmp_path / "x.csv", 30))
     assert run_virtual(run(again, world(server))).exit is Exit.DONE
     assert sorted(server.windows()) == [("s", epoch) for epoch in range(10)]
+
+
+def test_a_live_source_under_refuse_loses_a_window_only_where_one_finds_no_room(
+    tmp_path: Path,
+) -> None:
+    server = MemoryServer()
+    server.latency_s = 2.5
+    said: list[str] = []
+    refusing = OutboxBounds(records_max=1, when_full=WhenFull.REFUSE)
+
+    async def main(interval_s: float) -> Tally:
+        tally = Tally(say=said.append)
+        given = plan(
+            tmp_path / f"d{interval_s}",
+            live=live(),
+            outbox=refusing,
+            interval_s=interval_s,
+            duration_s=63.5,
+        )
+        await run_agent(given, world(server), Stop(), tally)
+        return tally
+
+    # A window of 3 every 6 s, each waiting for 2.5 s: a sample that comes then needs no room.
+    tally = run_virtual(main(2.0))
+    assert (tally.exit, tally.windows, said) == (Exit.DONE, tally.accepted, [])
+    tally = run_virtual(main(0.5))
+    assert tally.exit is Exit.UNWRITABLE
+    gone = re.fullmatch(r"live:: the last ([0-9]+) that came are in no window: .*", said[0])
+    assert gone is not None
+    assert int(gone[1]) >= 3
+    assert "outbox: expected fewer than 1 windows" in said[1]
 
 
 class Full(RealDisk):

@@ -139,11 +139,6 @@ def test_a_damaged_dead_letter_is_told(data: Path) -> None:
     "frame",
     [
         NewFrame(received_ns=0, meta=b"{}", payload=b""),
-        NewFrame(
-            received_ns=0,
-            meta=b'{"kind":"window","source":"x","shard_id":"s","next_epoch":1,"position":null,"v":1}',
-            payload=b"not json",
-        ),
     ],
 )
 def test_a_stream_of_something_else_is_corruption(tmp_path: Path, frame: NewFrame) -> None:
@@ -152,6 +147,18 @@ def test_a_stream_of_something_else_is_corruption(tmp_path: Path, frame: NewFram
     stream.close()
     with pytest.raises(CorruptionError, match="outbox frame 1: expected"):
         status(tmp_path)
+
+
+@pytest.mark.parametrize("payload", [b"not json", b"{}", b"[]", b'{"pcs_id":7}', b"\xff"])
+def test_a_window_that_is_no_record_is_listed_without_an_id(tmp_path: Path, payload: bytes) -> None:
+    meta = b'{"kind":"window","source":"x","shard_id":"s","next_epoch":1,"position":null,"v":1}'
+    stream = Stream.open(RealDisk(), tmp_path / FOLDER, STREAM)
+    stream.append([NewFrame(received_ns=0, meta=meta, payload=payload)])
+    stream.close()
+    found = status(tmp_path)
+    assert found.ids is not None
+    assert [(each.pcs_id, each.state) for each in found.ids.values()] == [(None, "pending")]
+    assert "no-record pending" in list(found.lines())
 
 
 def test_a_file_that_an_agent_moves_away_meanwhile_is_looked_for_again(data: Path) -> None:

@@ -218,6 +218,11 @@ def _files(path: Path) -> list[tuple[Path, str]]:
     """Return a file, or the files below a folder, each with the name of its stream."""
     try:
         is_regular, is_folder = path.is_file(), path.is_dir()
+        if path.is_fifo():
+            raise ContractError(
+                f"{path}: expected a file, got a named pipe: read it as standard input,"
+                f" csv:- < {path}"
+            )
         if is_folder:
             return _below(path)
     except OSError as error:

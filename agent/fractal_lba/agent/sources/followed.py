@@ -13,6 +13,7 @@ files are those beside it named as logrotate and Python's handlers do: the name,
 
 import os
 import re
+import stat
 from collections.abc import Generator
 from contextlib import suppress
 from pathlib import Path
@@ -155,6 +156,8 @@ class Followed:
         """Return the file a position was taken in; None where it is not to be found."""
         rotated = (path for _, path in reversed(self._rotated()))
         for path in (self._path, *rotated):
+            if _changed_ns(path) is None:
+                continue
             with suppress(ContractError):
                 self._source.at(path).check(after)
                 return path
@@ -186,9 +189,10 @@ class Followed:
 
 
 def _changed_ns(path: Path) -> int | None:
-    """Return when a file changed; None for one that was removed since it was listed."""
+    """Return when a file changed; None for one that was removed since it was listed, or is none."""
     with suppress(FileNotFoundError):
-        return path.stat().st_mtime_ns
+        status = path.stat()
+        return status.st_mtime_ns if stat.S_ISREG(status.st_mode) else None
     return None
 
 
@@ -196,7 +200,11 @@ class _Held:
     """A file that stays open, whatever becomes of its name."""
 
     def __init__(self, path: Path) -> None:
-        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        # Not blocking: a pipe under the name would hold the agent up until somebody writes.
+        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        if not stat.S_ISREG(os.fstat(self._fd).st_mode):
+            os.close(self._fd)
+            raise ContractError(f"{path}: expected a regular file to follow, got another kind")
         # Opens the very file again, also one without a name.
         self.path = Path(f"/proc/self/fd/{self._fd}")
 
