@@ -5,6 +5,7 @@ that moment is not seen yet.
 """
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,9 @@ from fractal_lba.wal import Damage, Disk, Frame, Position, scan_folder
 
 # An agent's recovery moves files once; each further attempt would need one more restart.
 _ATTEMPTS_MAX = 5
+
+# Torn tails and damaged segments (``fractal_lba.wal.folder``), and what was torn of a letter.
+_EVIDENCE = (".cut", ".bad")
 
 _STATES = {Fate.ACCEPTED: "acknowledged", Fate.ESCALATED: "acknowledged", Fate.DEAD: "dead"}
 
@@ -55,6 +59,7 @@ class Status:
         contents: The outbox, added up.
         dead_letters: Lines of the dead letters that can be read, each window once.
         unreadable_letters: Lines that cannot.
+        evidence_bytes: Bytes of files that were set aside, and that nobody reads again.
         ids: Every window that is still in the outbox by its number; None where they were not asked
             for.
     """
@@ -62,6 +67,7 @@ class Status:
     contents: Contents
     dead_letters: int
     unreadable_letters: int
+    evidence_bytes: int
     ids: dict[int, WindowState] | None
 
     @property
@@ -88,6 +94,7 @@ class Status:
             "dead_letters": self.dead_letters,
             "unreadable_dead_letters": self.unreadable_letters,
             "unreadable_frames": self.contents.lost,
+            "evidence_bytes": self.evidence_bytes,
             "damage": self.contents.damage,
             "sources": [
                 {
@@ -153,8 +160,20 @@ def read_status(disk: Disk, data: Path, *, has_ids: bool) -> Status:
         contents=contents,
         dead_letters=len(letters),
         unreadable_letters=unreadable_letters,
+        evidence_bytes=_evidence_bytes(data),
         ids=ids,
     )
+
+
+def _evidence_bytes(data: Path) -> int:
+    """Return the size of what was set aside; what is moved away meanwhile counts as none."""
+    found = 0
+    for folder in (data, data / FOLDER):
+        for path in folder.iterdir():
+            if path.suffix in _EVIDENCE:
+                with suppress(FileNotFoundError):
+                    found += path.stat().st_size
+    return found
 
 
 def _scan(

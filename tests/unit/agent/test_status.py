@@ -161,6 +161,14 @@ def test_a_window_that_is_no_record_is_listed_without_an_id(tmp_path: Path, payl
     assert "no-record pending" in list(found.lines())
 
 
+def test_what_was_set_aside_is_counted(data: Path) -> None:
+    before = status(data).members()["evidence_bytes"]
+    (data / FOLDER / "0000000001-x.seg.cut").write_bytes(bytes(100))
+    (data / FOLDER / "0000000001-x.seg.bad").write_bytes(bytes(20))
+    (data / "dead-letters.ndjson.cut").write_bytes(bytes(3))
+    assert (before, status(data).members()["evidence_bytes"]) == (0, 123)
+
+
 def test_a_file_that_an_agent_moves_away_meanwhile_is_looked_for_again(data: Path) -> None:
     class Moving(RealDisk):
         left = 2
