@@ -4,7 +4,6 @@ import copy
 import errno
 import json
 import random
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -139,26 +138,6 @@ def test_what_is_put_back_moves_no_stream_and_no_source(data: Path) -> None:
     run_virtual(run(plan(data, stream), world(server)))
     epochs = sorted(each["epoch"] for each in server.sent if each["shard_id"] == "s")
     assert epochs == [1, 3, 4, 6]
-
-
-def test_a_letter_put_back_is_no_new_window_and_is_dead_no_more(data: Path) -> None:
-    def counts() -> tuple[object, ...]:
-        members = read_status(RealDisk(), data, has_ids=False).members()
-        return tuple(members[name] for name in ("windows", "acknowledged", "dead", "pending"))
-
-    assert counts() == (8, 4, 4, 0)
-    send_again(RealDisk(), data, Choice(statuses=frozenset({401})), now_ns=NOW_NS)
-    assert counts() == (8, 4, 1, 3)
-    run_virtual(run(plan(data), world(MemoryServer())))
-    assert counts() == (8, 7, 1, 0)
-
-
-def test_a_letter_of_an_outbox_that_was_removed_counts_as_a_window(data: Path) -> None:
-    shutil.rmtree(data / FOLDER)
-    run_virtual(run(plan(data), world(MemoryServer())))
-    send_again(RealDisk(), data, ALL, now_ns=NOW_NS)
-    status = read_status(RealDisk(), data, has_ids=False)
-    assert (status.contents.windows, len(status.contents.pending)) == (4, 4)
 
 
 def test_dropped_letters_are_gone_and_no_other(data: Path) -> None:
