@@ -167,26 +167,26 @@ def test_a_live_source_under_refuse_loses_a_window_only_where_one_finds_no_room(
     assert "outbox: expected fewer than 1 windows" in said[1]
 
 
-class Full(RealDisk):
-    """A disk that is full from the moment ``is_full`` is set."""
+class Failing(RealDisk):
+    """A disk that writes nothing more from the moment ``has_failed`` is set."""
 
-    is_full = False
+    has_failed = False
 
     @override
     def open(self, path: Path, *, is_writable: bool = False) -> File:
-        if self.is_full and is_writable:
-            raise OSError(errno.ENOSPC, "No space left on device")
+        if self.has_failed and is_writable:
+            raise OSError(errno.EIO, "Input/output error")
         return super().open(path, is_writable=is_writable)
 
     @override
     def create(self, path: Path) -> File:
-        if self.is_full:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        return FullFile(super().create(path), self)
+        if self.has_failed:
+            raise OSError(errno.EIO, "Input/output error")
+        return FailingFile(super().create(path), self)
 
 
-class FullFile:
-    def __init__(self, inner: File, disk: Full) -> None:
+class FailingFile:
+    def __init__(self, inner: File, disk: Failing) -> None:
         self._inner = inner
         self._disk = disk
         self.read_at = inner.read_at
@@ -197,19 +197,19 @@ class FullFile:
         self.close = inner.close
 
     def write_at(self, offset: int, data: bytes) -> None:
-        if self._disk.is_full:
-            raise OSError(errno.ENOSPC, "No space left on device")
+        if self._disk.has_failed:
+            raise OSError(errno.EIO, "Input/output error")
         self._inner.write_at(offset, data)
 
 
-def test_a_full_disk_ends_every_source_and_says_so_once(tmp_path: Path) -> None:
-    disk = Full()
+def test_a_failing_disk_ends_every_source_and_says_so_once(tmp_path: Path) -> None:
+    disk = Failing()
     server = MemoryServer()
 
-    def fill(_body: bytes) -> None:
-        disk.is_full = True
+    def fail(_body: bytes) -> None:
+        disk.has_failed = True
 
-    server.before = fill
+    server.before = fail
     said: list[str] = []
 
     async def main() -> Tally:
@@ -222,10 +222,10 @@ def test_a_full_disk_ends_every_source_and_says_so_once(tmp_path: Path) -> None:
     tally = run_virtual(main())
     assert tally.exit is Exit.UNWRITABLE
     assert said == tally.durability_failures
-    assert len([line for line in said if "No space left on device" in line]) == 1
+    assert len([line for line in said if "Input/output error" in line]) == 1
     # What was on disk was still sent, and nothing else.
     assert tally.accepted == tally.windows == len(server.decided) > 0
-    disk.is_full = False
+    disk.has_failed = False
     server.before = lambda _body: None
     again = run_virtual(
         run(plan(tmp_path / "d", csv_stream(tmp_path / "x.csv", 3000)), world(server))
@@ -235,20 +235,20 @@ def test_a_full_disk_ends_every_source_and_says_so_once(tmp_path: Path) -> None:
     assert all(len(found) == 1 for found in server.windows().values())
 
 
-def test_a_full_disk_names_the_dead_letters_once(tmp_path: Path) -> None:
-    disk = Full()
+def test_a_failing_disk_names_the_dead_letters_once(tmp_path: Path) -> None:
+    disk = Failing()
 
-    def fill(_record: dict[str, Any]) -> int:
-        disk.is_full = True
+    def fail(_record: dict[str, Any]) -> int:
+        disk.has_failed = True
         return 409
 
-    server = MemoryServer(status=fill)
+    server = MemoryServer(status=fail)
     server.latency_s = 1.0
     stream = csv_stream(tmp_path / "x.csv", 30)
     tally = run_virtual(run(plan(tmp_path / "d", stream), world(server, disk)))
     assert tally.exit is Exit.UNWRITABLE
     assert [line for line in tally.durability_failures if "dead-letters" in line] == [
-        f"{tmp_path}/d/dead-letters.ndjson: expected a working disk, got No space left on device"
+        f"{tmp_path}/d/dead-letters.ndjson: expected a working disk, got Input/output error"
     ]
     assert tally.pending == tally.windows == 10
 
