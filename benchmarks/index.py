@@ -31,13 +31,13 @@ from fractal_lba.server.core.usage import Usage
 from fractal_lba.server.storage.index import LmdbIndex
 from fractal_lba.server.storage.index_state import Checkpoint
 from fractal_lba.server.storage.index_values import known_bytes, record_key_bytes
+from fractal_lba.server.storage.replay import REPLAY_FLUSH
 
 SIZES: Final = (10_000, 100_000)
 ROUNDS: Final = 5
 INSERTED: Final = 4_096
 """In a round: one commit of the server under load."""
 LOOKED_UP: Final = 2_000
-FILL_COMMIT: Final = 65_536
 MAP_BYTES: Final = 1 << 30
 STREAMS: Final = 50
 PEAK_MIB_MAX: Final = 300
@@ -171,7 +171,7 @@ def measure(folder: Path, sizes: Sequence[int] = SIZES) -> list[Figure]:
     n = 0
     for size in sizes:
         while n < size:
-            upto = min(size, n + FILL_COMMIT)
+            upto = min(size, n + REPLAY_FLUSH)
             ours.insert([(key_of(each), known_of(each)) for each in range(n, upto)])
             bare.insert([row_of(each) for each in range(n, upto)])
             n = upto

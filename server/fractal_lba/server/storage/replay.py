@@ -29,8 +29,9 @@ from fractal_lba.server.storage.index_port import Index, OpenIndex
 from fractal_lba.server.storage.index_state import Checkpoint
 from fractal_lba.wal import Damage, Disk, Frame, Position, Stream
 
-REPLAY_FLUSH = 65_536
-"""Entries put between two commits while an index is rebuilt: about 20 MiB in memory."""
+REPLAY_FLUSH = 16_384
+"""Entries put between two commits while an index is rebuilt. In a large one each touches a page of
+4 KiB of its own, and LMDB keeps the pages of its largest commit: 64 MiB, and 20 MiB of entries."""
 
 _log = logging.getLogger(__name__)
 
