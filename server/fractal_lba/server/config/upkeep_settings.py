@@ -13,7 +13,7 @@ class UpkeepSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         msgspec.Meta(
             ge=0,
             description=(
-                "Bytes a second that scrub reads and checks; an eighth of a core at the default."
+                "Bytes a second that scrub reads and checks; a sixth of a core at the default."
                 " 0: it does not run."
             ),
         ),
