@@ -1,0 +1,204 @@
+"""Kill random workers under load, again and again: ``python -m tests.support.worker_kills``.
+
+Several connections send records until each is answered, every third one twice at once. Whatever a
+killed worker left unanswered, and whatever answered 503 meanwhile, is sent again. In the end there
+is one outcome for each id, the one that was acknowledged first, whichever worker is asked.
+"""
+
+import argparse
+import http.client
+import json
+import os
+import random
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Self
+
+from tests.support.load import Acknowledged, Connection, conflict_of, id_of, record_of
+from tests.support.server_process import WIDE_LANE, Folder, ServerProcess, until_ready
+from tests.support.wal_streams import memory_folder
+from tests.support.workers import is_gone, pids
+
+_DECIDED: Final = frozenset({200, 202, 422})
+_AGAIN_S: Final = 0.01
+_CONNECTIONS: Final = 6
+_TIMEOUT_S: Final = 120.0
+ACKNOWLEDGED_MIN: Final = 100
+NIGHTLY: Final = 300
+
+
+@dataclass
+class Siege:
+    """A load that outlives the workers it meets.
+
+    Attributes:
+        answers: epoch → the first answer of its record.
+        wrong: What contradicts one.
+        statuses: Of every answer.
+        broken: Requests that a worker never answered.
+    """
+
+    server: ServerProcess
+    answers: dict[int, Acknowledged] = field(default_factory=dict)
+    wrong: list[str] = field(default_factory=list)
+    statuses: Counter[int] = field(default_factory=Counter)
+    broken: int = 0
+    _sent: set[int] = field(default_factory=set)
+    _next: int = 0
+    _twins: list[int] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _is_over: threading.Event = field(default_factory=threading.Event)
+
+    def __enter__(self) -> Self:
+        self._threads = [
+            threading.Thread(target=self._send, args=(number,)) for number in range(_CONNECTIONS)
+        ]
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._is_over.set()
+        for thread in self._threads:
+            thread.join(_TIMEOUT_S)
+            assert not thread.is_alive(), "a request hangs"
+
+    @property
+    def in_flight(self) -> int:
+        """How many requests have no answer yet."""
+        return len(self._sent)
+
+    def wait_for(self, acknowledged: int) -> None:
+        """Return when so many more were acknowledged and a request is in flight."""
+        goal = len(self.answers) + acknowledged
+        end = time.monotonic() + _TIMEOUT_S
+        while len(self.answers) < goal or not self._sent:
+            assert time.monotonic() < end, f"{len(self.answers)} of {goal} acknowledged"
+            assert not self.wrong, self.wrong
+            time.sleep(0.001)
+
+    def _epoch(self) -> int:
+        with self._lock:
+            if self._twins:
+                return self._twins.pop()
+            self._next += 1
+            if self._next % 3 == 0:
+                self._twins.append(self._next)
+            return self._next
+
+    def _send(self, number: int) -> None:
+        connection: Connection | None = None
+        epoch: int | None = None
+        while epoch is not None or not self._is_over.is_set():
+            epoch = self._epoch() if epoch is None else epoch
+            try:
+                connection = connection or Connection(self.server)
+                self._sent.add(number)
+                reply = connection.submit(record_of(epoch))
+            except (http.client.HTTPException, OSError):
+                self.broken += 1
+                if connection is not None:
+                    connection.close()
+                    connection = None
+                continue
+            finally:
+                self._sent.discard(number)
+            with self._lock:
+                self.statuses[reply.status] += 1
+                if reply.status in _DECIDED:
+                    said = Acknowledged.of(reply)
+                    if self.answers.setdefault(epoch, said) != said:
+                        self.wrong.append(f"epoch {epoch}: {said} after {self.answers[epoch]}")
+                    epoch = None
+                    continue
+            if reply.status != 503 or reply.json["code"] != "storage_unavailable":
+                self.wrong.append(f"epoch {epoch}: {reply.status} {reply.body[:200]!r}")
+                epoch = None
+            time.sleep(_AGAIN_S)
+        if connection is not None:
+            connection.close()
+
+
+def check(server: ServerProcess, siege: Siege) -> None:
+    """Hold every worker to what was acknowledged: each repeat, some conflicts, some reads."""
+    until_ready(server)
+    connections = [Connection(server) for _ in range(_CONNECTIONS)]
+    for number, (epoch, first) in enumerate(siege.answers.items()):
+        connection = connections[number % len(connections)]
+        again = connection.submit(record_of(epoch))
+        assert again.is_replayed, (epoch, again)
+        assert Acknowledged.of(again) == first, epoch
+        if number % 20 == 0:
+            assert connection.submit(conflict_of(epoch)).status == 409, epoch
+            assert connection.get(id_of(epoch)).json["outcome"] == json.loads(first.body), epoch
+    for connection in connections:
+        connection.close()
+
+
+def run(path: Path, *, workers: int, kills: int, seed: int) -> None:
+    """Kill so many times in one folder; print each.
+
+    Raises:
+        AssertionError: Something acknowledged is missing, or was answered in two ways.
+    """
+    chance = random.Random(seed)  # noqa: S311 - which worker dies is no secret
+    folder = Folder(path)
+    flags = ("--workers", str(workers), *WIDE_LANE, "--index-flush-records", "60")
+    with ServerProcess(folder, *flags) as server, Siege(server) as siege:
+        for number in range(kills):
+            siege.wait_for(ACKNOWLEDGED_MIN)
+            worker = chance.randrange(workers)
+            pid = pids(server)[worker]
+            in_flight, broken = siege.in_flight, siege.broken
+            with suppress(ProcessLookupError):  # it may be one that is not back yet
+                os.kill(pid, signal.SIGKILL)
+            until_gone(pid)
+            _say(
+                f"kill {number + 1}: worker {worker}, in flight {in_flight}, acknowledged"
+                f" {len(siege.answers)}, unanswered before it {broken}"
+            )
+        siege.wait_for(ACKNOWLEDGED_MIN)
+        siege.__exit__()
+        assert not siege.wrong, siege.wrong[:5]
+        assert siege.broken, "no request was in flight at any kill"
+        check(server, siege)
+        assert server.stop() == 0, server.log.read_text()[-2_000:]
+    code, report = folder.fsck()
+    assert (code, report["undecided_inbox"], report["stored_twice"]) == (0, 0, 0), report
+    assert report["records"] == len(siege.answers), (report, len(siege.answers))
+    _say(
+        f"{kills} kills of {workers} workers, seed {seed}: {len(siege.answers)} acknowledged,"
+        f" answers {dict(siege.statuses)}, {siege.broken} unanswered, all found again"
+    )
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+
+
+def until_gone(pid: int) -> None:
+    """Return once a process has ended."""
+    while not is_gone(pid):
+        time.sleep(0.001)
+
+
+def main() -> None:
+    """Kill as often as the command line says."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("kills", nargs="?", type=int, default=NIGHTLY)
+    parser.add_argument("--workers", type=int, default=3)
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**32))
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=memory_folder()) as name:
+        run(Path(name) / "server", workers=asked.workers, kills=asked.kills, seed=asked.seed)
+
+
+if __name__ == "__main__":
+    main()
