@@ -56,6 +56,7 @@ def row(body: bytes, received: int, **more: object) -> str:
             "shard_id": record.members["shard_id"],
             "epoch": record.members["epoch"],
             "version": "1.0",
+            "ledger": rule("ledger"),
             "number": rule("number"),
             "status": status,
             "outcome": _OUTCOMES[status],

@@ -25,6 +25,7 @@ OF_EACH_RULE = {
     "timestamp": "2026-11-21T06:00:00.000Z",
     "request_id": "0" * 32,
     "seconds": "7",
+    "ledger": "shard-0",
     "number": "7",
     "cursor": "A" * 44,
     "detail": "body: expected this, got that",

@@ -367,6 +367,7 @@ def row(known: Known) -> str:
             "shard_id": known.record["shard_id"],
             "epoch": int(known.record["epoch"]),
             "version": "1.0",
+            "ledger": rule("ledger"),
             "number": rule("number"),
             "status": known.status,
             "outcome": outcome,

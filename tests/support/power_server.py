@@ -32,6 +32,7 @@ from fractal_lba.server.core import names
 from fractal_lba.server.core.answer import Answer
 from fractal_lba.server.core.entry import Decision, decode_entry
 from fractal_lba.server.core.inbox_frame import Received
+from fractal_lba.server.core.ring import Ring, ShardSpec
 from fractal_lba.server.core.tenant_policy import Policies
 from fractal_lba.server.pipeline.batch import Batches
 from fractal_lba.server.pipeline.decide import Decider
@@ -41,8 +42,9 @@ from fractal_lba.server.pipeline.pace import Pace
 from fractal_lba.server.pipeline.quota import Quotas
 from fractal_lba.server.pipeline.recover import Mender
 from fractal_lba.server.pipeline.resolve import Resolver
+from fractal_lba.server.pipeline.routed import Routed
 from fractal_lba.server.ports import InboxFrame
-from fractal_lba.server.storage.data_folder import ShardSet, _ShardSpec
+from fractal_lba.server.storage.data_folder import ShardSet
 from fractal_lba.server.storage.fsck import check_folder
 from fractal_lba.server.storage.inbox import InboxLog
 from fractal_lba.server.storage.judging import Judging
@@ -64,6 +66,7 @@ _LOOK_S: Final = 1.0
 _LOOKS_MAX: Final = 100
 _BOUNDS: Final = Bounds(items_max=4, bytes_max=1 << 20, queue_items_max=64, queue_bytes_max=1 << 24)
 _FLUSH_RECORDS: Final = 3
+_LEFT_OPEN_MAX: Final = 1_000
 _DECIDED: Final = frozenset({200, 202, 422})
 _BODIES: Final = {
     "new": cache(record_of),
@@ -122,7 +125,7 @@ class ServerScenario:
         self._hold_ledger(disk)
         if is_last:
             shards = ShardSet(
-                format_version=1, data_id=DATA_ID, ring_version=1, shards=(_ShardSpec(name=SHARD),)
+                format_version=1, data_id=DATA_ID, ring_version=1, shards=(ShardSpec(name=SHARD),)
             )
             report = check_folder(disk, self._data, shards=shards, map_bytes=_MAP_BYTES)
             hold(report.is_sound, Invariant.NOBODY_NEEDED, report.problems)
@@ -210,7 +213,9 @@ class ServerScenario:
         hold(files.index.losses == (), Invariant.NOTHING_LOST, files.index.losses)
         shard = ShardStore(files, meter=meter, bounds=_BOUNDS, flush_records=_FLUSH_RECORDS)
         policies = Policies()
-        decisions = LocalShard(
+        own: dict[str, LocalShard] = {}
+        decisions = Routed(Ring([ShardSpec(name=SHARD)]), own)
+        own[SHARD] = LocalShard(
             SHARD,
             shard,
             decider=Decider(
@@ -218,7 +223,7 @@ class ServerScenario:
                 params={VERSION: CURRENT_PARAMS},
                 region="here",
                 policies=policies,
-                quotas=Quotas(shard, policies=policies, monotonic=lambda: 0),
+                quotas=Quotas(decisions, policies=policies, monotonic=lambda: 0),
             ),
             resolver=Resolver(shard, clock=lambda: _NOW_NS),
         )
@@ -237,6 +242,7 @@ class ServerScenario:
             judging=judging,
             bounds=_BOUNDS,
             pace=Pace(1),
+            left_open_max=_LEFT_OPEN_MAX,
         )
         batches = Batches(inbox=inbox, intake=intake, meter=meter, at_once_max=1)
         mender = Mender(

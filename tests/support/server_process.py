@@ -22,6 +22,7 @@ from tests.support.forked import ForkedServer, run_command
 from tests.support.signed import ACME, ACME_NEXT, GLOBEX, Signer
 
 from fractal_lba.server.app import initialise
+from fractal_lba.server.config import shard_set
 
 SERVER = Path(sys.executable).with_name("fractal-server")
 START_TIMEOUT_S = 60.0
@@ -65,11 +66,12 @@ class Reply:
 class Folder:
     """A server's folder with known keys and one read token for each tenant."""
 
-    def __init__(self, path: Path, *, copy_of: "Folder | None" = None) -> None:
+    def __init__(self, path: Path, *, copy_of: "Folder | None" = None, shards: str = "1") -> None:
         self.path = path
         self.data = path / "data"
         if copy_of is None:
-            initialise(path)  # what the init command calls; a process for each folder costs more
+            # What the init command calls; a process for each folder costs more.
+            initialise(path, shard_set(shards))
             self.write_keyring([ACME, ACME_NEXT, GLOBEX])
         else:
             shutil.copytree(copy_of.path, path)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 from tests.support.failing_disk import FailingDisk
 from tests.support.legacy import OLD, OLD_LAB
 from tests.support.legacy import signed as old_signed
@@ -28,6 +29,7 @@ from fractal_lba.server.core.entry import Conflict, Decision, Entry, Resolution
 from fractal_lba.server.core.inbox_frame import Received
 from fractal_lba.server.core.known import family_of
 from fractal_lba.server.core.problems import Report
+from fractal_lba.server.core.ring import ShardSpec
 from fractal_lba.server.storage import data_folder
 from fractal_lba.server.storage.data_folder import ShardSet
 from fractal_lba.server.storage.fsck import check_folder
@@ -37,6 +39,7 @@ from fractal_lba.wal import Disk, NewFrame, RealDisk, Stream
 
 RING: Final = Keyring(keys={each.kid: each.key for each in (ACME, OLD, OLD_LAB)}, tokens={})
 SHARD: Final = "shard-0"
+SPEC: Final = ShardSpec(name=SHARD)
 INBOX: Final = "inbox-0"
 MAP_BYTES: Final = 1 << 22
 _RECEIVED_NS: Final = 1_793_534_400_000_000_000
@@ -111,10 +114,12 @@ class StoredFolder:
 
     Attributes:
         disk: Passes no sync on: nothing here loses power.
+        others: Shards that the set names beside its own.
     """
 
     data: Path
     disk: Disk = field(default_factory=lambda: FailingDisk(RealDisk()))
+    others: tuple[ShardSpec, ...] = ()
 
     @property
     def shard(self) -> Path:
@@ -130,11 +135,12 @@ class StoredFolder:
 
     @property
     def shards(self) -> ShardSet:
-        return data_folder.check(self.data, (SHARD,))
+        made = data_folder.check(self.data, [SPEC])
+        return msgspec.structs.replace(made, shards=(*made.shards, *self.others))
 
     def create(self, found: Sequence[Entry] | None = None) -> "StoredFolder":
         """Make it, with these entries (by default of every kind), a few bodies and their marks."""
-        data_folder.create(self.disk, self.data, (SHARD,))
+        data_folder.create(self.disk, self.data, [SPEC])
         self.append(whole() if found is None else found)
         self.replay()
         self.receive()

@@ -18,7 +18,14 @@ from fractal_lba.server.commands.fsck import fsck, scrub
 from fractal_lba.server.commands.migrate import migrate
 from fractal_lba.server.commands.options import CONFIG, EXIT_PROBLEMS, load, unusable, with_settings
 from fractal_lba.server.commands.records import conflicts, records
-from fractal_lba.server.config import Settings, policies, to_toml, workers_of
+from fractal_lba.server.config import (
+    SHARDS_DEFAULT,
+    Settings,
+    policies,
+    shard_set,
+    to_toml,
+    workers_of,
+)
 from fractal_lba.server.core.usage import day_name, day_named
 from fractal_lba.server.supervisor.begin import supervise
 from fractal_lba.server.telemetry.logs import configure
@@ -56,7 +63,15 @@ def main() -> None:
     )
 )
 @click.argument("folder", type=click.Path(path_type=Path))
-def init(folder: Path) -> None:
+@click.option(
+    "--shards",
+    "shards",
+    default=SHARDS_DEFAULT,
+    show_default=True,
+    metavar="SET",
+    help="How many, 1 to 64, or NAME or NAME:WEIGHT of each, with commas; never changed later.",
+)
+def init(folder: Path, shards: str) -> None:
     """Make FOLDER: server.toml, keyring.json, agent-keyring.json, token, data/.
 
     keyring.json is what the server needs (a public key and the hash of the token).
@@ -64,7 +79,7 @@ def init(folder: Path) -> None:
     token for GET /v1/pcs/ID.
     """
     try:
-        made = app.initialise(folder)
+        made = app.initialise(folder, shard_set(shards))
     except ContractError as error:
         unusable(error)
     except OSError as error:

@@ -20,11 +20,12 @@ from fractal_lba.server.config import (
     metrics_credentials,
     policies,
     resolve,
+    shard_specs,
 )
 from fractal_lba.server.core import names
 from fractal_lba.server.core.cursor import Cursors
 from fractal_lba.server.core.disk_budget import Budget
-from fractal_lba.server.core.tenant_policy import Policies
+from fractal_lba.server.core.ring import Ring, ShardSpec
 from fractal_lba.server.core.workers import shards_of
 from fractal_lba.server.http.admit import Admission
 from fractal_lba.server.http.admitted import admission_of
@@ -44,11 +45,10 @@ from fractal_lba.server.peers.crew import Crew
 from fractal_lba.server.peers.folder import counts, listen
 from fractal_lba.server.peers.serve import PeerServer
 from fractal_lba.server.pipeline.bounds import commit_bounds, verify_bounds
-from fractal_lba.server.pipeline.decide import Decider
-from fractal_lba.server.pipeline.local import LocalShard
+from fractal_lba.server.pipeline.local import local_shard
 from fractal_lba.server.pipeline.pace import Pace
 from fractal_lba.server.pipeline.quota import Quotas
-from fractal_lba.server.pipeline.resolve import Resolver
+from fractal_lba.server.pipeline.routed import Routed
 from fractal_lba.server.pipeline.way import Way, way_of
 from fractal_lba.server.ports import Decisions
 from fractal_lba.server.seat import ALONE, Seat
@@ -59,7 +59,6 @@ from fractal_lba.server.storage.keyring_file import KeyringFile
 from fractal_lba.server.storage.look import Look
 from fractal_lba.server.storage.open_logs import Logs
 from fractal_lba.server.storage.provision import Provisioned, provision
-from fractal_lba.server.storage.shard import ShardStore
 from fractal_lba.server.storage.tls_files import TlsFiles, TlsPaths, load_context
 from fractal_lba.server.storage.trial_process import TrialProcess
 from fractal_lba.server.telemetry.metrics import CONTENT_TYPE, Metrics
@@ -151,7 +150,7 @@ class Server:
         sys.setswitchinterval(_SWITCH_INTERVAL_S)
         credentials = metrics_credentials(settings, self._base)
         data = resolve(self._base, settings, "data")
-        shards = data_folder.check(data, settings.shards)
+        shards = data_folder.check(data, shard_specs(settings.shards))
         async with AsyncExitStack() as stack:
             listener = seat.listener
             if listener is None:
@@ -174,16 +173,29 @@ class Server:
             asked = policies(settings)
             numbers = [seat.worker, *logs.left_inboxes(seat.worker, seat.workers)]
             inboxes = [await logs.inbox(number, stack) for number in numbers]
-            stores: dict[str, ShardStore] = {}
-            for name in shards_of(seat.worker, seat.workers, shards.names):
-                stores[name] = await logs.shard(
-                    name, shards.data_id, stack, accept_loss=accept_loss
-                )
-            own = {name: self._local(name, store, asked) for name, store in stores.items()}
+            stores = {
+                name: await logs.shard(name, shards.data_id, stack, accept_loss=accept_loss)
+                for name in shards_of(seat.worker, seat.workers, shards.names)
+            }
             crew = self._crew(data, shards)
+            every: dict[str, Decisions] = {}
+            ring = Ring(shards.shards)
+            decisions = Routed(ring, every)
+            quotas = Quotas(decisions, policies=asked, monotonic=time.monotonic_ns)
+            own = {
+                name: local_shard(
+                    name,
+                    store,
+                    params={**IN_FORCE, VERSION: self._params},
+                    region=settings.region,
+                    policies=asked,
+                    quotas=quotas,
+                    clock=self._clock,
+                )
+                for name, store in stores.items()
+            }
+            every |= {name: own.get(name) or crew.shard(name) for name in shards.names}
             peers = PeerServer(own, hello=crew.hello, requests_max=logs.bounds.queue_items_max)
-            name = shards.names[0]
-            decisions: Decisions = own[name] if name in own else crew.shard(name)
             pace = Pace(settings.unidentified_cpu_share)
             trial = TrialProcess([*self._trial, str(resolve(self._base, settings, "keyring"))])
             ways = [
@@ -200,6 +212,7 @@ class Server:
                     bounds=verify_bounds(settings),
                     pace=pace,
                     batches_at_once_max=settings.batches_at_once_max,
+                    left_open_max=settings.left_open_max,
                 )
                 for number, inbox in zip(numbers, inboxes, strict=True)
             ]
@@ -216,6 +229,7 @@ class Server:
                     disk=self._disk,
                     data=data,
                     shards=stores,
+                    ring=ring,
                     inboxes=[names.inbox(number) for number in numbers],
                 ),
                 bytes_per_s=settings.scrub_bytes_per_s,
@@ -278,21 +292,6 @@ class Server:
             budget=Budget(used_max=settings.disk_bytes_max, free_min=settings.disk_free_bytes_min),
             meter=self._metrics,
             monotonic=time.monotonic,
-        )
-
-    def _local(self, name: str, store: ShardStore, asked: Policies) -> LocalShard:
-        """Return a shard that is decided for here."""
-        return LocalShard(
-            name,
-            store,
-            decider=Decider(
-                store,
-                params={**IN_FORCE, VERSION: self._params},
-                region=self._settings.region,
-                policies=asked,
-                quotas=Quotas(store, policies=asked, monotonic=time.monotonic_ns),
-            ),
-            resolver=Resolver(store, clock=self._clock),
         )
 
     def _crew(self, data: Path, shards: ShardSet) -> Crew:
@@ -379,7 +378,7 @@ def check_data(settings: Settings, base: Path) -> None:
     Raises:
         ContractError: It cannot be used.
     """
-    data_folder.check(resolve(base, settings, "data"), settings.shards)
+    data_folder.check(resolve(base, settings, "data"), shard_specs(settings.shards))
 
 
 def check(settings: Settings, base: Path) -> None:
@@ -395,6 +394,6 @@ def check(settings: Settings, base: Path) -> None:
         load_context(paths)
 
 
-def initialise(folder: Path) -> Provisioned:
+def initialise(folder: Path, shards: Sequence[ShardSpec] = ()) -> Provisioned:
     """Make a folder to run from (see ``provision``)."""
-    return provision(RealDisk(), folder)
+    return provision(RealDisk(), folder, shards)

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from fractal_lba.keyfile import load_keyring
-from fractal_lba.server.config import Settings, resolve
+from fractal_lba.server.config import Settings, resolve, shard_specs
 from fractal_lba.server.core import names
 from fractal_lba.server.core.problems import Report
 from fractal_lba.server.storage import data_folder
@@ -46,7 +46,7 @@ def fsck(
         DurabilityError: The disk refused to be read.
     """
     data = resolve(base, settings, "data")
-    shards = data_folder.check(data, settings.shards)
+    shards = data_folder.check(data, shard_specs(settings.shards))
     keyring = load_keyring(resolve(base, settings, "keyring")) if has_signatures else None
     return check_folder(
         disk or RealDisk(),
@@ -65,7 +65,7 @@ def scrub(settings: Settings, base: Path, *, sleep: Callable[[float], None] = ti
         DurabilityError: The disk refused to be read.
     """
     data = resolve(base, settings, "data")
-    shards = data_folder.check(data, settings.shards)
+    shards = data_folder.check(data, shard_specs(settings.shards))
     rate = settings.scrub_bytes_per_s
     return check_folder(
         RealDisk(),
@@ -98,7 +98,7 @@ def repair(
     """
     disk = disk or RealDisk()
     data = resolve(base, settings, "data")
-    shards = data_folder.check(data, settings.shards)
+    shards = data_folder.check(data, shard_specs(settings.shards))
     lock = lock_folder(disk, data)
     try:
         before = fsck(settings, base, has_signatures=has_signatures, disk=disk)
@@ -138,7 +138,7 @@ def migrate(settings: Settings, base: Path, *, is_applied: bool) -> list[Format]
     """
     disk = RealDisk()
     data = resolve(base, settings, "data")
-    shards = data_folder.check(data, settings.shards)
+    shards = data_folder.check(data, shard_specs(settings.shards))
     if not is_applied:
         return formats(disk, data, shards)
     lock = lock_folder(disk, data)
@@ -168,7 +168,7 @@ def tenants_usage(settings: Settings, base: Path) -> list[TenantDay]:
         DurabilityError: The index cannot be read.
     """
     data = resolve(base, settings, "data")
-    shards = data_folder.check(data, settings.shards)
+    shards = data_folder.check(data, shard_specs(settings.shards))
     return read_usage(data, shards, map_bytes=settings.index_map_bytes)
 
 
@@ -180,7 +180,7 @@ def stored_records(settings: Settings, base: Path) -> StoredRecords:
         DurabilityError: The disk refused to be read.
     """
     data = resolve(base, settings, "data")
-    shards = data_folder.check(data, settings.shards)
+    shards = data_folder.check(data, shard_specs(settings.shards))
     stored = StoredRecords(disk=RealDisk(), data=data, shards=shards)
     stored.read_appended()
     return stored

@@ -304,7 +304,10 @@ class Decisions(Protocol):
         ...
 
     async def usage(self, tenant: str, day: int) -> Usage:
-        """Return what a tenant sent in a day of receipt, as far as it is in an index.
+        """Return what a tenant sent in a day of receipt, and what of it may come or have come.
+
+        Exactly what was decided, while nothing is fenced and none of it under way; else that or
+        more.
 
         Raises:
             DurabilityError: That cannot be told.

@@ -26,6 +26,7 @@ EXIT_CODES = {
 }
 
 COLUMNS = {
+    "ledger": 12,
     "number": 8,
     "received_at": 24,
     "tenant": 12,
@@ -95,6 +96,7 @@ class Reading:
                     )
                 ):
                     row = {
+                        "ledger": item.shard,
                         "number": item.number,
                         "received_at": timestamp(item.received_ns),
                         "tenant": decision.tenant,
@@ -125,6 +127,7 @@ def _document(
     return lambda: {
         "pcs_id": decision.pcs_id,
         "tenant": decision.tenant,
+        "ledger": row["ledger"],
         "number": row["number"],
         "record": json.loads(decision.record),
         "outcome": json.loads(decision.answer),

@@ -3,12 +3,15 @@
 from fractal_lba.server.config.divided import divided, workers_of
 from fractal_lba.server.config.load import (
     LOG_LEVELS,
+    SHARDS_DEFAULT,
     descriptions,
     listen_address,
     load_settings,
     metrics_credentials,
     resolve,
     secret_value,
+    shard_set,
+    shard_specs,
     to_toml,
 )
 from fractal_lba.server.config.policies import policies
@@ -17,6 +20,7 @@ from fractal_lba.server.config.tenant_table import TenantTable
 
 __all__ = [
     "LOG_LEVELS",
+    "SHARDS_DEFAULT",
     "Settings",
     "TenantTable",
     "descriptions",
@@ -27,6 +31,8 @@ __all__ = [
     "policies",
     "resolve",
     "secret_value",
+    "shard_set",
+    "shard_specs",
     "to_toml",
     "workers_of",
 ]

@@ -19,7 +19,7 @@ _BATCH_BYTES = 16_777_216
 
 def workers_of(settings: Settings) -> int:
     """Return how many workers serve: as set, or one for each core, at most one for each shard."""
-    return settings.workers or min(_cores(), len(settings.shards))
+    return settings.workers or min(_cores(), len(settings.shards) or 1)
 
 
 def divided(settings: Settings, workers: int) -> Settings:

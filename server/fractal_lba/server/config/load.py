@@ -7,7 +7,7 @@ and the name in upper case), a flag of the command line (``--name-with-dashes``)
 import json
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,15 @@ from fractal_lba.protocol.keyring import TENANT
 from fractal_lba.protocol.undecodable import UNDECODABLE
 from fractal_lba.server.config.settings import Settings
 from fractal_lba.server.config.tenant_table import TenantTable
-from fractal_lba.server.core.names import is_shard_name
+from fractal_lba.server.core.ring import SHARDS_MAX, WEIGHT_MAX, ShardSpec, read_shard
 
 ENVIRONMENT_PREFIX = "FLBA_"
 
 _FIELDS = {field.name: field for field in msgspec.structs.fields(Settings)}
 _SHOWN_MAX = 200
+_COUNT_DIGITS_MAX = 9
+SHARDS_DEFAULT = "1"
+"""One ledger is the simplest to look after; what it cannot carry, several do."""
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -140,6 +143,41 @@ def metrics_credentials(settings: Settings, base: Path) -> tuple[str, str] | Non
     return settings.metrics_user, password
 
 
+def shard_specs(texts: Sequence[str]) -> tuple[ShardSpec, ...]:
+    """Return the shards that a setting names.
+
+    Raises:
+        ContractError: One of them is none, one is named twice, or there are too many.
+    """
+    shards = []
+    for text in texts:
+        if (shard := read_shard(text)) is None:
+            raise ContractError(
+                f"shards: expected NAME or NAME:WEIGHT, the name of [a-z0-9-] and the weight 1 to"
+                f" {WEIGHT_MAX}, got {_clipped(repr(text))}"
+            )
+        shards.append(shard)
+    if len(shards) > SHARDS_MAX:
+        raise ContractError(f"shards: expected at most {SHARDS_MAX}, got {len(shards)}")
+    if len({shard.name for shard in shards}) < len(shards):
+        raise ContractError("shards: expected each name once, got one twice")
+    return tuple(shards)
+
+
+def shard_set(text: str) -> tuple[ShardSpec, ...]:
+    """Return the shards that a number or a list of names asks for.
+
+    Raises:
+        ContractError: See ``shard_specs``.
+    """
+    if not text.isascii() or not text.isdecimal():
+        return shard_specs([part.strip() for part in text.split(",")])
+    count = int(text[:_COUNT_DIGITS_MAX])
+    if not 1 <= count <= SHARDS_MAX:
+        raise ContractError(f"shards: expected 1 to {SHARDS_MAX}, got {_clipped(text)}")
+    return tuple(ShardSpec(name=f"shard-{number}") for number in range(count))
+
+
 def listen_address(settings: Settings) -> tuple[str, int]:
     """Return the host and the port to bind.
 
@@ -163,7 +201,7 @@ def _from_text(name: str, text: str, source: str) -> Any:  # noqa: ANN401 - chec
     except UnicodeEncodeError as error:
         raise ContractError(f"{source}: {name}: expected UTF-8, got other bytes") from error
     if name == "shards":
-        return [part.strip() for part in text.split(",")]
+        return [part.strip() for part in text.split(",")] if text else []
     if name == "tenants":
         try:
             return msgspec.json.decode(text)
@@ -219,11 +257,7 @@ def _check(settings: Settings) -> None:
             f"log_level: expected one of {', '.join(LOG_LEVELS)}, got "
             f"{_clipped(repr(settings.log_level))}"
         )
-    if len(settings.shards) != 1:
-        raise ContractError(f"shards: expected one shard, got {len(settings.shards)}")
-    for name in settings.shards:
-        if not is_shard_name(name):
-            raise ContractError(f"shards: expected names of [a-z0-9-], got {_clipped(repr(name))}")
+    shard_specs(settings.shards)
     if bool(settings.metrics_user) != bool(settings.metrics_password):
         raise ContractError("metrics_user, metrics_password: expected both or neither, got one")
     if bool(settings.tls_certificate) != bool(settings.tls_key):

@@ -61,9 +61,9 @@ class Settings(WorkerSettings, frozen=True, kw_only=True, forbid_unknown_fields=
     shards: Annotated[
         tuple[str, ...],
         msgspec.Meta(
-            description="The shard set; must agree with the one the data folder was made with."
+            description="NAME or NAME:WEIGHT of each, as data was made with; empty takes those."
         ),
-    ] = ("shard-0",)
+    ] = ()
     horizon_days: Annotated[
         int,
         msgspec.Meta(

@@ -23,6 +23,7 @@ class Kind(StrEnum):
     ENTRY_DIFFERS = "entry_differs"
     SIGNATURE_DIFFERS = "signature_differs"
     DECIDED_TWICE = "decided_twice"
+    WRONG_SHARD = "wrong_shard"
     APPENDED_ALONE = "appended_alone"
     INBOX_FRAME_UNREADABLE = "inbox_frame_unreadable"
     NOTE_UNREADABLE = "note_unreadable"
@@ -84,6 +85,11 @@ REMEDIES: Mapping[Kind, str] = MappingProxyType(
         Kind.DECIDED_TWICE: (
             "The first decision stays the answer. Keep a copy of the data folder and report it as"
             " a defect: one server at a time should make this impossible."
+        ),
+        Kind.WRONG_SHARD: (
+            "Whoever asks for this id is sent to another shard, which does not know it. Compare"
+            " shards.json and the shards' folders with a backup: one of them was exchanged, renamed"
+            " or edited. Put back what was there; no command moves records."
         ),
         Kind.APPENDED_ALONE: _TELL,
         Kind.INBOX_FRAME_UNREADABLE: (

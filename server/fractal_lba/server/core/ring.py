@@ -9,12 +9,12 @@ import hashlib
 from array import array
 from bisect import bisect_left
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Final
 
 import msgspec
 
 from fractal_lba.protocol.errors import ContractError
+from fractal_lba.server.core.names import is_shard_name
 
 RING_VERSION: Final = 1
 
@@ -22,8 +22,10 @@ NODES_PER_WEIGHT: Final = 150
 """Virtual nodes of a shard for each unit of its weight."""
 
 WEIGHT_MAX: Final = 16
-"""What a ring of 64 shards is still made of in a second."""
+SHARDS_MAX: Final = 64
+"""What one folder holds: a listing's cursor has a place for each, and a process its files."""
 
+_WEIGHTS: Final = frozenset(str(weight) for weight in range(1, WEIGHT_MAX + 1))
 _NODE_DOMAIN: Final = b"fractal-lba/ring/1/node\n"
 _KEY_DOMAIN: Final = b"fractal-lba/ring/1/key\n"
 _POINT_BYTES: Final = 4
@@ -34,6 +36,19 @@ class ShardSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     name: str
     weight: int = 1
+
+
+def written(shard: ShardSpec) -> str:
+    """Write a shard as settings do: its name, and its weight where that is not 1."""
+    return shard.name if shard.weight == 1 else f"{shard.name}:{shard.weight}"
+
+
+def read_shard(text: str) -> ShardSpec | None:
+    """Return the shard that ``NAME`` or ``NAME:WEIGHT`` names, ``None`` where it names none."""
+    name, colon, weight = text.partition(":")
+    if not is_shard_name(name) or bool(colon) != (weight in _WEIGHTS):
+        return None
+    return ShardSpec(name=name, weight=int(weight or 1))
 
 
 class RingError(ContractError):
@@ -55,19 +70,10 @@ class Ring:
     """
 
     def __init__(self, shards: Sequence[ShardSpec]) -> None:
-        names = sorted(shard.name for shard in shards)
-        if not names:
-            raise RingError("no_shard", "ring: expected a shard, got none")
-        if any(one == other for one, other in pairwise(names)):
-            raise RingError("shard_twice", "ring: expected each shard once, got one twice")
+        check_set(shards)
         owners: dict[int, str] = {}
         # In the order of names, each leaving what is taken: of two at one point the first has it.
         for shard in sorted(shards, key=lambda shard: shard.name.encode()):
-            if not 1 <= shard.weight <= WEIGHT_MAX:
-                raise RingError(
-                    "weight_out_of_range",
-                    f"ring: {shard.name}: expected a weight of 1 to {WEIGHT_MAX}, got another",
-                )
             for point in _points_of(shard):
                 owners.setdefault(point, shard.name)
         self._points = array("I", sorted(owners))
@@ -77,6 +83,24 @@ class Ring:
         """Return the name of the shard that a record belongs to."""
         at = bisect_left(self._points, point_of(tenant, pcs_id))
         return self._owners[at % len(self._owners)]
+
+
+def check_set(shards: Sequence[ShardSpec]) -> None:
+    """Check that a set of shards has a ring.
+
+    Raises:
+        RingError: There is none, two have one name, or a weight is out of range.
+    """
+    if not shards:
+        raise RingError("no_shard", "ring: expected a shard, got none")
+    if len({shard.name for shard in shards}) < len(shards):
+        raise RingError("shard_twice", "ring: expected each shard once, got one twice")
+    for shard in shards:
+        if not 1 <= shard.weight <= WEIGHT_MAX:
+            raise RingError(
+                "weight_out_of_range",
+                f"ring: {shard.name}: expected a weight of 1 to {WEIGHT_MAX}, got {shard.weight}",
+            )
 
 
 def point_of(tenant: str, pcs_id: str) -> int:

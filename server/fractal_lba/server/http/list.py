@@ -201,6 +201,7 @@ def _row(listed: Listed) -> dict[str, object]:
         "shard_id": known.summary.shard_id,
         "epoch": known.summary.epoch,
         "version": known.summary.version,
+        "ledger": listed.shard,
         "number": listed.spot.seq,
         "status": known.status,
         "outcome": OUTCOMES[known.status],

@@ -36,7 +36,8 @@ def trouble_of(decisions: Decisions) -> list[str]:
     return [
         *(f"fenced: {fence}" for fence in decisions.fences),
         *(
-            f"damaged: decisions {lost.first} to {lost.last} cannot be read; new ids are refused"
+            f"damaged: decisions {lost.first} to {lost.last} of {lost.shard} cannot be read;"
+            " new ids of it are refused"
             for lost in decisions.losses
         ),
     ]

@@ -155,7 +155,7 @@ class Batches:
             self._inbox.finish(frame.seq, is_refused=is_refused)
         elif not has_met_a_bug:
             # With a bug in it, it stays open on disk and is not tried again before the next start.
-            self._inbox.leave_open(frame.seq)
+            self._intake.put_back(frame, is_recovered=is_recovered)
         return BatchSettled(refusal=None, is_over=is_over)
 
     async def _verify(

@@ -23,8 +23,8 @@ from fractal_lba.server.core.answer import Answer, conflicting
 from fractal_lba.server.core.entry import Conflict, Decision
 from fractal_lba.server.core.known import Known, RecordKey, Standing, admit_new, key_of, standing
 from fractal_lba.server.core.tenant_policy import Policies
-from fractal_lba.server.core.usage import usage_of
-from fractal_lba.server.pipeline.quota import Quotas
+from fractal_lba.server.core.usage import Usage
+from fractal_lba.server.pipeline.charge import Charged, Quotas
 from fractal_lba.server.ports import Shard
 
 
@@ -53,7 +53,7 @@ class Decider:
         self._params = params
         self._region = region
         self._policies = policies
-        self._quotas = quotas
+        self._charged = Charged(shard, quotas=quotas)
         self._occupied: dict[RecordKey, asyncio.Future[FractalError | None]] = {}
 
     async def decide(
@@ -96,6 +96,14 @@ class Decider:
             case unreachable:
                 assert_never(unreachable)
 
+    def usage(self, tenant: str, day: int) -> Usage:
+        """Return what a tenant sent in a day (see ``Charged.usage``).
+
+        Raises:
+            DurabilityError: That cannot be told.
+        """
+        return self._charged.usage(tenant, day)
+
     async def _decide_first(
         self,
         key: RecordKey,
@@ -126,17 +134,12 @@ class Decider:
             answer=answer,
             record=stored_bytes_of(authenticated.record),
         )
-        charge = usage_of(decision)
-        over = self._quotas.refuse(
-            key.tenant, charge, received_ns=received_ns, is_recovered=is_recovered
-        )
+        async with self._occupy(key):
+            over = await self._charged.append(
+                key, decision, received_ns=received_ns, is_recovered=is_recovered
+            )
         if over is not None:
             return over
-        with self._quotas.charged(
-            key.tenant, charge, received_ns=received_ns, is_recovered=is_recovered
-        ):
-            async with self._occupy(key):
-                await self._shard.append(key, decision, received_ns=received_ns)
         return Answer(status=decision.status, body=decision.answer, received_ns=received_ns)
 
     async def _keep_evidence(

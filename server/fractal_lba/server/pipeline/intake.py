@@ -60,6 +60,7 @@ class Intake:
         judging: Knows what is poison.
         bounds: Of each verification thread's batches and queue.
         pace: Of what is done for unidentified callers.
+        left_open_max: Bodies that a failure may leave undecided before nothing more is logged.
     """
 
     def __init__(  # noqa: PLR0913 - the ports of the pipeline, each named at the call
@@ -74,6 +75,7 @@ class Intake:
         judging: Judging,
         bounds: Bounds,
         pace: Pace,
+        left_open_max: int,
     ) -> None:
         self._inbox = inbox
         self._decisions = decisions
@@ -82,6 +84,7 @@ class Intake:
         self._clock = clock
         self._meter = meter
         self._judging = judging
+        self._left_open_beside_others_max = left_open_max // 2
         # A thread for each lane: what nobody knows is verified beside the others, not before.
         self._verify: GroupCommit[tuple[bytes, Received], Authenticated] = GroupCommit(
             "verify", self._authenticate_all, bounds=bounds, is_for_its_submitter=True
@@ -135,8 +138,24 @@ class Intake:
         if settled.is_over:
             self._inbox.finish(frame.seq, is_refused=settled.is_refused)
         else:
-            self._inbox.leave_open(frame.seq)
+            self.put_back(frame, is_recovered=is_recovered)
         return settled
+
+    def put_back(self, frame: InboxFrame, *, is_recovered: bool) -> None:
+        """Leave a body open, to be tried again; or end it where too many wait for fenced shards.
+
+        It was answered 503, which promises nothing. What was logged and never answered stays open.
+        """
+        is_beside_others = self._decisions.fences and self._decisions.fenced_by is None
+        if (
+            is_beside_others
+            and not is_recovered
+            and self._inbox.left_open_count >= self._left_open_beside_others_max
+        ):
+            # A shard that stays fenced must not end in nothing more being logged for the others.
+            self._inbox.finish(frame.seq, is_refused=True)
+        else:
+            self._inbox.leave_open(frame.seq)
 
     async def verify(
         self, bodies: Sequence[bytes], frame: InboxFrame

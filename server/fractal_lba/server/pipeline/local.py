@@ -1,14 +1,19 @@
 """One shard of this process, as everybody asks for it."""
 
+from collections.abc import Mapping
+
 from fractal_lba.protocol.authenticate import Authenticated
+from fractal_lba.protocol.judge import Params
 from fractal_lba.server.core.answer import Answer
 from fractal_lba.server.core.entry import Entry
 from fractal_lba.server.core.known import Known, NotResolved, Place, RecordKey
 from fractal_lba.server.core.listing import BEGIN, Bookmark, Page, Query
+from fractal_lba.server.core.tenant_policy import Policies
 from fractal_lba.server.core.usage import Usage
+from fractal_lba.server.pipeline.charge import Quotas
 from fractal_lba.server.pipeline.decide import Decider
 from fractal_lba.server.pipeline.resolve import Resolver
-from fractal_lba.server.ports import Listed, Loss, Shard
+from fractal_lba.server.ports import Clock, Listed, Loss, Shard
 
 
 class LocalShard:
@@ -76,4 +81,19 @@ class LocalShard:
 
     async def usage(self, tenant: str, day: int) -> Usage:
         """See ``ports.Decisions.usage``."""
-        return self.store.usage(tenant, day)
+        return self._decider.usage(tenant, day)
+
+
+def local_shard(  # noqa: PLR0913 - each is named at the call
+    name: str,
+    store: Shard,
+    *,
+    params: Mapping[str, Params],
+    region: str,
+    policies: Policies,
+    quotas: Quotas,
+    clock: Clock,
+) -> LocalShard:
+    """Return a shard with the ones that decide and resolve for it (see ``Decider``)."""
+    decider = Decider(store, params=params, region=region, policies=policies, quotas=quotas)
+    return LocalShard(name, store, decider=decider, resolver=Resolver(store, clock=clock))

@@ -1,70 +1,131 @@
-"""Charge tenants for what is new: rate and day, reserved before the ledger, given back on failure.
+"""Charge tenants for what is new: rate and day, reserved before a ledger, given back on failure.
 
-What the ledger holds of a day comes from the index; what is under way is counted here, on the event
-loop, so that a reservation and what it becomes are never counted both.
+A tenant's day begins with the sum of what all shards say they hold or may hold of it; from then on
+it is counted here, in one place for all of them. What a failed append left in doubt counts until
+its shard is mended and every shard says again what it holds.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, field
 
+from fractal_lba.protocol.errors import UnavailableError
 from fractal_lba.server.core import admission
 from fractal_lba.server.core.admission import Bucket, Rate
 from fractal_lba.server.core.answer import Answer, ServerCode, problem
 from fractal_lba.server.core.tenant_policy import Policies, TenantPolicy
-from fractal_lba.server.core.usage import NO_USAGE, Usage, day_of, over_day, seconds_left
-from fractal_lba.server.ports import Clock, Shard
+from fractal_lba.server.core.usage import Usage, day_of, over_day, seconds_left
+from fractal_lba.server.pipeline.charge import ChargeEnd
+from fractal_lba.server.ports import Clock, Decisions
 
 
 @dataclass(slots=True)
 class _Day:
-    """What a tenant sent in one day: in the ledger, and on the way there.
+    """What a tenant sent in one day at the most: in a ledger, on the way there, or in doubt.
 
-    ``is_stale`` after a failed append, which may have reached the disk all the same.
+    ``is_stale`` where it may be less. ``holders`` are the reservations under way and whoever asks
+    for one: such a day is not forgotten.
     """
 
-    kept: Usage
-    under_way: Usage = NO_USAGE
+    used: Usage | None = None
+    under_way: int = 0
     is_stale: bool = False
+    holders: int = 0
+    reading: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class Quotas:
-    """What each tenant may still send.
+    """What each tenant may still send, over all shards.
 
     Args:
-        shard: What was sent before.
+        decisions: Every shard: what was sent before.
         policies: What is asked of each tenant.
         monotonic: Nanoseconds of a clock that no one sets, for rates.
     """
 
-    def __init__(self, shard: Shard, *, policies: Policies, monotonic: Clock) -> None:
-        self._shard = shard
+    def __init__(self, decisions: Decisions, *, policies: Policies, monotonic: Clock) -> None:
+        self._decisions = decisions
         self._policies = policies
         self._monotonic = monotonic
         self._days: dict[tuple[str, int], _Day] = {}
         self._buckets: dict[str, Bucket] = {}
 
-    def refuse(
+    def concerns(self, tenant: str) -> bool:
+        """See ``charge.Quotas.concerns``."""
+        policy = self._policies.of(tenant)
+        return bool(policy.rate_per_s) or _has_day(policy)
+
+    async def reserve(
         self, tenant: str, charge: Usage, *, received_ns: int, is_recovered: bool
     ) -> Answer | None:
-        """Return the 429 of a new record that is over a quota, or take one of the tenant's rate.
-
-        Nothing may be awaited between this and ``charged``. A body that was left open and is
-        settled later is charged to the day of its receipt, and is not asked for the rate, which it
-        met when it was received.
+        """See ``charge.Quotas.reserve``.
 
         Raises:
             DurabilityError: What was sent before cannot be told.
+            UnavailableError: Whether the day is over depends on a shard that is being mended.
         """
         policy = self._policies.of(tenant)
-        if _has_day(policy):
-            day = self._day(tenant, received_ns)
-            if limit := over_day(policy, day.kept + day.under_way + charge):
-                return problem(
-                    ServerCode.QUOTA_EXCEEDED,
-                    f"tenant: expected at most {limit}, got more",
-                    retry_after_s=seconds_left(received_ns),
-                )
+        if not _has_day(policy):
+            return self._over_rate(tenant, policy, is_recovered=is_recovered)
+        day = self._held_day(tenant, received_ns)
+        try:
+            async with day.reading:
+                over = await self._over_day(tenant, day, charge, received_ns)
+                over = over or self._over_rate(tenant, policy, is_recovered=is_recovered)
+                if over is None:
+                    assert day.used is not None  # noqa: S101 - it was read before it was compared
+                    day.used += charge
+                    day.under_way += 1
+                    day.holders += 1
+                return over
+        finally:
+            day.holders -= 1
+
+    def settle(
+        self, tenant: str, charge: Usage, *, received_ns: int, is_recovered: bool, end: ChargeEnd
+    ) -> None:
+        """See ``charge.Quotas.settle``."""
+        policy = self._policies.of(tenant)
+        day = self._days.get((tenant, day_of(received_ns)))
+        if day is not None and day.used is not None and _has_day(policy):
+            day.under_way -= 1
+            day.holders -= 1
+            if end is ChargeEnd.NOT_WRITTEN:
+                day.used -= charge
+            day.is_stale = day.is_stale or end is ChargeEnd.IN_DOUBT
+        if end is not ChargeEnd.KEPT and not is_recovered and tenant in self._buckets:
+            self._buckets[tenant] = admission.give_back(self._buckets[tenant], _rate(policy))
+
+    async def _over_day(
+        self, tenant: str, day: _Day, charge: Usage, received_ns: int
+    ) -> Answer | None:
+        """Return the 429 of a charge that a day has no room for, which is read where it must be."""
+        policy, number = self._policies.of(tenant), day_of(received_ns)
+        if day.used is None:
+            await self._read(tenant, number, day)
+        assert day.used is not None  # noqa: S101 - read, or an error was raised
+        limit = over_day(policy, day.used + charge)
+        if limit and day.is_stale and not day.under_way:
+            await self._read(tenant, number, day)
+            limit = over_day(policy, day.used + charge)
+        if not limit:
+            return None
+        if day.is_stale:
+            raise UnavailableError(
+                "quota: expected every shard to say what it holds of the day, got one being mended"
+            )
+        return problem(
+            ServerCode.QUOTA_EXCEEDED,
+            f"tenant: expected at most {limit}, got more",
+            retry_after_s=seconds_left(received_ns),
+        )
+
+    async def _read(self, tenant: str, number: int, day: _Day) -> None:
+        # Asked first: a shard that is mended while it is read says too much, never too little.
+        is_in_doubt = bool(self._decisions.fences)
+        day.used = await self._decisions.usage(tenant, number)
+        day.is_stale = is_in_doubt
+
+    def _over_rate(self, tenant: str, policy: TenantPolicy, *, is_recovered: bool) -> Answer | None:
         if is_recovered or not policy.rate_per_s:
             return None
         now_ns = self._monotonic()
@@ -79,38 +140,17 @@ class Quotas:
             retry_after_s=wait_s,
         )
 
-    @contextmanager
-    def charged(
-        self, tenant: str, charge: Usage, *, received_ns: int, is_recovered: bool
-    ) -> Iterator[None]:
-        """Count a record as under way while the block runs, and as kept where it ends well."""
-        policy = self._policies.of(tenant)
-        day = self._day(tenant, received_ns) if _has_day(policy) else _Day(NO_USAGE)
-        day.under_way += charge
-        try:
-            yield
-        except BaseException:
-            day.is_stale = True
-            if not is_recovered and tenant in self._buckets:
-                self._buckets[tenant] = admission.give_back(self._buckets[tenant], _rate(policy))
-            raise
-        else:
-            day.kept += charge
-        finally:
-            day.under_way -= charge
-
-    def _day(self, tenant: str, received_ns: int) -> _Day:
+    def _held_day(self, tenant: str, received_ns: int) -> _Day:
         key = (tenant, day_of(received_ns))
         day = self._days.get(key)
         if day is None:
             self._days = {
                 other: each
                 for other, each in self._days.items()
-                if other[1] == key[1] or each.under_way.records
+                if other[1] == key[1] or each.holders
             }
-            day = self._days[key] = _Day(self._shard.usage(*key))
-        elif day.is_stale and not day.under_way.records:
-            day.kept, day.is_stale = self._shard.usage(*key), False
+            day = self._days[key] = _Day()
+        day.holders += 1
         return day
 
 

@@ -32,7 +32,7 @@ class Mender:
 
     Args:
         inbox: Whose open bodies are settled.
-        shards: Those of this process, by name.
+        shards: Those of this process, by name; each is reopened by itself.
         decisions: Where bodies are decided.
         intake: The way of a record.
         batches: The way of a batch.
@@ -56,6 +56,8 @@ class Mender:
         self._inbox = inbox
         self._shards = shards
         self._decisions = decisions
+        # Those that were fenced when the open bodies were settled last.
+        self._fenced: frozenset[str] = frozenset()
         self._intake = intake
         self._batches = batches
         self._judging = judging
@@ -89,23 +91,29 @@ class Mender:
     async def mend(self) -> None:
         """Reopen what is fenced, then settle what it left open.
 
-        What cannot be reopened stays fenced until the next call.
+        What cannot be reopened stays fenced until the next call. While the same ones do, what is
+        left open is not tried again: it would be verified once more to meet the same fence.
         """
-        logs: list[tuple[str, Inbox | Shard]] = [("inbox", self._inbox), *self._shards.items()]
-        for name, log in logs:
-            if log.fenced_by is None:
-                continue
-            try:
-                await log.reopen()
-            except DurabilityError as error:
-                _log.warning("still fenced", extra={"stream": name, "error": str(error)})
-                continue
-            _log.info("reopened", extra={"stream": name})
+        await self._reopen("inbox", self._inbox)
+        for name, shard in self._shards.items():
+            await self._reopen(name, shard)
         if self._inbox.fenced_by or self._decisions.fenced_by:
             return
-        if self._inbox.left_open():
+        fences = frozenset(self._decisions.fences)
+        if self._inbox.left_open() and (not fences or fences != self._fenced):
             ended = await self.settle_left_open()
             _log.info("settled what was left open", extra={"count": ended})
+        self._fenced = fences
+
+    async def _reopen(self, name: str, log: Inbox | Shard) -> None:
+        if log.fenced_by is None:
+            return
+        try:
+            await log.reopen()
+        except DurabilityError as error:
+            _log.warning("still fenced", extra={"stream": name, "error": str(error)})
+        else:
+            _log.info("reopened", extra={"stream": name})
 
     async def run(self, *, interval_s: float) -> None:
         """Mend every ``interval_s`` seconds until cancelled."""

@@ -36,6 +36,7 @@ def way_of(  # noqa: PLR0913 - the ports of the pipeline, each named at the call
     bounds: Bounds,
     pace: Pace,
     batches_at_once_max: int,
+    left_open_max: int,
 ) -> Way:
     """Return the way of one inbox.
 
@@ -52,6 +53,7 @@ def way_of(  # noqa: PLR0913 - the ports of the pipeline, each named at the call
         bounds: Of verification.
         pace: Of what is done for unidentified callers.
         batches_at_once_max: Of identified callers.
+        left_open_max: Bodies that a failure may leave undecided.
     """
     intake = Intake(
         inbox=inbox,
@@ -63,6 +65,7 @@ def way_of(  # noqa: PLR0913 - the ports of the pipeline, each named at the call
         judging=judging,
         bounds=bounds,
         pace=pace,
+        left_open_max=left_open_max,
     )
     batches = Batches(inbox=inbox, intake=intake, meter=meter, at_once_max=batches_at_once_max)
     mender = Mender(

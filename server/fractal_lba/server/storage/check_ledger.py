@@ -18,6 +18,7 @@ from fractal_lba.server.core.entry import Conflict, Decision, Entry, Resolution,
 from fractal_lba.server.core.known import Known, Place, RecordKey
 from fractal_lba.server.core.listing import summary_of
 from fractal_lba.server.core.problems import Kind, Report
+from fractal_lba.server.core.ring import Ring
 from fractal_lba.server.core.usage import NO_USAGE, day_of, usage_of
 from fractal_lba.server.storage.check_entry import check_entry
 from fractal_lba.server.storage.check_index import Counted, Numbers
@@ -49,6 +50,7 @@ class LedgerCheck:
         report: Gets what is found.
         view: Of the shard's index, made before the ledger is read; ``None``: there is none.
         keyring: To verify signatures with; ``None``: they are not looked at.
+        ring: Which shard each record belongs to.
 
     Attributes:
         is_whole: Whether nothing of it was lost to damage.
@@ -61,6 +63,7 @@ class LedgerCheck:
     folder: Path
     report: Report
     view: IndexView | None
+    ring: Ring
     keyring: Keyring | None = None
     is_whole: bool = True
     last_seq: int = 0
@@ -129,6 +132,10 @@ class LedgerCheck:
         for read, under in zip(batch, found, strict=True):
             where = f"entry {read.place.seq}"
             is_sound = True
+            owner = self.ring.owner_of(read.key.tenant, read.key.pcs_id)
+            if owner != self.folder.name:
+                what = f"expected an id of {self.folder.name}, got {read.key.pcs_id} of {owner}"
+                self._add(Kind.WRONG_SHARD, where, what)
             try:
                 check_entry(read.entry)
             except ContractError as error:

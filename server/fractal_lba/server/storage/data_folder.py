@@ -1,6 +1,7 @@
 """The data folder: made once with its shard set, held by one server at a time."""
 
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -9,16 +10,12 @@ from fractal_lba.keyfile import write_private
 from fractal_lba.protocol.errors import ContractError
 from fractal_lba.protocol.undecodable import UNDECODABLE
 from fractal_lba.server.core import names
+from fractal_lba.server.core.ring import RING_VERSION, SHARDS_MAX, ShardSpec, check_set, written
 from fractal_lba.wal import Disk
 from fractal_lba.wal.folder import make_folder
 
 FORMAT_VERSION = 1
 READ_SINCE = "0.1"
-
-
-class _ShardSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    name: str
-    weight: int = 1
 
 
 class ShardSet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -32,7 +29,7 @@ class ShardSet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     data_id: str
     ring_version: int
     read_since: str = READ_SINCE
-    shards: tuple[_ShardSpec, ...]
+    shards: tuple[ShardSpec, ...]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -40,7 +37,7 @@ class ShardSet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return tuple(shard.name for shard in self.shards)
 
 
-def create(disk: Disk, folder: Path, shard_names: tuple[str, ...]) -> None:
+def create(disk: Disk, folder: Path, shards: Sequence[ShardSpec]) -> None:
     """Make a data folder with its shard set, durable when this returns.
 
     Raises:
@@ -54,14 +51,14 @@ def create(disk: Disk, folder: Path, shard_names: tuple[str, ...]) -> None:
     shard_set = ShardSet(
         format_version=FORMAT_VERSION,
         data_id=secrets.token_hex(16),
-        ring_version=1,
-        shards=tuple(_ShardSpec(name=name) for name in shard_names),
+        ring_version=RING_VERSION,
+        shards=tuple(shards),
     )
     write_private(path, msgspec.json.format(msgspec.json.encode(shard_set)) + b"\n", files=disk)
 
 
-def check(folder: Path, shard_names: tuple[str, ...]) -> ShardSet:
-    """Check that a data folder was made with these shards, and return its set.
+def check(folder: Path, shards: Sequence[ShardSpec]) -> ShardSet:
+    """Return the set of a data folder, and check that it is this one; none asks for no certain one.
 
     Raises:
         ContractError: There is none, it is of another version, or its shard set is another one: a
@@ -84,9 +81,30 @@ def check(folder: Path, shard_names: tuple[str, ...]) -> ShardSet:
         shard_set = msgspec.json.decode(data, type=ShardSet)
     except UNDECODABLE as error:
         raise ContractError(f"{path}: expected a shard set, got {error}") from error
-    if shard_set.names != shard_names:
+    if shard_set.ring_version != RING_VERSION:
         raise ContractError(
-            f"{path}: expected the configured shards {', '.join(shard_names)},"
-            f" got {', '.join(shard_set.names)}"
+            f"{path}: expected ring version {RING_VERSION}, got {shard_set.ring_version}"
+        )
+    _check_shards(path, shard_set.shards)
+    if shards and tuple(shards) != shard_set.shards:
+        raise ContractError(
+            f"{path}: expected the configured shards {_listed(shards)},"
+            f" got {_listed(shard_set.shards)}"
         )
     return shard_set
+
+
+def _check_shards(path: Path, shards: Sequence[ShardSpec]) -> None:
+    for shard in shards:
+        if not names.is_shard_name(shard.name):
+            raise ContractError(f"{path}: expected names of [a-z0-9-], got {shard.name[:64]!r}")
+    if len(shards) > SHARDS_MAX:
+        raise ContractError(f"{path}: expected at most {SHARDS_MAX} shards, got {len(shards)}")
+    try:
+        check_set(shards)
+    except ContractError as error:
+        raise ContractError(f"{path}: {error}") from error
+
+
+def _listed(shards: Sequence[ShardSpec]) -> str:
+    return ", ".join(written(shard) for shard in shards)

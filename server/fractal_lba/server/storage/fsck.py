@@ -18,6 +18,7 @@ from fractal_lba.protocol.errors import ContractError, CorruptionError, Durabili
 from fractal_lba.protocol.keyring import Keyring
 from fractal_lba.server.core import names
 from fractal_lba.server.core.problems import Kind, Report
+from fractal_lba.server.core.ring import Ring
 from fractal_lba.server.storage.check_inbox import check_inbox
 from fractal_lba.server.storage.check_index import check_index, check_usage
 from fractal_lba.server.storage.check_ledger import LedgerCheck
@@ -59,6 +60,7 @@ def check_folder(  # noqa: PLR0913 - each says one thing of the check, named at 
 
     def look() -> Report:
         report = Report()
+        ring = Ring(shards.shards)
         for name in shards.names:
             if disk.is_folder(data / name / names.LEDGER):  # it has run
                 _look_at_shard(
@@ -67,6 +69,7 @@ def check_folder(  # noqa: PLR0913 - each says one thing of the check, named at 
                     report,
                     map_bytes=map_bytes,
                     data_id=shards.data_id,
+                    ring=ring,
                     keyring=keyring,
                     pace=pace,
                 )
@@ -88,12 +91,13 @@ def inboxes(disk: Disk, data: Path) -> list[str]:
     ]
 
 
-def check_shard(
+def check_shard(  # noqa: PLR0913 - each says one thing of the shard
     disk: Disk,
     folder: Path,
     report: Report,
     *,
     index: LmdbIndex | None,
+    ring: Ring,
     keyring: Keyring | None = None,
 ) -> Iterator[int]:
     """Check a shard, and yield the bytes of each piece that was read.
@@ -103,6 +107,7 @@ def check_shard(
         folder: Of the shard.
         report: Gets what is found.
         index: Of the shard, opened; ``None``: there is none that can be read.
+        ring: Which shard each record belongs to.
         keyring: To verify signatures with; ``None``: they are not looked at.
 
     Raises:
@@ -115,7 +120,9 @@ def check_shard(
     except DurabilityError as error:
         report.add(Kind.INDEX_UNREADABLE, where, str(error))
         view, counted = None, {}
-    ledger = LedgerCheck(disk=disk, folder=folder, report=report, view=view, keyring=keyring)
+    ledger = LedgerCheck(
+        disk=disk, folder=folder, report=report, view=view, ring=ring, keyring=keyring
+    )
     try:
         yield from ledger.read()
     except DurabilityError as error:
@@ -169,6 +176,7 @@ def _look_at_shard(  # noqa: PLR0913 - each says one thing of the shard
     *,
     map_bytes: int,
     data_id: str,
+    ring: Ring,
     keyring: Keyring | None,
     pace: Callable[[int], None],
 ) -> None:
@@ -181,7 +189,7 @@ def _look_at_shard(  # noqa: PLR0913 - each says one thing of the shard
     except DurabilityError as error:
         report.add(Kind.INDEX_UNREADABLE, f"{folder.name}/{names.INDEX}", str(error))
     try:
-        for size in check_shard(disk, folder, report, index=index, keyring=keyring):
+        for size in check_shard(disk, folder, report, index=index, ring=ring, keyring=keyring):
             pace(size)
     finally:
         if index is not None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fractal_lba.server.core.problems import Report
+from fractal_lba.server.core.ring import Ring
 from fractal_lba.server.storage.fsck import check_inbox_stream, check_shard
 from fractal_lba.server.storage.index import LmdbIndex
 from fractal_lba.server.storage.shard import ShardStore
@@ -15,12 +16,13 @@ from fractal_lba.wal import Disk
 class Look:
     """Reads the shards and inboxes of one process, as often as it is called.
 
-    ``shards`` by name, ``inboxes`` the names of theirs.
+    ``shards`` by name, ``ring`` of the whole set, ``inboxes`` the names of theirs.
     """
 
     disk: Disk
     data: Path
     shards: Mapping[str, ShardStore]
+    ring: Ring
     inboxes: Sequence[str]
 
     def __call__(self, report: Report) -> Iterator[int]:
@@ -32,6 +34,7 @@ class Look:
                 self.data / name,
                 report,
                 index=index if isinstance(index, LmdbIndex) else None,
+                ring=self.ring,
             )
         for name in self.inboxes:
             yield from check_inbox_stream(self.disk, self.data / name, report)

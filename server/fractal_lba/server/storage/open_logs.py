@@ -127,7 +127,10 @@ class Logs:
         )
         self._report(files.stream, files.damage)
         if accept_loss and files.index.losses:
-            _log.warning("loss accepted", extra={"damage": files.index.losses})
+            _log.warning(
+                "loss accepted",
+                extra={"stream": files.stream.name, "damage": files.index.losses},
+            )
             files.index.accept_losses()
             await asyncio.to_thread(files.index.flush)
         shard = ShardStore(

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,8 @@ import msgspec
 from fractal_lba.keyfile import write_private
 from fractal_lba.protocol.errors import ContractError
 from fractal_lba.protocol.signing import ed25519_public
-from fractal_lba.server.config import Settings, to_toml
+from fractal_lba.server.config import SHARDS_DEFAULT, Settings, shard_set, to_toml
+from fractal_lba.server.core.ring import ShardSpec, written
 from fractal_lba.server.storage import data_folder
 from fractal_lba.wal import Disk
 from fractal_lba.wal.folder import make_folder
@@ -38,8 +40,10 @@ class Provisioned:
     data: Path
 
 
-def provision(disk: Disk, folder: Path) -> Provisioned:
+def provision(disk: Disk, folder: Path, shards: Sequence[ShardSpec] = ()) -> Provisioned:
     """Make a folder that a server can run from and an agent can sign for; durable on return.
+
+    Without ``shards`` there are as many as there are by default.
 
     The server's keyring holds the public key and the token's hash; the secret seed is in the
     agent's keyring alone. The settings come last: a folder that has them is a whole one, and one
@@ -49,7 +53,8 @@ def provision(disk: Disk, folder: Path) -> Provisioned:
         ContractError: Something of it is there already; nothing was written.
         OSError: The disk failed; what was written before is left.
     """
-    settings = Settings()
+    shards = shards or shard_set(SHARDS_DEFAULT)
+    settings = Settings(shards=tuple(written(shard) for shard in shards))
     made = Provisioned(
         settings=folder / SETTINGS,
         server_keyring=folder / SERVER_KEYRING,
@@ -73,7 +78,7 @@ def provision(disk: Disk, folder: Path) -> Provisioned:
     agents = _json({"keys": [key | {"secret": _base64(seed)}]})
     write_private(made.agent_keyring, agents, files=disk)
     write_private(made.server_keyring, _json({"keys": [key], "tokens": [read]}), files=disk)
-    data_folder.create(disk, made.data, settings.shards)
+    data_folder.create(disk, made.data, shards)
     write_private(made.settings, to_toml(settings).encode(), files=disk)
     return made
 

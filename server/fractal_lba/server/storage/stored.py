@@ -1,5 +1,6 @@
 """Read a ledger beside a server that may run: its entries, as far as they are marked durable."""
 
+import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,8 +14,9 @@ from fractal_lba.wal import Damage, Disk, scan_folder
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredEntry:
-    """An entry with its decision number and its receipt."""
+    """An entry with the shard that has it, its number there and its receipt."""
 
+    shard: str
     number: int
     received_ns: int
     entry: Entry
@@ -64,33 +66,44 @@ class StoredRecords:
                 to.resolutions.append((item.received_ns, entry))
 
     def decisions(self) -> Iterator[tuple[StoredEntry, Decision, Appended]]:
-        """Yield each decision with what was appended to it, in the order of decision numbers.
+        """Yield each decision with what was appended to it, each shard's in their order.
+
+        Of the shards' next ones the one that was received first comes first.
 
         Raises:
             ContractError: See ``read_appended``.
             DurabilityError: See ``read_appended``.
         """
         nothing = Appended()
-        for item in self._entries():
+        shards = [self._entries_of(name) for name in self.shards.names]
+        for item in heapq.merge(*shards, key=_received):
             if not isinstance(item, Damage) and isinstance(item.entry, Decision):
                 yield item, item.entry, self.appended.get(_key(item.entry), nothing)
 
     def _entries(self) -> Iterator[StoredEntry | Damage]:
         for name in self.shards.names:
-            folder = self.data / name / names.LEDGER
-            if not folder.exists():
-                continue  # never run
-            stream = f"{name}/{names.LEDGER}"
-            for item in scan_folder(self.disk, folder, stream, is_marked_only=True):
-                if isinstance(item, Damage):
-                    yield item
-                    continue
-                _, frame = item
-                yield StoredEntry(
-                    number=frame.seq,
-                    received_ns=frame.received_ns,
-                    entry=decode_entry(frame.meta, frame.payload),
-                )
+            yield from self._entries_of(name)
+
+    def _entries_of(self, shard: str) -> Iterator[StoredEntry | Damage]:
+        folder = self.data / shard / names.LEDGER
+        if not folder.exists():
+            return  # never run
+        stream = f"{shard}/{names.LEDGER}"
+        for item in scan_folder(self.disk, folder, stream, is_marked_only=True):
+            if isinstance(item, Damage):
+                yield item
+                continue
+            _, frame = item
+            yield StoredEntry(
+                shard=shard,
+                number=frame.seq,
+                received_ns=frame.received_ns,
+                entry=decode_entry(frame.meta, frame.payload),
+            )
+
+
+def _received(item: StoredEntry | Damage) -> int:
+    return 0 if isinstance(item, Damage) else item.received_ns
 
 
 def _key(entry: Entry) -> RecordKey:

@@ -26,6 +26,7 @@ def read_usage(data: Path, shards: ShardSet, *, map_bytes: int) -> list[TenantDa
         DurabilityError: An index cannot be read.
     """
     found: dict[tuple[str, int], Usage] = {}
+    # A start makes all of them, one after the other.
     for shard in shards.names:
         folder = data / shard / names.INDEX
         if not folder.exists():

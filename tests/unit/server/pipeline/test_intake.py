@@ -49,6 +49,7 @@ async def refusals() -> list[object]:
         judging=cast("Any", NothingKnown()),
         bounds=ROOM,
         pace=Pace(1),
+        left_open_max=8,
     )
     frame = InboxFrame(seq=1, received_ns=0, body=b"", received=Received())
     try:

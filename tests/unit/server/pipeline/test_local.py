@@ -7,7 +7,6 @@ import pytest
 
 from fractal_lba.protocol.errors import DurabilityError
 from fractal_lba.server.core.listing import BEGIN, Page, Query, Spot
-from fractal_lba.server.core.usage import Usage
 from fractal_lba.server.pipeline.local import LocalShard
 from fractal_lba.server.ports import Listed, Loss
 
@@ -28,9 +27,6 @@ class Store:
     def lookup(self, _key: object) -> None:
         if self.fenced_by:
             raise DurabilityError(self.fenced_by)
-
-    def usage(self, _tenant: str, day: int) -> Usage:
-        return Usage(records=day, bytes=7)
 
     async def list_records(self, *asked: Any, records_max: int) -> Page[Listed, Spot]:  # noqa: ANN401 - as the port has it
         self.after.append(asked[2])
@@ -55,7 +51,6 @@ async def test_what_cannot_be_told_is_raised_to_whoever_asks() -> None:
     assert await local(Store()).known(UNUSED) is None
     with pytest.raises(DurabilityError):
         await local(Store("north/ledger: full")).known(UNUSED)
-    assert await local(Store()).usage("acme", 3) == Usage(records=3, bytes=7)
 
 
 async def test_a_listing_goes_on_at_the_shards_own_place() -> None:

@@ -32,6 +32,7 @@ from fractal_lba.server.core.entry import META, encode_entry
 from fractal_lba.server.core.inbox_frame import Received
 from fractal_lba.server.core.known import RecordKey
 from fractal_lba.server.core.problems import PROBLEMS_NAMED_MAX, REMEDIES, Kind, Problem, Report
+from fractal_lba.server.core.ring import WEIGHT_MAX, ShardSpec
 from fractal_lba.server.core.usage import Usage
 from fractal_lba.server.storage.index_values import known_bytes, record_key_bytes
 from fractal_lba.wal import RealDisk
@@ -145,6 +146,12 @@ def decide_again(folder: StoredFolder) -> Problem:
     return only(folder, Kind.DECIDED_TWICE)
 
 
+def decide_elsewhere(folder: StoredFolder) -> Problem:
+    # Another set of the same shard and one more: some of what it holds is no longer its own.
+    folder.others = (ShardSpec(name="shard-1", weight=WEIGHT_MAX),)
+    return only(folder, Kind.WRONG_SHARD)
+
+
 def append_to_nothing(folder: StoredFolder) -> Problem:
     folder.append([conflicting(77)])
     return only(folder, Kind.APPENDED_ALONE)
@@ -231,6 +238,7 @@ PROVOKED: dict[Kind, Callable[[StoredFolder], Problem]] = {
     Kind.ENTRY_DIFFERS: append_another_s_digest,
     Kind.SIGNATURE_DIFFERS: append_a_forged_record,
     Kind.DECIDED_TWICE: decide_again,
+    Kind.WRONG_SHARD: decide_elsewhere,
     Kind.APPENDED_ALONE: append_to_nothing,
     Kind.INBOX_FRAME_UNREADABLE: receive_another_kind,
     Kind.NOTE_UNREADABLE: spoil_a_note,

@@ -1,0 +1,85 @@
+"""All shards as one: each record goes to its owner, and what reads over all of them is merged."""
+
+from collections.abc import Mapping
+
+from fractal_lba.protocol.authenticate import Authenticated
+from fractal_lba.server.core.answer import Answer
+from fractal_lba.server.core.entry import Entry
+from fractal_lba.server.core.known import Known, NotResolved, Place, RecordKey
+from fractal_lba.server.core.listing import Bookmark, Page, Query
+from fractal_lba.server.core.merge import merged
+from fractal_lba.server.core.ring import Ring
+from fractal_lba.server.core.usage import NO_USAGE, Usage
+from fractal_lba.server.ports import Decisions, Listed, Loss
+
+
+class Routed:
+    """Fulfils ``ports.Decisions`` with several of them.
+
+    Args:
+        ring: Which shard each record belongs to.
+        shards: What decides for each, by its name, in the order of the set. It may be filled after
+            this is made, before anything is asked.
+    """
+
+    def __init__(self, ring: Ring, shards: Mapping[str, Decisions]) -> None:
+        self._ring = ring
+        self._shards = shards
+
+    @property
+    def fenced_by(self) -> str | None:
+        """See ``ports.Decisions.fenced_by``."""
+        fences = [shard.fenced_by for shard in self._shards.values()]
+        return fences[0] if all(fences) else None
+
+    @property
+    def fences(self) -> tuple[str, ...]:
+        """See ``ports.Decisions.fences``."""
+        return tuple(fence for shard in self._shards.values() for fence in shard.fences)
+
+    @property
+    def losses(self) -> tuple[Loss, ...]:
+        """See ``ports.Decisions.losses``."""
+        return tuple(loss for shard in self._shards.values() for loss in shard.losses)
+
+    async def decide(
+        self, authenticated: Authenticated, *, received_ns: int, is_recovered: bool = False
+    ) -> Answer:
+        """See ``ports.Decisions.decide``."""
+        owner = self._owner(authenticated.tenant, authenticated.record.pcs_id)
+        return await owner.decide(authenticated, received_ns=received_ns, is_recovered=is_recovered)
+
+    async def known(self, key: RecordKey) -> Known | None:
+        """See ``ports.Decisions.known``."""
+        return await self._owner(key.tenant, key.pcs_id).known(key)
+
+    async def entry(self, key: RecordKey, place: Place) -> Entry:
+        """See ``ports.Decisions.entry``."""
+        return await self._owner(key.tenant, key.pcs_id).entry(key, place)
+
+    async def list_records(
+        self, tenant: str, query: Query, after: Bookmark, *, records_max: int
+    ) -> Page[Listed, Bookmark]:
+        """See ``ports.Decisions.list_records``; every shard is needed for it."""
+        pages = {
+            # One after the other: each takes a thread while it reads.
+            name: await shard.list_records(tenant, query, after, records_max=records_max)
+            for name, shard in self._shards.items()
+        }
+        return merged(pages, query, after, records_max)
+
+    async def append_resolution(
+        self, key: RecordKey, *, note: str, who: str
+    ) -> Known | NotResolved:
+        """See ``ports.Decisions.append_resolution``."""
+        return await self._owner(key.tenant, key.pcs_id).append_resolution(key, note=note, who=who)
+
+    async def usage(self, tenant: str, day: int) -> Usage:
+        """See ``ports.Decisions.usage``."""
+        used = NO_USAGE
+        for shard in self._shards.values():
+            used += await shard.usage(tenant, day)
+        return used
+
+    def _owner(self, tenant: str, pcs_id: str) -> Decisions:
+        return self._shards[self._ring.owner_of(tenant, pcs_id)]

@@ -1,0 +1,134 @@
+"""What is charged for one ledger is settled by how its append ended, and never forgotten before."""
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from fractal_lba.protocol.errors import DurabilityError, FractalError, UnavailableError
+from fractal_lba.server.core.answer import Answer
+from fractal_lba.server.core.entry import Decision
+from fractal_lba.server.core.known import RecordKey
+from fractal_lba.server.core.usage import NO_USAGE, Usage
+from fractal_lba.server.pipeline.charge import Charged, ChargeEnd
+
+if TYPE_CHECKING:
+    from fractal_lba.server.pipeline.charge import Quotas
+    from fractal_lba.server.ports import Shard
+
+KEY = RecordKey("acme", "1.x", "ab")
+DECISION = Decision(
+    tenant="acme",
+    family="1.x",
+    pcs_id="ab",
+    record_digest="",
+    content_digest="",
+    kid="k",
+    params_version="1",
+    region="here",
+    status=200,
+    answer=b"",
+    record=b"1234567",
+)
+ONE = Usage(records=1, bytes=7)
+OVER = Answer(status=429, body=b"")
+
+
+@dataclass
+class World:
+    """A ledger and the quotas over it, which note what they are told."""
+
+    failure: FractalError | None = None
+    over: Answer | None = None
+    is_concerned: bool = True
+    fenced_by: str | None = None
+    held: Usage = NO_USAGE
+    waits: bool = False
+    ends: list[ChargeEnd] = field(default_factory=list)
+    seen: list[Usage] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.charged = Charged(cast("Shard", self), quotas=cast("Quotas", self))
+
+    async def append(self, *_: object, received_ns: int) -> None:
+        self.seen.append(self.charged.usage("acme", 0))
+        assert received_ns == 5
+        if self.waits:
+            await asyncio.Event().wait()
+        if self.failure is not None:
+            raise self.failure
+        self.held += ONE
+
+    def usage(self, tenant: str, day: int) -> Usage:
+        return self.held if (tenant, day) == ("acme", 0) else NO_USAGE
+
+    def concerns(self, _tenant: str) -> bool:
+        return self.is_concerned
+
+    async def reserve(self, *_: object, **__: object) -> Answer | None:
+        return self.over
+
+    def settle(self, tenant: str, charge: Usage, **how: Any) -> None:  # noqa: ANN401 - as the port has it
+        assert (tenant, charge, how["received_ns"]) == ("acme", ONE, 5)
+        self.ends.append(how["end"])
+
+
+def run(world: World) -> Answer | None:
+    return asyncio.run(world.charged.append(KEY, DECISION, received_ns=5, is_recovered=False))
+
+
+def test_what_is_kept_is_counted_once_and_what_is_under_way_beside_it() -> None:
+    world = World()
+    assert run(world) is None
+    assert world.seen == [ONE]
+    assert world.ends == [ChargeEnd.KEPT]
+    assert world.charged.usage("acme", 0) == ONE
+
+
+def test_what_is_over_a_quota_is_not_written() -> None:
+    world = World(over=OVER)
+    assert run(world) is OVER
+    assert (world.seen, world.ends) == ([], [])
+
+
+def test_a_tenant_without_quotas_is_neither_reserved_nor_settled() -> None:
+    world = World(is_concerned=False, over=OVER)
+    assert run(world) is None
+    assert (world.seen, world.ends) == ([NO_USAGE], [])
+
+
+def test_what_found_no_place_in_the_queue_is_given_back() -> None:
+    world = World(failure=UnavailableError("ledger: expected room, got none"))
+    with pytest.raises(UnavailableError):
+        run(world)
+    assert world.ends == [ChargeEnd.NOT_WRITTEN]
+    assert world.charged.usage("acme", 0) == NO_USAGE
+
+
+@pytest.mark.parametrize("failure", [DurabilityError("ledger: expected a sync, got none")])
+def test_what_may_be_on_disk_counts_until_the_shard_is_mended(failure: FractalError) -> None:
+    world = World(failure=failure, fenced_by="ledger: expected a sync, got none")
+    with pytest.raises(DurabilityError):
+        run(world)
+    assert world.ends == [ChargeEnd.IN_DOUBT]
+    assert world.charged.usage("acme", 0) == ONE
+    assert world.charged.usage("acme", 1) == NO_USAGE
+    world.fenced_by = None  # the replay found it, or not: the index says so alone
+    assert world.charged.usage("acme", 0) == NO_USAGE
+
+
+def test_what_is_cancelled_is_in_doubt() -> None:
+    world = World(fenced_by="x", waits=True)
+
+    async def cancelled() -> None:
+        waiting = world.charged.append(KEY, DECISION, received_ns=5, is_recovered=False)
+        task = asyncio.create_task(waiting)
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(cancelled())
+    assert world.ends == [ChargeEnd.IN_DOUBT]
+    assert world.charged.usage("acme", 0) == ONE
