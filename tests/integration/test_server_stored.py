@@ -123,7 +123,7 @@ def test_a_record_is_shown_whole_and_one_that_is_not_there_is_said_so(
 def test_a_table_has_a_line_for_each_and_says_where_it_ends(server: ServerProcess) -> None:
     done = run("records", "list", "--limit", "2", "--config", server.folder.config)
     head, *lines = done.stdout.splitlines()
-    assert head.split()[:3] == ["number", "received_at", "tenant"]
+    assert head.split()[:4] == ["ledger", "number", "received_at", "tenant"]
     assert len(lines) == 2
     assert lines[0].endswith(ID)
     assert "--limit 2" in done.stderr
