@@ -11,6 +11,7 @@ from tests.support.stored_folder import INBOX, MAP_BYTES, SHARD, StoredFolder, d
 
 from fractal_lba.server.core.known import RecordKey
 from fractal_lba.server.core.problems import Kind, Report
+from fractal_lba.server.core.ring import Ring
 from fractal_lba.server.storage.fsck import check_inbox_stream, check_shard
 from fractal_lba.server.storage.index import LmdbIndex
 from fractal_lba.server.storage.index_values import record_key_bytes
@@ -42,9 +43,9 @@ def files(folder: StoredFolder) -> Iterator[ShardFiles]:
 
 def look(folder: StoredFolder, files: ShardFiles) -> Report:
     assert isinstance(files.index, LmdbIndex)
-    report = Report()
+    report, ring = Report(), Ring(folder.shards.shards)
     sizes = [
-        *check_shard(folder.disk, folder.shard, report, index=files.index),
+        *check_shard(folder.disk, folder.shard, report, index=files.index, ring=ring),
         *check_inbox_stream(folder.disk, folder.data / INBOX, report),
     ]
     assert sum(sizes) > 5_000
