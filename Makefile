@@ -36,6 +36,7 @@ nightly: $(VENV)/.installed
 	$(BIN)/python -m tests.support.every_call
 	$(BIN)/python -m tests.support.kills
 	$(BIN)/python -m tests.support.worker_kills
+	$(BIN)/python -m tests.support.worker_kills --workers 2 --soak 600
 	$(BIN)/python -m tests.support.troubled_days 200
 	$(BIN)/python -m tests.fuzz.run $(NIGHTLY)
 	$(BIN)/python -m tests.support.explore

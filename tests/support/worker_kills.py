@@ -33,6 +33,14 @@ _TIMEOUT_S: Final = 120.0
 ACKNOWLEDGED_MIN: Final = 100
 NIGHTLY: Final = 300
 
+_KILL_EVERY_S: Final = 5.0
+_MEASURED_S: Final = 5.0
+_WARM: Final = 500
+_SHARE: Final = 0.7
+"""Of the maximum, what a soak sends."""
+_GROWTH_MAX: Final = 1.25
+"""Each of its workers lives for seconds: what grows, grows with what is stored."""
+
 
 @dataclass
 class Siege:
@@ -43,9 +51,11 @@ class Siege:
         wrong: What contradicts one.
         statuses: Of every answer.
         broken: Requests that a worker never answered.
+        pause_s: Between two records of one connection; 0 sends as fast as it is answered.
     """
 
     server: ServerProcess
+    pause_s: float = 0.0
     answers: dict[int, Acknowledged] = field(default_factory=dict)
     wrong: list[str] = field(default_factory=list)
     statuses: Counter[int] = field(default_factory=Counter)
@@ -96,7 +106,11 @@ class Siege:
     def _send(self, number: int) -> None:
         connection: Connection | None = None
         epoch: int | None = None
+        due_s = time.monotonic()
         while epoch is not None or not self._is_over.is_set():
+            if epoch is None and self.pause_s:
+                due_s = max(due_s + self.pause_s, time.monotonic() - 1)
+                self._is_over.wait(max(0.0, due_s - time.monotonic()))
             epoch = self._epoch() if epoch is None else epoch
             try:
                 connection = connection or Connection(self.server)
@@ -179,6 +193,56 @@ def run(path: Path, *, workers: int, kills: int, seed: int) -> None:
     )
 
 
+def soak(path: Path, *, workers: int, seconds: float, seed: int) -> None:
+    """Serve at 70 % of the maximum for so long while a random worker is killed every 5 s.
+
+    Raises:
+        AssertionError: As ``run``, or the memory of the workers grew.
+    """
+    chance = random.Random(seed)  # noqa: S311 - as above
+    folder = Folder(path)
+    with ServerProcess(folder, "--workers", str(workers), *WIDE_LANE) as server:
+        with Siege(server) as siege:
+            siege.wait_for(_WARM)
+            begun, begun_s = len(siege.answers), time.monotonic()
+            time.sleep(_MEASURED_S)
+            rate = (len(siege.answers) - begun) / (time.monotonic() - begun_s)
+            siege.pause_s = _CONNECTIONS / (_SHARE * rate)
+            begun, begun_s = len(siege.answers), time.monotonic()
+            held: list[int] = []
+            while time.monotonic() - begun_s < seconds:
+                time.sleep(_KILL_EVERY_S)
+                held.append(max(_anonymous_bytes(pid) for pid in pids(server).values()))
+                with suppress(ProcessLookupError):
+                    os.kill(pids(server)[chance.randrange(workers)], signal.SIGKILL)
+            served = (len(siege.answers) - begun) / (time.monotonic() - begun_s)
+        assert not siege.wrong, siege.wrong[:5]
+        check(server, siege)
+        assert server.stop() == 0, server.log.read_text()[-2_000:]
+    code, report = folder.fsck()
+    assert (code, report["stored_twice"]) == (0, 0), report
+    assert report["records"] == len(siege.answers), (report, len(siege.answers))
+    part = max(1, len(held) // 3)
+    early, late = max(held[:part]), max(held[-part:])
+    _say(
+        f"soak of {seconds:g} s, {workers} workers, {len(held)} kills, seed {seed}: maximum"
+        f" {rate:.0f}/s, served {served:.0f}/s, {len(siege.answers)} acknowledged, 0 lost,"
+        f" 0 decided twice, {siege.broken} unanswered and sent again; most memory of a worker"
+        f" {early >> 20} MiB early, {late >> 20} MiB late"
+    )
+    assert late <= _GROWTH_MAX * early, (early, late)
+
+
+def _anonymous_bytes(pid: int) -> int:
+    """Return what a process holds of its own, 0 where it has ended."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    held = (line.split()[1] for line in status.splitlines() if line.startswith("RssAnon"))
+    return 1_024 * int(next(held, 0))
+
+
 def _say(line: str) -> None:
     sys.stdout.write(line + "\n")
 
@@ -195,8 +259,12 @@ def main() -> None:
     parser.add_argument("kills", nargs="?", type=int, default=NIGHTLY)
     parser.add_argument("--workers", type=int, default=3)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**32))
+    parser.add_argument("--soak", type=float, metavar="SECONDS", help="serve so long at 70 %%")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=memory_folder()) as name:
+        if asked.soak:
+            soak(Path(name) / "server", workers=asked.workers, seconds=asked.soak, seed=asked.seed)
+            return
         run(Path(name) / "server", workers=asked.workers, kills=asked.kills, seed=asked.seed)
 
 
