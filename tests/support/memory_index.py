@@ -81,6 +81,11 @@ class MemoryIndex:
         return self._file.commits[-1] if self._file.commits else Commit(State())
 
     @property
+    def everything(self) -> dict[RecordKey, Known]:
+        """What is remembered, committed or not."""
+        return self.committed.records | self._records
+
+    @property
     def checkpoint(self) -> Checkpoint | None:
         return self._checkpoint
 

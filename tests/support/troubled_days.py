@@ -35,7 +35,7 @@ class Day:
     """What a day came to."""
 
     observed: list[tuple[float, str, int]]
-    networks: list[Network]
+    networks: list[Network[PortServer]]
     tally: Tally
 
     @property

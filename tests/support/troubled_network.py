@@ -8,19 +8,22 @@ later, or after the agent has given it up; an answer may be lost, or cut at any 
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import msgspec
-from tests.support.port_server import PortServer, no_answer
+from tests.support.port_server import no_answer
 
+from fractal_lba.agent.ports import Server
 from fractal_lba.client import Answer, BatchAnswer, UnavailableError
 from fractal_lba.client.batch import read_lines
 from fractal_lba.client.http import TIMEOUT_S
 
 _T = TypeVar("_T")
+_ReachedT = TypeVar("_ReachedT", bound="Reached")
 
 DAY_S = 24 * 3_600.0
 PASSES_S = 0.02
@@ -60,7 +63,13 @@ def episodes_of(rng: random.Random, *, day_s: float = DAY_S) -> list[Episode]:
     return found
 
 
-class Network:
+class Reached(Server, Protocol):
+    """A server behind a network; ``room`` is how many requests it takes at once."""
+
+    room: int
+
+
+class Network(Generic[_ReachedT]):
     """The way to one server; a ``Server`` to the agent.
 
     Attributes:
@@ -69,12 +78,14 @@ class Network:
         doubled: Requests that arrived twice.
         late: Requests that arrived when nobody waited any more.
         cut: Answers of which only a part came.
+        met: Requests that met each trouble.
     """
 
-    def __init__(self, server: PortServer, episodes: Sequence[Episode], rng: random.Random) -> None:
+    def __init__(self, server: _ReachedT, episodes: Sequence[Episode], rng: random.Random) -> None:
         self.server = server
         self.episodes = episodes
         self.requests = self.carried = self.doubled = self.late = self.cut = 0
+        self.met: Counter[Trouble] = Counter()
         self._rng = rng
         self._stray: set[asyncio.Task[object]] = set()
 
@@ -123,6 +134,8 @@ class Network:
     ) -> _T:
         rng = self._rng
         trouble = self.trouble(asyncio.get_running_loop().time())
+        if trouble is not None:
+            self.met[trouble] += 1
         await asyncio.sleep(PASSES_S)
         match trouble:
             case Trouble.PARTITION:

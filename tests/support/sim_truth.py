@@ -1,0 +1,382 @@
+"""What is true in a simulated world, whatever its processes say: what was signed, sent, answered.
+
+Each answer is held to it where it leaves the server, before anything else happens, and all of it
+whenever something has befallen the server. What is on disk is read from the platter: what a power
+cut would leave at that very moment.
+"""
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import msgspec
+from tests.support.memory_disk import MemoryDisk
+from tests.support.memory_index import MemoryIndex
+from tests.support.memory_nodes import Directory, Inode
+from tests.support.power_runs import Invariant, InvariantError, hold
+
+from fractal_lba.protocol.authenticate import authenticate
+from fractal_lba.protocol.errors import Refusal
+from fractal_lba.protocol.keyring import Keyring
+from fractal_lba.protocol.versions import stored_bytes_of
+from fractal_lba.server.core import names
+from fractal_lba.server.core.answer import Answer
+from fractal_lba.server.core.entry import Conflict, Decision, decode_entry
+from fractal_lba.server.core.known import CONFLICTS_KEPT_MAX, Place, RecordKey, key_of
+from fractal_lba.server.core.usage import NO_USAGE, Usage, day_of, usage_of
+from fractal_lba.wal import Damage, scan_folder
+
+_DECIDED: Final = frozenset({200, 202, 422})
+_NOT_FINAL: Final = frozenset({429, 503})
+_NS_PER_MS: Final = 1_000_000
+
+
+class _Window(msgspec.Struct, frozen=True):
+    epoch: int
+    shard_id: str
+
+
+_WINDOWS: Final = msgspec.json.Decoder(_Window)
+
+
+class Law(Invariant):
+    """The names of what must hold in a world, beside those of one disk."""
+
+    DURABLE_FIRST: Final = "what is acknowledged is on disk"
+    ONE_OUTCOME: Final = "an id has one outcome, and every repeat gets its first answer"
+    VERIFIED_FIRST: Final = "nothing unverified is looked up, remembered or answered"
+    LOG_FIRST: Final = "a body is on disk before anything is done with it"
+    INDEX_FOLLOWS: Final = "the index holds what the ledger says"
+    CONFLICTS_REPORTED: Final = "a conflict is answered as one, and its evidence kept"
+    AS_OF_RECEIPT: Final = "what was logged is decided as of its receipt"
+    HONEST_ANSWERED: Final = "an honest record is not refused"
+    EMPTY_IN_THE_END: Final = "outboxes are empty once faults stop"
+    NOTED_IS_DECIDED: Final = "what an agent notes was decided"
+    NO_BUG: Final = "nothing meets a bug"
+    ONE_OWNER: Final = "a shard has one owner"
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """A body that verifies: whose, what it says, and what a ledger keeps of it."""
+
+    key: RecordKey
+    content: str
+    kid: str
+    stored: bytes
+
+
+class Said(NamedTuple):
+    """A decision as it was answered."""
+
+    content: str
+    status: int
+    body: bytes
+    received_ns: int
+
+
+class Found(NamedTuple):
+    """A decision as it is on disk."""
+
+    said: Said
+    kid: str
+    record: bytes
+    place: Place
+
+
+@dataclass(slots=True)
+class Ledger:
+    """What one ledger holds."""
+
+    decisions: dict[RecordKey, Found] = field(default_factory=dict)
+    conflicts: dict[RecordKey, set[str]] = field(default_factory=dict)
+    numbers: dict[int, tuple[str, str]] = field(default_factory=dict)
+    usage: dict[tuple[str, int], Usage] = field(default_factory=dict)
+    is_twice: list[RecordKey] = field(default_factory=list)
+
+
+class Truth:
+    """What is true of one server's machine.
+
+    Args:
+        disk: The machine's.
+        data: The data folder.
+        shards: Their names.
+        ring: Every key there ever is.
+    """
+
+    def __init__(self, disk: MemoryDisk, data: Path, shards: Sequence[str], ring: Keyring) -> None:
+        self._disk = disk
+        self._data = data
+        self._shards = shards
+        self._ring = ring
+        self._first: dict[RecordKey, Said] = {}
+        self._conflicts: set[tuple[RecordKey, str]] = set()
+        self._numbers: dict[tuple[str, int], tuple[str, str]] = {}
+        self._signed: dict[tuple[RecordKey, str], set[bytes]] = {}
+        self._signed_keys: set[RecordKey] = set()
+        self._receipts: dict[tuple[RecordKey, str], set[int]] = {}
+        self._logged: dict[tuple[RecordKey, str], dict[int, str]] = {}
+        self._logged_keys: set[RecordKey] = set()
+        self._read: dict[str, tuple[dict[str, bytes], Ledger]] = {}
+        self.broken: InvariantError | None = None
+        self.meaning = lru_cache(maxsize=None)(self._meaning)
+
+    @property
+    def first(self) -> Mapping[RecordKey, Said]:
+        """The first answer to each id that got one."""
+        return self._first
+
+    def hold(self, condition: object, law: str, seen: object) -> None:
+        """Raise ``InvariantError`` unless the condition is true, and remember it.
+
+        Whoever is told may catch it: code under test that takes it for an error of its own.
+        """
+        if not condition:
+            error = InvariantError(law, str(seen))
+            self.broken = self.broken or error
+            raise error
+
+    def bug(self, error: Exception) -> None:
+        """Remember an exception that nobody expected; what broke before it stays the first."""
+        if isinstance(error, InvariantError):
+            self.broken = self.broken or error
+        elif self.broken is None:
+            self.broken = InvariantError(Law.NO_BUG, repr(error))
+            self.broken.__cause__ = error
+
+    def arriving(self, bodies: Sequence[bytes], received_ns: int) -> None:
+        """Note bodies that the server is about to log."""
+        for meaning in filter(None, map(self.meaning, bodies)):
+            what = meaning.key, meaning.content
+            self._signed.setdefault(what, set()).add(meaning.stored)
+            self._signed_keys.add(meaning.key)
+            self._receipts.setdefault(what, set()).add(received_ns)
+
+    def logged(self, bodies: Sequence[bytes], whole: bytes, received_ns: int) -> None:
+        """Note bodies that the server says are logged, and hold it to that."""
+        self.hold(self._is_durable(whole), Law.LOG_FIRST, "a body was taken that is not on disk")
+        for meaning in filter(None, map(self.meaning, bodies)):
+            what = meaning.key, meaning.content
+            self._logged.setdefault(what, {})[received_ns] = meaning.kid
+            self._logged_keys.add(meaning.key)
+
+    def looked_up(self, key: RecordKey) -> None:
+        """Hold a lookup to what came before it."""
+        self.hold(key in self._signed_keys, Law.VERIFIED_FIRST, f"{key.pcs_id} was looked up")
+        self.hold(key in self._logged_keys, Law.LOG_FIRST, f"{key.pcs_id} was looked up")
+
+    def answered(self, body: bytes, answer: Answer) -> None:
+        """Hold an answer that leaves the server to what is known."""
+        meaning = self.meaning(body)
+        if answer.status in _NOT_FINAL:
+            return
+        if meaning is None:
+            self.hold(answer.status in {400, 401}, Law.VERIFIED_FIRST, answer)
+            return
+        found = self.decision(meaning.key)
+        if answer.status == 409:
+            evidence = self.ledger_of(meaning.key).conflicts.get(meaning.key, set())
+            is_kept = meaning.content in evidence or len(evidence) >= CONFLICTS_KEPT_MAX
+            self.hold(found is not None and is_kept, Law.CONFLICTS_REPORTED, answer)
+            self.hold(found and found.said.content != meaning.content, Law.ONE_OUTCOME, answer)
+            self._conflicts.add((meaning.key, meaning.content))
+        elif answer.code == "key_not_valid_now":
+            key = self._ring.keys[meaning.kid]
+            self.hold(key.not_after_ms is not None, Law.HONEST_ANSWERED, answer)
+        else:
+            self.hold(answer.status in _DECIDED, Law.HONEST_ANSWERED, answer)
+            said = Said(meaning.content, answer.status, answer.body, answer.received_ns or 0)
+            self.hold(found is not None, Law.DURABLE_FIRST, answer)
+            first = self._first.setdefault(meaning.key, said)
+            self.hold(first.content == said.content, Law.CONFLICTS_REPORTED, answer)
+            self.hold(first == said and found and found.said == said, Law.ONE_OUTCOME, answer)
+            if found is not None:
+                where = self.shard_of(meaning.key), found.place.seq
+                self._numbers[where] = meaning.key.pcs_id, said.content
+
+    def noted(self, pcs_id: str) -> None:
+        """Hold an outcome that an agent notes to what was decided."""
+        is_decided = any(key.pcs_id == pcs_id for key in self._first)
+        self.hold(is_decided, Law.NOTED_IS_DECIDED, f"{pcs_id} was noted")
+
+    def hold_all(self) -> None:
+        """Hold what is on disk to what was ever answered."""
+        where: dict[RecordKey, str] = {}
+        for shard in self._shards:
+            ledger = self._ledger(shard)
+            self.hold(not ledger.is_twice, Law.NOTHING_TWICE, ledger.is_twice)
+            for key, found in ledger.decisions.items():
+                self.hold(key not in where, Law.NOTHING_TWICE, key)
+                where[key] = shard
+                self._hold_decision(key, found)
+        for key, first in self._first.items():
+            decision = self.decision(key)
+            self.hold(decision is not None, Law.NOTHING_LOST, key)
+            self.hold(decision and decision.said == first, Law.ONE_OUTCOME, (key, decision, first))
+        for key, content in self._conflicts:
+            kept = self.ledger_of(key).conflicts.get(key, set())
+            is_kept = content in kept or len(kept) >= CONFLICTS_KEPT_MAX
+            self.hold(is_kept, Law.CONFLICTS_REPORTED, key)
+        for (shard, seq), what in self._numbers.items():
+            self.hold(
+                self._ledger(shard).numbers.get(seq) == what, Law.NO_NUMBER_TWICE, (seq, what)
+            )
+
+    def hold_index(self, shard: str, index: MemoryIndex, *, is_whole: bool) -> None:
+        """Hold an index to its ledger: nothing else in it, and where ``is_whole`` nothing less."""
+        ledger = self._ledger(shard)
+        held = index.everything if is_whole else index.committed.records
+        for key, known in held.items():
+            found = ledger.decisions.get(key)
+            self.hold(
+                found is not None
+                and (known.content_digest, known.status, known.received_ns, known.place.seq)
+                == (found.said.content, found.said.status, found.said.received_ns, found.place.seq)
+                and {each.content_digest for each in known.conflicts}
+                <= ledger.conflicts.get(key, set()),
+                Law.INDEX_FOLLOWS,
+                (key, known, found),
+            )
+        if not is_whole:
+            return
+        missing = ledger.decisions.keys() - held.keys()
+        self.hold(not missing, Law.INDEX_FOLLOWS, missing)
+        for key, known in held.items():
+            self.hold(known.place == ledger.decisions[key].place, Law.INDEX_FOLLOWS, (key, known))
+            evidence = {each.content_digest for each in known.conflicts}
+            self.hold(evidence == ledger.conflicts.get(key, set()), Law.INDEX_FOLLOWS, (key, known))
+        for (tenant, day), usage in ledger.usage.items():
+            self.hold(index.usage(tenant, day) == usage, Law.INDEX_FOLLOWS, (tenant, day, usage))
+
+    def hold_settled(self) -> None:
+        """Hold everything that was ever logged to have been decided; nothing is under way."""
+        for (key, content), receipts in self._logged.items():
+            if not any(self._is_valid(kid, at_ns) for at_ns, kid in receipts.items()):
+                continue
+            found = self.decision(key)
+            self.hold(found is not None, Law.AS_OF_RECEIPT, (key, receipts))
+            if found is not None and found.said.content != content:
+                kept = self.ledger_of(key).conflicts.get(key, set())
+                is_kept = content in kept or len(kept) >= CONFLICTS_KEPT_MAX
+                self.hold(is_kept, Law.CONFLICTS_REPORTED, (key, content))
+
+    def windows_of(self, shard_id: str) -> list[int]:
+        """Return the epochs of a stream that were decided, in order."""
+        decisions = (
+            each for shard in self._shards for each in self._ledger(shard).decisions.values()
+        )
+        windows = (_WINDOWS.decode(found.record) for found in decisions)
+        return sorted(window.epoch for window in windows if window.shard_id == shard_id)
+
+    def decision(self, key: RecordKey) -> Found | None:
+        """Return what would be left of an id's decision if the power went now."""
+        for shard in self._shards:
+            found = self._ledger(shard).decisions.get(key)
+            if found is not None:
+                return found
+        return None
+
+    def shard_of(self, key: RecordKey) -> str:
+        """Return which shard holds an id; the first one where none does."""
+        for shard in self._shards:
+            if key in self._ledger(shard).decisions:
+                return shard
+        return self._shards[0]
+
+    def ledger_of(self, key: RecordKey) -> Ledger:
+        return self._ledger(self.shard_of(key))
+
+    def _hold_decision(self, key: RecordKey, found: Found) -> None:
+        what = key, found.said.content
+        self.hold(found.record in self._signed.get(what, set()), Law.VERIFIED_FIRST, (key, found))
+        is_receipt = found.said.received_ns in self._receipts.get(what, set())
+        is_valid = self._is_valid(found.kid, found.said.received_ns)
+        self.hold(is_receipt and is_valid, Law.AS_OF_RECEIPT, (key, found))
+
+    def _is_valid(self, kid: str, at_ns: int) -> bool:
+        return self._ring.keys[kid].is_valid_at(at_ns // _NS_PER_MS)
+
+    def _meaning(self, body: bytes) -> Meaning | None:
+        try:
+            found = authenticate(body, self._ring)
+        except Refusal:
+            return None
+        stored = stored_bytes_of(found.record)
+        return Meaning(key_of(found), found.content_digest, found.key.kid, stored)
+
+    def _is_durable(self, whole: bytes) -> bool:
+        data = _durable(self._disk, self._data)
+        inboxes = (each for name, each in data.items() if name.startswith("inbox-"))
+        return any(
+            whole in content
+            for inbox in inboxes
+            if isinstance(inbox, Directory)
+            for content in _files(inbox).values()
+        )
+
+    def _ledger(self, shard: str) -> Ledger:
+        folder = _durable(self._disk, self._data / shard).get(names.LEDGER)
+        files = _files(folder) if isinstance(folder, Directory) else {}
+        before = self._read.get(shard)
+        if before is not None and before[0] == files:
+            return before[1]
+        ledger = _ledger_of(files, f"{shard}/{names.LEDGER}")
+        self._read[shard] = files, ledger
+        return ledger
+
+
+def _durable(disk: MemoryDisk, folder: Path) -> Mapping[str, Inode | Directory]:
+    node = disk.tree
+    for part in folder.parts[len(disk.root.parts) :]:
+        below = node.platter.get(part)
+        if not isinstance(below, Directory):
+            return {}
+        node = below
+    return node.platter
+
+
+def _files(folder: Directory) -> dict[str, bytes]:
+    return {
+        name: bytes(node.platter)
+        for name, node in folder.platter.items()
+        if isinstance(node, Inode)
+    }
+
+
+def _ledger_of(files: Mapping[str, bytes], name: str) -> Ledger:
+    ledger = Ledger()
+    root = Path("/platter")
+    disk = MemoryDisk(root, random.Random(0))  # noqa: S311 - decides nothing
+    if not files:
+        return ledger
+    for file, data in files.items():
+        disk.put(root / file, data)
+    for item in scan_folder(disk, root, name):
+        if isinstance(item, Damage):
+            hold(not item.is_loss, Law.NOTHING_LOST, item)
+            continue
+        position, frame = item
+        entry = decode_entry(frame.meta, frame.payload)
+        key = RecordKey(entry.tenant, entry.family, entry.pcs_id)
+        if isinstance(entry, Decision):
+            place = Place(seq=frame.seq, segment=position.segment, offset=position.offset)
+            said = Said(entry.content_digest, entry.status, entry.answer, frame.received_ns)
+            if key in ledger.decisions:
+                ledger.is_twice.append(key)
+            else:
+                ledger.decisions[key] = Found(said, entry.kid, entry.record, place)
+                day = key.tenant, day_of(frame.received_ns)
+                ledger.usage[day] = ledger.usage.get(day, NO_USAGE) + usage_of(entry)
+            ledger.numbers[frame.seq] = key.pcs_id, entry.content_digest
+        elif isinstance(entry, Conflict):
+            ledger.conflicts.setdefault(key, set()).add(entry.content_digest)
+    return ledger
+
+
+LAWS: Final = frozenset(
+    value for kind in (Invariant, Law) for name, value in vars(kind).items() if name.isupper()
+)

@@ -1,0 +1,93 @@
+"""What a simulated server is given in place of its own: the same, and it tells the truth of it."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tests.support.failing_disk import Call, Crash
+from tests.support.memory_disk import MemoryDisk
+from tests.support.power_runs import Strike, UnluckyDisk
+from tests.support.sim_truth import Truth
+from typing_extensions import override
+
+from fractal_lba.server.core.inbox_frame import BATCH, Received
+from fractal_lba.server.core.known import Known, RecordKey
+from fractal_lba.server.core.ndjson import lines_of
+from fractal_lba.server.ports import InboxFrame
+from fractal_lba.server.storage.inbox import InboxLog
+from fractal_lba.server.storage.shard import ShardStore
+from fractal_lba.wal import Lock
+
+if TYPE_CHECKING:
+    from tests.support.sim_process import Process
+
+
+class ProcessDisk(UnluckyDisk):
+    """A disk as one process sees it: at its machine's time, and failing when the process ends."""
+
+    def __init__(
+        self, inner: MemoryDisk, strikes: Sequence[Strike], now_ns: Callable[[], int]
+    ) -> None:
+        super().__init__(inner, strikes)
+        self.process: Process | None = None
+        self._now_ns = now_ns
+
+    @override
+    def do(self, call: Call, act: Callable[[], Any], **how: Any) -> Any:
+        if self.process is not None and self.process.has_ended:
+            raise Crash("the process ended")
+        return super().do(call, act, **how)
+
+    @override
+    def lock(self, path: Path, note: bytes) -> Lock:
+        # The number of the process that runs the world is not the seed's.
+        del note
+        return super().lock(path, b"pid 1" if self.process is None else self.process.name.encode())
+
+    @override
+    def stamp(self) -> tuple[int, bytes]:
+        return self._now_ns(), self.memory.stamp()[1]
+
+
+class WatchedInbox(InboxLog):
+    """Tells what it is given and what it says is logged."""
+
+    def __init__(self, *args: Any, truth: Truth, **named: Any) -> None:  # noqa: ANN401 - passed on
+        super().__init__(*args, **named)
+        self._truth = truth
+
+    @property
+    def has_open(self) -> bool:
+        """Whether a body is not finished, handled by somebody or by nobody."""
+        return bool(self._open)
+
+    @override
+    async def append(self, body: bytes, received: Received, *, received_ns: int) -> InboxFrame:
+        bodies = _bodies(body, received)
+        self._truth.arriving(bodies, received_ns)
+        frame = await super().append(body, received, received_ns=received_ns)
+        self._truth.logged(bodies, body, received_ns)
+        return frame
+
+    @override
+    async def take(self, seq: int) -> InboxFrame:
+        frame = await super().take(seq)
+        self._truth.logged(_bodies(frame.body, frame.received), frame.body, frame.received_ns)
+        return frame
+
+
+class WatchedShard(ShardStore):
+    """Tells what is looked up."""
+
+    def __init__(self, *args: Any, truth: Truth, **named: Any) -> None:  # noqa: ANN401 - passed on
+        super().__init__(*args, **named)
+        self._truth = truth
+
+    @override
+    def lookup(self, key: RecordKey) -> Known | None:
+        self._truth.looked_up(key)
+        return super().lookup(key)
+
+
+def _bodies(body: bytes, received: Received) -> list[bytes]:
+    return list(lines_of(body)) if received.route == BATCH else [body]
