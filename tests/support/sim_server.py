@@ -34,12 +34,14 @@ from fractal_lba.server.core.answer import Answer, ServerCode, problem
 from fractal_lba.server.core.inbox_frame import BATCH, Received
 from fractal_lba.server.core.inbox_retention import Evidence
 from fractal_lba.server.core.ndjson import encode_line
+from fractal_lba.server.core.ring import Ring, ShardSpec
 from fractal_lba.server.core.tenant_policy import Policies
 from fractal_lba.server.pipeline.decide import Decider
 from fractal_lba.server.pipeline.local import LocalShard
 from fractal_lba.server.pipeline.pace import Pace
 from fractal_lba.server.pipeline.quota import Quotas
 from fractal_lba.server.pipeline.resolve import Resolver
+from fractal_lba.server.pipeline.routed import Routed
 from fractal_lba.server.pipeline.way import way_of
 from fractal_lba.server.storage.judging import Judging
 from fractal_lba.server.storage.replay import open_shard
@@ -56,6 +58,7 @@ _SEGMENT_BYTES: Final = 300_000
 _MAP_BYTES: Final = 1 << 22
 _BOUNDS: Final = Bounds(items_max=4, bytes_max=1 << 20, queue_items_max=64, queue_bytes_max=1 << 24)
 _FLUSH_RECORDS: Final = 3
+_LEFT_OPEN_MAX: Final = 1_000
 _SEGMENT_AGE_S: Final = 3.0
 _EVIDENCE: Final = Evidence(age_ns=2_000_000_000, bytes_max=1 << 20)
 _MEND_S: Final = 2.0
@@ -91,7 +94,7 @@ class ServerMachine:
         self.unknown_kids: set[str] = set()
         self.room = 1_000
         self._data: Final = Path("/m/data")
-        self._shards: Final = ("shard-0",)
+        self._shards: Final = ("shard-0", "shard-1")
         self.truth: Final = Truth(self.disk, self._data, self._shards, ring)
         self._files: Final = {name: IndexFile() for name in self._shards}
         self._ring = ring
@@ -269,42 +272,28 @@ class ServerMachine:
         )
         await inbox.load()
         indexes: dict[str, MemoryIndex] = {}
-        shard_name = self._shards[0]
-        files = await asyncio.to_thread(
-            partial(
-                open_shard,
-                disk,
-                self._data / shard_name,
-                segment_bytes_max=_SEGMENT_BYTES,
-                segment_age_max_s=_SEGMENT_AGE_S,
-                map_bytes=_MAP_BYTES,
-                data_id=DATA_ID,
-                open_index=partial(self._open_index, disk, indexes),
-            )
-        )
-        self.truth.hold(files.damage == (), Law.NOBODY_NEEDED, files.damage)
-        self.truth.hold(files.index.losses == (), Law.NOTHING_LOST, files.index.losses)
-        shard = WatchedShard(
-            files, meter=_METER, bounds=_BOUNDS, flush_records=_FLUSH_RECORDS, truth=self.truth
-        )
+        shards = {name: await self._shard(name, disk, indexes) for name in self._shards}
         policies = Policies()
-        decider = Decider(
-            shard,
-            params={VERSION: self.params},
-            region="here",
-            policies=policies,
-            quotas=Quotas(shard, policies=policies, monotonic=lambda: 0),
-        )
-        local = LocalShard(
-            shard_name, shard, decider=decider, resolver=Resolver(shard, clock=self.now_ns)
-        )
+        own: dict[str, LocalShard] = {}
+        decisions = Routed(Ring([ShardSpec(name=name) for name in shards]), own)
+        quotas = Quotas(decisions, policies=policies, monotonic=lambda: 0)
+        for shard_name, shard in shards.items():
+            decider = Decider(
+                shard,
+                params={VERSION: self.params},
+                region="here",
+                policies=policies,
+                quotas=quotas,
+            )
+            resolver = Resolver(shard, clock=self.now_ns)
+            own[shard_name] = LocalShard(shard_name, shard, decider=decider, resolver=resolver)
         note = self._data / names.judging(name)
         judging = Judging(disk, note, meter=_METER, clock=self.now_ns)
         await judging.load()
         way = way_of(
             inbox,
-            shards={shard_name: shard},
-            decisions=local,
+            shards=shards,
+            decisions=decisions,
             keyring=self._keyring,
             policies=policies,
             clock=self.now_ns,
@@ -314,18 +303,41 @@ class ServerMachine:
             bounds=_BOUNDS,
             pace=Pace(1),
             batches_at_once_max=2,
+            left_open_max=_LEFT_OPEN_MAX,
         )
         yield Run(
             process=process,
             inbox=inbox,
-            shards={shard_name: shard},
+            shards=shards,
             indexes=indexes,
             way=way,
             is_taking=lambda: not stop.is_set(),
         )
         await way.intake.close()
-        await shard.close()
+        for shard in shards.values():
+            await shard.close()
         await inbox.close()
+
+    async def _shard(
+        self, name: str, disk: ProcessDisk, indexes: dict[str, MemoryIndex]
+    ) -> WatchedShard:
+        files = await asyncio.to_thread(
+            partial(
+                open_shard,
+                disk,
+                self._data / name,
+                segment_bytes_max=_SEGMENT_BYTES,
+                segment_age_max_s=_SEGMENT_AGE_S,
+                map_bytes=_MAP_BYTES,
+                data_id=DATA_ID,
+                open_index=partial(self._open_index, disk, indexes),
+            )
+        )
+        self.truth.hold(files.damage == (), Law.NOBODY_NEEDED, files.damage)
+        self.truth.hold(files.index.losses == (), Law.NOTHING_LOST, files.index.losses)
+        return WatchedShard(
+            files, meter=_METER, bounds=_BOUNDS, flush_records=_FLUSH_RECORDS, truth=self.truth
+        )
 
     def _open_index(
         self,
