@@ -13,6 +13,7 @@ from typing import Final
 from benchmarks import (
     alternatives,
     append,
+    batch,
     flood,
     idle,
     index,
@@ -75,6 +76,7 @@ def main() -> int:
             ("shipping", lambda: shipping.measure(folder)),
             ("idle", lambda: idle.measure(folder)),
             ("submit", lambda: submit.measure(folder)),
+            ("batch", lambda: batch.measure(folder)),
             ("alternatives", lambda: alternatives.measure(folder)),
             ("siege", lambda: siege.measure(folder)),
             ("flood", lambda: flood.measure(folder)),

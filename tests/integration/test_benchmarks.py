@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 
 import pytest
-from benchmarks import append, flood, idle, siege, signals, submit, verify
+from benchmarks import append, batch, flood, idle, siege, signals, submit, verify
 from benchmarks.figures import SAMPLES_MIN
 from benchmarks.machine import header
 from benchmarks.run import quote
@@ -56,9 +56,23 @@ def test_waiting_for_a_dead_server_gives_its_figures(
 
 def test_submitting_gives_its_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(submit, "RECORDS", submit.CONNECTIONS * 2)
+    monkeypatch.setattr(submit, "OF_EMPTY_MIN", {submit.CONNECTIONS: 0.45, 96: 0.6})
     figures = submit.measure(tmp_path)
+    assert [figure.at_least for figure in figures if figure.at_least] == [0.45, 0.6]
     assert {len(figure.samples) for figure in figures} == {submit.ROUNDS}
     assert submit.ROUNDS >= SAMPLES_MIN
+
+
+def test_batches_give_their_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"LINES": 20, "BATCHES": 2}.items():
+        monkeypatch.setattr(batch, name, value)
+    # As it counts in ticks of the processor's clock, so few records may take none.
+    monkeypatch.setattr(batch, "cpu_s", lambda _: time.perf_counter())
+    figures = batch.measure(tmp_path)
+    assert [figure.at_least for figure in figures if figure.at_least] == [100_000]
+    assert [figure.at_most for figure in figures if figure.at_most] == [2.5, 1.4]
+    assert {len(figure.samples) for figure in figures} == {batch.ROUNDS}
+    assert batch.ROUNDS >= SAMPLES_MIN
 
 
 def test_a_siege_gives_its_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,7 +101,7 @@ def test_a_load_of_refusals_or_repeats_is_no_figure(
     refused = tmp_path / "refused"
     refused.write_bytes(b'{"not":"a record"}\n' * submit.CONNECTIONS)
     files = submit.prepare(tmp_path)
-    assert len({path.read_bytes() for path in files}) == submit.ROUNDS + 1
+    assert len({path.read_bytes() for path in files}) == 2 * (submit.ROUNDS + 1)
     token = submit.token_of(tmp_path)
     with submit.serving(submit.real_command(tmp_path), tmp_path / "log") as (pid, port):
         with pytest.raises(RuntimeError, match="expected 64 × 200"):
