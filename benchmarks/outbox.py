@@ -1,7 +1,8 @@
 """What the agent's outbox takes: appends of one producer and of many, against the bare primitive.
 
-Producers on one event loop append signed records to a real outbox, each waiting until its own is
-durable before it gives the next. Beside them, in turn, in the same folder: one append and one
+Producers on one event loop append signed records to a real outbox, each waiting until its own are
+durable before it gives more: one window a call, or several a call, as a source has that cuts many
+small windows out of what it read. Beside them, in turn, in the same folder: one append and one
 ``fdatasync`` at a time of a frame's bytes. The records are signed beforehand; canonical bytes,
 framing, checksums, group commit and the sync are what is measured.
 """
@@ -29,32 +30,38 @@ ROUNDS: Final = 7
 MANY: Final = 64
 WINDOWS_OF_ONE: Final = 200
 WINDOWS_OF_MANY: Final = 12_800
+A_CALL: Final = 16
 BARE_APPENDS: Final = 200
 TIMES: Final = 20
 RATE_MAX: Final = 60_000
 SHARD_ID: Final = "benchmark"
 
 
-def kept_per_second(folder: Path, records: Sequence[Record], producers: int) -> float:
-    """Return the windows a second that so many producers bring to the disk."""
+def kept_per_second(
+    folder: Path, records: Sequence[Record], producers: int, *, a_call: int = 1
+) -> float:
+    """Return the windows a second that so many producers bring to the disk, so many a call."""
     try:
-        return asyncio.run(_keep(folder, records, producers))
+        return asyncio.run(_keep(folder, records, producers, a_call))
     finally:
         shutil.rmtree(folder)
 
 
-async def _keep(folder: Path, records: Sequence[Record], producers: int) -> float:
+async def _keep(folder: Path, records: Sequence[Record], producers: int, a_call: int) -> float:
     lanes = ThreadLanes()
     outbox = await Outbox.open(
         RealDisk(), folder, clock=SystemClock(), lanes=lanes, bounds=OutboxBounds()
     )
 
     async def produce(mine: Sequence[Record]) -> None:
-        for record in mine:
-            meta = WindowMeta(
-                source="live:", shard_id=SHARD_ID, next_epoch=record.epoch + 1, position=None
+        if a_call == 1:
+            for record in mine:
+                await outbox.append(_meta(record), record)
+            return
+        for start in range(0, len(mine), a_call):
+            await outbox.append_all(
+                [(_meta(record), record) for record in mine[start : start + a_call]]
             )
-            await outbox.append(meta, record)
 
     started = time.perf_counter()
     async with asyncio.TaskGroup() as group:
@@ -64,6 +71,10 @@ async def _keep(folder: Path, records: Sequence[Record], producers: int) -> floa
     await outbox.close()
     lanes.close()
     return len(records) / seconds
+
+
+def _meta(record: Record) -> WindowMeta:
+    return WindowMeta(source="live:", shard_id=SHARD_ID, next_epoch=record.epoch + 1, position=None)
 
 
 def bare_per_second(descriptor: int, data: bytes) -> float:

@@ -23,6 +23,10 @@ BATCH_BYTES_MAX = 1 << 20
 QUEUE_RECORDS_MAX = 4 * BATCH_RECORDS_MAX
 QUEUE_BYTES_MAX = 16 * BATCH_BYTES_MAX
 
+# What one call gives: at the most a batch, so that nobody else waits for more than one.
+CALL_RECORDS_MAX = BATCH_RECORDS_MAX
+CALL_BYTES_MAX = BATCH_BYTES_MAX
+
 
 class WhenFull(StrEnum):
     """What observing does when the outbox has no room."""

@@ -13,6 +13,7 @@ from typing import TypeVar
 from fractal_lba.agent.bounds import (
     BATCH_BYTES_MAX,
     BATCH_RECORDS_MAX,
+    CALL_BYTES_MAX,
     QUEUE_BYTES_MAX,
     QUEUE_RECORDS_MAX,
 )
@@ -102,10 +103,10 @@ class Log:
             bounds=Bounds(
                 items_max=BATCH_RECORDS_MAX,
                 bytes_max=BATCH_BYTES_MAX,
-                # The last window may pass it by its own; beside the windows stand acknowledgements
+                # The last call may pass it by its own; beside the windows stand acknowledgements
                 # and a compaction, an entry at a time.
                 queue_items_max=QUEUE_RECORDS_MAX + BATCH_RECORDS_MAX,
-                queue_bytes_max=QUEUE_BYTES_MAX + 2 * BATCH_BYTES_MAX,
+                queue_bytes_max=QUEUE_BYTES_MAX + CALL_BYTES_MAX + 2 * BATCH_BYTES_MAX,
             ),
         )
 

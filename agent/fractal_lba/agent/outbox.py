@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from fractal_lba.agent.acks import Acks
-from fractal_lba.agent.bounds import OutboxBounds, WhenFull
+from fractal_lba.agent.bounds import CALL_BYTES_MAX, CALL_RECORDS_MAX, OutboxBounds, WhenFull
 from fractal_lba.agent.compaction import Compactor
 from fractal_lba.agent.contents import Contents
 from fractal_lba.agent.frames import AckMeta, WindowMeta, bare_frame, window_frame
@@ -31,7 +31,7 @@ from fractal_lba.agent.outbox_measures import Counts, Depth, outbox_samples
 from fractal_lba.agent.pending import NS_PER_MS, Place
 from fractal_lba.agent.ports import Clock, Lane, Lanes, now_ms
 from fractal_lba.agent.room import Room
-from fractal_lba.protocol import CorruptionError, Record, parse_record, stored_bytes
+from fractal_lba.protocol import ContractError, CorruptionError, Record, parse_record, stored_bytes
 from fractal_lba.protocol.errors import FullError
 from fractal_lba.wal import Disk, NewFrame, Placed, Stream
 
@@ -159,6 +159,41 @@ class Outbox:
             await self._room.wait()
         try:
             return (await self._give((frame,), (meta,), frame_size(frame)))[0].seq
+        except FullError as error:
+            raise self._room.error() from error
+
+    async def append_all(self, windows: Sequence[tuple[WindowMeta, Record]]) -> list[int]:
+        """Make windows durable together, in their order, and return their numbers.
+
+        As ``append`` of each at a fraction of the cost: they find room and reach the disk as one.
+
+        Args:
+            windows: At most ``CALL_RECORDS_MAX`` and the bounds' ``records_max``, and not more than
+                ``CALL_BYTES_MAX`` on disk.
+
+        Raises:
+            ContractError: They are more than that; none was taken.
+            OutboxFullError: There is no room for all of them; none was taken.
+            DurabilityError: They may or may not be on disk, and are not sent; the outbox is fenced.
+        """
+        if not windows:
+            return []
+        now_ns = self._clock.now_ns()
+        frames = [
+            window_frame(meta, stored_bytes(record), received_ns=now_ns) for meta, record in windows
+        ]
+        metas = [meta for meta, _ in windows]
+        size, count = sum(map(frame_size, frames)), len(frames)
+        count_max = min(CALL_RECORDS_MAX, self._room.bounds.records_max)
+        if count > count_max or size > CALL_BYTES_MAX:
+            raise ContractError(
+                f"outbox: expected at most {count_max} windows of {CALL_BYTES_MAX} bytes"
+                f" in a call, got {count} of {size}"
+            )
+        if not self._room.has(count):
+            await self._room.wait(count)
+        try:
+            return [placed.seq for placed in await self._give(frames, metas, size)]
         except FullError as error:
             raise self._room.error() from error
 
