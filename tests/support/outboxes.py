@@ -9,6 +9,7 @@ import pytest
 from tests.support.agent_world import RECIPE, DirectLanes, VirtualClock
 
 from fractal_lba.agent import compaction, opening
+from fractal_lba.agent import outbox as outbox_module
 from fractal_lba.agent.bounds import OutboxBounds
 from fractal_lba.agent.contents import Contents
 from fractal_lba.agent.frames import WindowMeta
@@ -28,6 +29,7 @@ def make_small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let segments be small, and a compaction be worth it at once."""
     monkeypatch.setattr(opening, "SEGMENT_BYTES_MAX", SMALL_SEGMENT_BYTES)
     monkeypatch.setattr(opening, "OUTBOX_FRAME_BYTES_MAX", 4_096)
+    monkeypatch.setattr(outbox_module, "CALL_RECORDS_MAX", 8)  # less than a segment
     monkeypatch.setattr(compaction, "DEAD_BYTES_MIN", 6_000)
     monkeypatch.setattr(compaction, "CARRY_BYTES_MAX", SMALL_SEGMENT_BYTES)
     monkeypatch.setattr(compaction, "PIECE_BYTES_MAX", 1_500)

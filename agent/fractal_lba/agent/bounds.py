@@ -23,9 +23,11 @@ BATCH_BYTES_MAX = 1 << 20
 QUEUE_RECORDS_MAX = 4 * BATCH_RECORDS_MAX
 QUEUE_BYTES_MAX = 16 * BATCH_BYTES_MAX
 
-# What one call gives: at the most a batch, so that nobody else waits for more than one.
-CALL_RECORDS_MAX = BATCH_RECORDS_MAX
-CALL_BYTES_MAX = BATCH_BYTES_MAX
+# What one call gives: past it a window costs hardly less, and nobody else waits for longer than a
+# batch takes. The bytes are those of so many records of the largest size, with what the outbox
+# notes of them.
+CALL_RECORDS_MAX = 16
+CALL_BYTES_MAX = 2 * BATCH_BYTES_MAX
 
 
 class WhenFull(StrEnum):

@@ -25,8 +25,10 @@ _LOG = logging.getLogger("fractal_lba.agent")
 class Event(StrEnum):
     """What is told; the span's name."""
 
-    OBSERVE = "fractal_lba.observe"  # summarise, sign and keep one window
-    APPEND = "fractal_lba.append"  # its record into the outbox, durable at the end
+    OBSERVE = (
+        "fractal_lba.observe"  # summarise, sign and keep a window, or several at hand together
+    )
+    APPEND = "fractal_lba.append"  # their records into the outbox, durable at the end
     SEND = "fractal_lba.send"  # one request to the server, of one window or of several
 
 

@@ -1,15 +1,16 @@
 """Observing: sources in, durable windows out.
 
-Each window is cut here and kept by a ``Keeper``. Files are observed
-one after the other in the order they were given, so that sources of one stream always get the same
-epochs; what is followed and what comes by itself beside them.
+Windows are cut here and kept by a ``Keeper``, those that are at hand at once together. Files are
+observed one after the other in the order they were given, so that sources of one stream always get
+the same epochs; what is followed and what comes by itself beside them.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from fractal_lba.agent.bounds import OutboxFullError
 from fractal_lba.agent.cutting import Cutter, Units
+from fractal_lba.agent.gathering import TOGETHER_MAX, Gathered, gather
 from fractal_lba.agent.keeper import Keeper
 from fractal_lba.agent.ports import Clock, Lane, Lanes, now_ms
 from fractal_lba.agent.sources.streams import FileStream, FollowedStream, UnitStream
@@ -66,16 +67,13 @@ class Observer:
         pieces = source.windows(after, windows[source.profile])
         try:
             while not await first_of(self._stop.observing, self._outbox.room()):
-                piece = await self._lanes.run(Lane.FILES, next, pieces)
+                gathered = await self._gather(pieces)
                 for note in source.notes:
                     self._tally.left_over(note)
                 source.notes.clear()
-                if piece is None:
-                    await first_of(self._stop.observing, self._clock.sleep(LOOK_INTERVAL_S))
-                else:
-                    await self._keeper.keep(
-                        piece, source=source.key, shard_id=stream.shard_id, is_live=False
-                    )
+                if await self._keep(gathered, source.key, stream.shard_id):
+                    continue
+                await first_of(self._stop.observing, self._clock.sleep(LOOK_INTERVAL_S))
         except ContractError as error:
             self._tally.source_failed(str(error))
         finally:
@@ -163,13 +161,21 @@ class Observer:
     async def _keep_cut(
         self, stream: UnitStream, cutter: Cutter, *, at_s: float, is_end: bool
     ) -> None:
-        while (data := cutter.cut(now_s=at_s, is_end=is_end)) is not None:
-            await self._keeper.keep(
-                Window(data=data, after=None),
-                source=stream.source.key,
-                shard_id=stream.shard_id,
-                is_live=True,
-            )
+        is_more = True
+        while is_more:
+            gathered = Gathered()
+            while is_more and not gathered.is_enough(TOGETHER_MAX):
+                data = cutter.cut(now_s=at_s, is_end=is_end)
+                is_more = data is not None
+                if data is not None:
+                    gathered.add(Window(data=data, after=None))
+            if gathered.windows:
+                await self._keeper.keep_all(
+                    gathered.windows,
+                    source=stream.source.key,
+                    shard_id=stream.shard_id,
+                    is_live=True,
+                )
 
     async def _watch_file(self, stream: FileStream, window: int) -> None:
         key, shard_id = stream.source.key, stream.shard_id
@@ -177,12 +183,31 @@ class Observer:
         windows = stream.source.windows(after, window)
         try:
             while not await first_of(self._stop.observing, self._outbox.room()):
-                piece = await self._lanes.run(Lane.FILES, next, windows, None)
-                if piece is None:
+                gathered = await self._gather(windows)
+                await self._keep(gathered, key, shard_id)
+                if gathered.is_end:
                     if stream.source.left_over:
                         self._tally.left_over(stream.source.left_over)
                     return
-                await self._keeper.keep(piece, source=key, shard_id=shard_id, is_live=False)
         finally:
             # In its lane, behind a cut that may still be under way.
             await self._lanes.run(Lane.FILES, windows.close)
+
+    async def _gather(self, pieces: Iterator[Window | None]) -> Gathered:
+        room = max(1, self._outbox.room_for(TOGETHER_MAX))
+        return await self._lanes.run(Lane.FILES, gather, pieces, room=room, clock=self._clock)
+
+    async def _keep(self, gathered: Gathered, source: str, shard_id: str) -> bool:
+        """Keep what was read of a file, if that is anything, and return whether it was.
+
+        Raises:
+            ContractError: The file cannot be read any further.
+            DurabilityError: The outbox refused a window.
+        """
+        if gathered.windows:
+            await self._keeper.keep_all(
+                gathered.windows, source=source, shard_id=shard_id, is_live=False
+            )
+        if gathered.failure is not None:
+            raise gathered.failure
+        return bool(gathered.windows)

@@ -139,6 +139,10 @@ class Outbox:
         """
         await self._room.wait()
 
+    def room_for(self, count: int) -> int:
+        """Return how many of so many windows one call may append now; 0 where there is no room."""
+        return self._room.left(min(count, CALL_RECORDS_MAX))
+
     def wait_no_more(self) -> None:
         """Note that nothing will be answered any more: room that is not there will not come."""
         self._log.let_go()
@@ -162,7 +166,9 @@ class Outbox:
         except FullError as error:
             raise self._room.error() from error
 
-    async def append_all(self, windows: Sequence[tuple[WindowMeta, Record]]) -> list[int]:
+    async def append_all(
+        self, windows: Sequence[tuple[WindowMeta, Record]], *, has_room: bool = False
+    ) -> list[int]:
         """Make windows durable together, in their order, and return their numbers.
 
         As ``append`` of each at a fraction of the cost: they find room and reach the disk as one.
@@ -170,6 +176,7 @@ class Outbox:
         Args:
             windows: At most ``CALL_RECORDS_MAX`` and the bounds' ``records_max``, and not more than
                 ``CALL_BYTES_MAX`` on disk.
+            has_room: There was room for the caller, and no append came between.
 
         Raises:
             ContractError: They are more than that; none was taken.
@@ -190,7 +197,7 @@ class Outbox:
                 f"outbox: expected at most {count_max} windows of {CALL_BYTES_MAX} bytes"
                 f" in a call, got {count} of {size}"
             )
-        if not self._room.has(count):
+        if not (has_room or self._room.has(count)):
             await self._room.wait(count)
         try:
             return [placed.seq for placed in await self._give(frames, metas, size)]

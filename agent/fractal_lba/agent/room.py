@@ -7,6 +7,8 @@ room. Whoever waits is served in turn.
 import asyncio
 
 from fractal_lba.agent.bounds import (
+    CALL_BYTES_MAX,
+    CALL_RECORDS_MAX,
     QUEUE_BYTES_MAX,
     QUEUE_RECORDS_MAX,
     OutboxBounds,
@@ -57,6 +59,15 @@ class Room:
         """Tell whether so many windows may be given to the log now."""
         is_queue_full = self.queued >= QUEUE_RECORDS_MAX or self._queued_bytes >= QUEUE_BYTES_MAX
         return not (is_queue_full or self.is_full(count))
+
+    def left(self, count: int) -> int:
+        """Return how many of so many windows, of any size, may be given to the log now."""
+        if not self.has():
+            return 0
+        pending, bounds = self._pending, self.bounds
+        records = bounds.records_max - len(pending) - self.queued
+        size = bounds.bytes_max - pending.size - self._queued_bytes
+        return min(count, records, max(1, size * CALL_RECORDS_MAX // CALL_BYTES_MAX))
 
     async def wait(self, count: int = 1) -> None:
         """Return when there is room for so many; nothing runs between this and the caller.

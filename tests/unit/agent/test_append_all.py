@@ -63,7 +63,7 @@ def test_a_call_that_is_larger_than_a_batch_takes_nothing(
 ) -> None:
     async def main() -> None:
         async with opened(tmp_path / "d", bounds=OutboxBounds(records_max=4)) as kept:
-            with pytest.raises(ContractError, match="at most 4 windows of 1048576 bytes"):
+            with pytest.raises(ContractError, match="at most 4 windows of 2097152 bytes"):
                 await kept.append_all(windows(0, 5))
             monkeypatch.setattr(outbox, "CALL_BYTES_MAX", 1_000)
             with pytest.raises(ContractError, match="at most 4 windows of 1000 bytes"):

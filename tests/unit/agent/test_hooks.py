@@ -29,10 +29,15 @@ def test_observing_appending_and_sending_are_told_from_beginning_to_end(tmp_path
         "source": "api:",
         "pcs_id": observed.pcs_id,
         "epoch": 0,
+        "windows": 1,
         "n": 4,
         "d": 2,
     }
-    assert told.found[Event.APPEND] == {"pcs_id": observed.pcs_id, "outbox_seq": 1}
+    assert told.found[Event.APPEND] == {
+        "pcs_id": observed.pcs_id,
+        "windows": 1,
+        "outbox_seq": 1,
+    }
     assert told.found[Event.SEND]["windows"] == 1
     assert told.found[Event.SEND]["status"] == 200
 
