@@ -30,7 +30,8 @@ test: $(VENV)/.installed
 # (pip install 'atheris>=3.0'), else bent as the suite bends them. NIGHTLY=--help says what it takes.
 # Then schemathesis, for twenty minutes as a caller that may do everything and as one without a token.
 # First of all, ten thousand seeds of power cuts for everything that is kept on disk, a thousand kills
-# of agent and server together, three hundred of single workers, two hundred days of network trouble,
+# of agent and server together, three hundred of single workers, every file-system call of
+# a server under strace, two hundred days of network trouble,
 # ten thousand simulated worlds and the search for each of their known bugs.
 nightly: $(VENV)/.installed
 	$(BIN)/python -m tests.support.power
@@ -38,6 +39,7 @@ nightly: $(VENV)/.installed
 	$(BIN)/python -m tests.support.kills
 	$(BIN)/python -m tests.support.worker_kills
 	$(BIN)/python -m tests.support.worker_kills --workers 2 --soak 600
+	$(BIN)/python -m tests.support.traced_sweep
 	$(BIN)/python -m tests.support.troubled_days 200
 	$(BIN)/python -m tests.simulation
 	$(BIN)/python -m tests.support.mutants

@@ -167,6 +167,9 @@ class MemoryIndex:
             ) from error
         self._records, self._charged = {}, {}
 
+    def reopen(self) -> None:
+        """Nothing of it is ever beyond use."""
+
     def discard(self) -> None:
         self._file.commits.clear()
         self._records, self._charged = {}, {}

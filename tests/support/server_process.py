@@ -126,6 +126,7 @@ class ServerProcess:
         command: What to start in its stead, as an own program; it takes the same options.
         log: Where its standard error goes.
         plant: Puts a bug into its code; only without a command.
+        begun: Told its id before it has said anything.
 
     Raises:
         NotStartedError: It ended before it could answer.
@@ -138,6 +139,7 @@ class ServerProcess:
         command: list[str] | None = None,
         log: Path | None = None,
         plant: Callable[[], None] | None = None,
+        begun: Callable[[int], None] = lambda _pid: None,
     ) -> None:
         self.folder = folder
         self.log = log or folder.path / f"server-{os.urandom(4).hex()}.log"
@@ -153,6 +155,7 @@ class ServerProcess:
                     [*command, *options], stdout=subprocess.PIPE, stderr=err, text=True
                 )
         assert self.process.stdout is not None
+        begun(self.process.pid)
         line = self.process.stdout.readline()
         if not line:
             raise NotStartedError(self._end(), self.log.read_text())

@@ -12,7 +12,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
 import lmdb
 
@@ -21,7 +20,7 @@ from fractal_lba.server.core.known import Known, RecordKey
 from fractal_lba.server.core.listing import Query, Spot
 from fractal_lba.server.core.usage import NO_USAGE, Usage
 from fractal_lba.server.storage.index_chunks import entries
-from fractal_lba.server.storage.index_lists import DATABASES, IndexLists
+from fractal_lba.server.storage.index_files import UNREADABLE, Opened, open_environment
 from fractal_lba.server.storage.index_state import (
     FORMAT_VERSION,
     META_STATE,
@@ -40,25 +39,6 @@ from fractal_lba.server.storage.index_values import (
     usage_bytes,
     usage_of,
 )
-
-_UNREADABLE = (
-    lmdb.CorruptedError,
-    lmdb.InvalidError,
-    lmdb.PageNotFoundError,
-    lmdb.VersionMismatchError,
-    lmdb.BadTxnError,
-)
-"""What LMDB says of a file that is not sound, as opposed to a disk or a permission that is not."""
-
-
-class Opened(NamedTuple):
-    """LMDB's handles of an index."""
-
-    env: lmdb.Environment
-    records: lmdb._Database
-    usage: lmdb._Database
-    meta: lmdb._Database
-    lists: IndexLists
 
 
 class LmdbIndex:
@@ -101,18 +81,16 @@ class LmdbIndex:
         self._fresh_usage: dict[tuple[str, int], Usage] = {}
         self.reading = threading.Lock()
         """Held by whoever reads on another thread: the file must neither grow nor go meanwhile."""
+        self._has_failed = False
         self._env, self._records, self._usage, self._meta, self._lists = self._open()
-        state = self._read_state()
-        if state is not None:
-            self._checkpoint, self._losses = state.checkpoint, state.losses
-            self._accepted_seq = state.accepted_seq
-        elif is_read_only:
+        if self._take_state():
+            return
+        if is_read_only:
             raise DurabilityError(
                 f"index: expected a state of version {FORMAT_VERSION} and of this data folder,"
                 " got another"
             )
-        else:
-            self.discard()
+        self.discard()
 
     @property
     def checkpoint(self) -> Checkpoint | None:
@@ -273,7 +251,8 @@ class LmdbIndex:
             self.is_damaged = True
             raise
         except lmdb.Error as error:
-            self.is_damaged = self.is_damaged or isinstance(error, _UNREADABLE)
+            self._has_failed = True
+            self.is_damaged = self.is_damaged or isinstance(error, UNREADABLE)
             raise DurabilityError(
                 f"index: expected {expected}, got {type(error).__name__}"
             ) from error
@@ -298,6 +277,24 @@ class LmdbIndex:
         self.is_damaged = False
         self._fresh_usage = {}
         self._env, self._records, self._usage, self._meta, self._lists = self._open()
+
+    def reopen(self) -> None:
+        """Open it anew where LMDB failed, as its last commit left it: a replay puts the rest again.
+
+        LMDB takes no more commits after the write of its own first pages failed.
+
+        Raises:
+            DurabilityError: It cannot be opened.
+        """
+        if not self._has_failed:
+            return
+        with self.reading:
+            self._env.close()
+        self._fresh, self._fresh_usage = {}, {}
+        self._env, self._records, self._usage, self._meta, self._lists = self._open()
+        self._has_failed = False
+        if not self._take_state():
+            self.discard()
 
     def items(self) -> Iterator[tuple[RecordKey, Known]]:
         """Yield every committed entry, in key order; what is committed meanwhile may be missing.
@@ -327,46 +324,32 @@ class LmdbIndex:
             self._env.close()
 
     def _open(self) -> Opened:
+        def opened() -> Opened:
+            return open_environment(
+                self._folder, map_bytes=self._map_bytes, is_read_only=self._is_read_only
+            )
+
         try:
             try:
-                return self._open_once()
-            except _UNREADABLE:
+                return opened()
+            except UNREADABLE:
                 if self._is_read_only:
                     raise
                 shutil.rmtree(self._folder)
-                return self._open_once()
+                return opened()
         except (lmdb.Error, OSError) as error:
             raise DurabilityError(
                 f"index: expected to open {self._folder.name}, got {error}"
             ) from error
 
-    def _open_once(self) -> Opened:
-        if not self._is_read_only:
-            for folder in (self._folder.parent, self._folder):
-                folder.mkdir(mode=0o700, exist_ok=True)
-        env = lmdb.open(
-            str(self._folder),
-            map_size=self._map_bytes,
-            max_dbs=3 + len(DATABASES),
-            mode=0o600,
-            readonly=self._is_read_only,
-            lock=not self._is_read_only,
-        )
-        try:
-            pages = env.info()["last_pgno"] + 1
-            if (self._folder / "data.mdb").stat().st_size < pages * env.stat()["psize"]:
-                # The pages are mapped: touching one beyond the file's end would kill the process.
-                raise lmdb.CorruptedError("data.mdb: expected every page, got a shorter file")
-            return Opened(
-                env,
-                env.open_db(b"records"),
-                env.open_db(b"usage"),
-                env.open_db(b"meta"),
-                IndexLists(env),
-            )
-        except lmdb.Error:
-            env.close()
-            raise
+    def _take_state(self) -> bool:
+        """Take over what the last commit says of itself; tell whether it is of any use."""
+        state = self._read_state()
+        if state is None:
+            return False
+        self._checkpoint, self._losses = state.checkpoint, state.losses
+        self._accepted_seq = state.accepted_seq
+        return True
 
     def _read_state(self) -> State | None:
         try:

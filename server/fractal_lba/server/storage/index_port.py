@@ -81,6 +81,10 @@ class Index(Protocol):
         """Commit what is in memory."""
         ...
 
+    def reopen(self) -> None:
+        """Open it anew where its engine failed; what was not committed is gone."""
+        ...
+
     def discard(self) -> None:
         """Delete everything."""
         ...

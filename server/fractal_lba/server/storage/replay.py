@@ -113,6 +113,7 @@ def replay(stream: Stream, index: Index) -> Replayed:
         DurabilityError: LMDB failed, or a frame holds no entry.
     """
     damage = dict.fromkeys(stream.recovery.damage)
+    index.reopen()
     checkpoint = index.checkpoint
     if index.is_damaged or (checkpoint is not None and not _matches(stream, checkpoint)):
         _log.warning("index does not match its ledger, rebuilding", extra={"stream": stream.name})

@@ -1,6 +1,8 @@
 import os
 from pathlib import Path
+from typing import Any
 
+import lmdb
 import pytest
 from tests.support.index_values import at, key, known
 
@@ -60,4 +62,33 @@ def test_an_index_that_is_no_use_is_empty_and_looked_at_only_refused(
     index.close()
     index = opened(folder)
     assert index.lookup(key(1)) == known(1)
+    index.close()
+
+
+def test_an_index_whose_engine_takes_no_more_commits_is_opened_anew_as_last_committed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = opened(tmp_path / "index")
+    index.put(key(1), known(1), at(1))
+    index.flush()
+    failed, commit = index.handles.env, LmdbIndex._commit
+
+    def commit_unless_failed(self: LmdbIndex, *rest: Any) -> None:  # noqa: ANN401 - passed on
+        if self.handles.env is failed:
+            raise lmdb.PanicError("as after a failed write")
+        commit(self, *rest)
+
+    monkeypatch.setattr(LmdbIndex, "_commit", commit_unless_failed)
+    index.put(key(2), known(2), at(2))
+    for _ in range(2):
+        with pytest.raises(DurabilityError, match="expected a commit, got PanicError"):
+            index.flush()
+    index.reopen()
+    assert index.checkpoint == at(1)
+    assert [index.lookup(key(n)) for n in (1, 2)] == [known(1), None]
+    index.put(key(2), known(2), at(2))
+    index.flush()
+    env = index.handles.env
+    index.reopen()
+    assert index.handles.env is env  # nothing failed since
     index.close()
