@@ -29,15 +29,22 @@ def skew(offset: Path) -> None:
     )
 
 
+def jump_to(offset: Path, seconds: int) -> None:
+    """Let the clock jump; a server that looks meanwhile finds the old offset or the new one."""
+    new = offset.with_suffix(".new")
+    new.write_text(str(seconds))
+    new.replace(offset)
+
+
 def test_outcomes_stay_what_they_were_whichever_way_the_clock_jumps(folder: Folder) -> None:
     offset = folder.path / "offset"
-    offset.write_text("0")
+    jump_to(offset, 0)
     load = Load()
     epoch = 0
     for is_killed in (False, True):
         with ServerProcess(folder, *FLAGS, plant=partial(skew, offset)) as server:
             for jump in JUMPS:
-                offset.write_text(str(jump))
+                jump_to(offset, jump)
                 epoch += 1
                 load.settle("new", epoch, server.submit(record_of(epoch)))
                 load.settle("conflict", epoch, server.submit(conflict_of(epoch)))
@@ -47,7 +54,7 @@ def test_outcomes_stay_what_they_were_whichever_way_the_clock_jumps(folder: Fold
                 server.kill()
             else:
                 assert server.stop() == 0
-    offset.write_text(str(-DAY_S))
+    jump_to(offset, -DAY_S)
     with ServerProcess(folder, *FLAGS, plant=partial(skew, offset)) as server:
         check(server, load, load.acknowledged)
         assert server.stop() == 0
