@@ -93,12 +93,13 @@ def repair(
 
     Raises:
         LockedError: A server, or another repair, holds the folder; nothing was changed.
-        ContractError: See ``fsck``.
+        ContractError: See ``fsck``; or the folder is another user's.
         DurabilityError: The disk failed.
     """
     disk = disk or RealDisk()
     data = resolve(base, settings, "data")
     shards = data_folder.check(data, shard_specs(settings.shards))
+    data_folder.check_writer(data)
     lock = lock_folder(disk, data)
     try:
         before = fsck(settings, base, has_signatures=has_signatures, disk=disk)
@@ -133,7 +134,8 @@ def migrate(settings: Settings, base: Path, *, is_applied: bool) -> list[Format]
 
     Raises:
         LockedError: A server holds the folder, and it is to be changed; nothing was.
-        ContractError: There is no data folder of this configuration, or a later release wrote it.
+        ContractError: There is no data folder of this configuration, a later release wrote it, or
+            it is to be changed and another user's.
         DurabilityError: The disk failed, or an inbox holds what this release does not read.
     """
     disk = RealDisk()
@@ -141,6 +143,7 @@ def migrate(settings: Settings, base: Path, *, is_applied: bool) -> list[Format]
     shards = data_folder.check(data, shard_specs(settings.shards))
     if not is_applied:
         return formats(disk, data, shards)
+    data_folder.check_writer(data)
     lock = lock_folder(disk, data)
     try:
         for found in formats(disk, data, shards):
