@@ -82,7 +82,7 @@ def _ended(found: Authenticated) -> tuple[str, bytes | None]:
 _HONEST: Final = [legacy_record_of(record, accepts_legacy=True) for record in RECORDS[:-1]]
 _SIGNED: Final = frozenset(map(digest, _HONEST))
 _STORED: Final = frozenset(map(stored, _HONEST))
-_TOLD: Final = frozenset(told for _, told in map(_verdict_of, _HONEST))
+_TOLD: Final = {digest(copy): _verdict_of(copy)[1] for copy in _HONEST}
 
 
 def legacy_record(data: bytes) -> str:
@@ -106,8 +106,8 @@ def legacy_record(data: bytes) -> str:
     assert read_stored(kept).record_digest == found.record_digest
     end, told = _ended(found)
     assert (end, told) == _verdict_of(again)
-    # A verdict is the one that the signer's own copy gets.
-    assert told is None or told in _TOLD
+    # A verdict is the one that the signer's own copy gets, unless that one is spoiled itself.
+    assert told is None or _TOLD[found.record_digest] in {told, None}
     return end
 
 
