@@ -93,32 +93,53 @@ def measure(folder: Path) -> list[Figure]:
     descriptor = os.open(folder / "bare-outbox", os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
     one: list[float] = []
     many: list[float] = []
+    several: list[float] = []
     bare: list[float] = []
     try:
         for number in range(-1, ROUNDS):  # the first one warms up
             taken = (
                 kept_per_second(folder / "outbox", records[:WINDOWS_OF_ONE], 1),
                 kept_per_second(folder / "outbox", records, MANY),
+                kept_per_second(folder / "outbox", records, MANY, a_call=A_CALL),
                 bare_per_second(descriptor, data),
             )
             if number >= 0:
-                for samples, sample in zip((one, many, bare), taken, strict=True):
+                for samples, sample in zip((one, many, several, bare), taken, strict=True):
                     samples.append(sample)
     finally:
         os.close(descriptor)
     wanted = [min(TIMES * rate, RATE_MAX) for rate in bare]
     what = f"outbox append, records of {len(data):,} bytes"
+    limit = f"the lower of {TIMES} × the bare append + `fdatasync` rate and {RATE_MAX:,}/s ÷ {what}"
     return [
         Figure(
-            name=f"the lower of {TIMES} × the bare append + `fdatasync` rate and {RATE_MAX:,}/s "
-            f"÷ {what}, {MANY} producers",
+            name=f"{limit}, {MANY} producers, one window a call",
             unit="×",
             samples=ratios(wanted, many),
             at_most=1.0,
         ),
-        Figure(name=f"{what}, {MANY} producers", unit="windows/s", samples=tuple(many)),
         Figure(
-            name=f"{what}, {MANY} producers ÷ bare append + `fdatasync`, one at a time",
+            name=f"{limit}, {MANY} producers, {A_CALL} windows a call",
+            unit="×",
+            samples=ratios(wanted, several),
+        ),
+        Figure(
+            name=f"{what}, {MANY} producers, {A_CALL} windows a call",
+            unit="windows/s",
+            samples=tuple(several),
+        ),
+        Figure(
+            name=f"{what}, {MANY} producers, {A_CALL} windows a call ÷ bare append + `fdatasync`",
+            unit="×",
+            samples=ratios(several, bare),
+        ),
+        Figure(
+            name=f"{what}, {MANY} producers, one window a call",
+            unit="windows/s",
+            samples=tuple(many),
+        ),
+        Figure(
+            name=f"{what}, {MANY} producers, one window a call ÷ bare append + `fdatasync`",
             unit="×",
             samples=ratios(many, bare),
         ),
