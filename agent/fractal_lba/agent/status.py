@@ -5,7 +5,7 @@ that moment is not seen yet.
 """
 
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -160,19 +160,19 @@ def read_status(disk: Disk, data: Path, *, has_ids: bool) -> Status:
         contents=contents,
         dead_letters=len(letters),
         unreadable_letters=unreadable_letters,
-        evidence_bytes=_evidence_bytes(data),
+        evidence_bytes=_evidence_bytes(disk, data),
         ids=ids,
     )
 
 
-def _evidence_bytes(data: Path) -> int:
+def _evidence_bytes(disk: Disk, data: Path) -> int:
     """Return the size of what was set aside; what is moved away meanwhile counts as none."""
     found = 0
     for folder in (data, data / FOLDER):
-        for path in folder.iterdir():
-            if path.suffix in _EVIDENCE:
-                with suppress(FileNotFoundError):
-                    found += path.stat().st_size
+        for name in disk.names(folder):
+            if name.endswith(_EVIDENCE):
+                with suppress(FileNotFoundError), closing(disk.open(folder / name)) as file:
+                    found += file.size()
     return found
 
 
