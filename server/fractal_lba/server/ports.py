@@ -81,7 +81,7 @@ class Inbox(Protocol):
 
     @property
     def left_open_count(self) -> int:
-        """How many bodies ``left_open`` names."""
+        """How many bodies ``left_open`` names or named, those handled again included."""
         ...
 
     def left_open(self) -> list[int]:

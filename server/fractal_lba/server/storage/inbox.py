@@ -61,6 +61,7 @@ class InboxLog:
         self._meter = meter
         self._open: dict[int, Position] = {}
         self._left: set[int] = set()
+        self._taken: set[int] = set()
         self._finished: deque[_Finished] = deque()
         self._evidence = evidence
         self._clock = clock
@@ -115,6 +116,7 @@ class InboxLog:
         self._open.pop(seq, None)
         # A reopening may have found it before its handler came to its end.
         self._left.discard(seq)
+        self._taken.discard(seq)
         self._finished.append(_Finished(seq, is_refused))
 
     async def retain(self) -> None:
@@ -128,12 +130,13 @@ class InboxLog:
 
     def leave_open(self, seq: int) -> None:
         """Note that nobody handles an open body any longer."""
+        self._taken.discard(seq)
         self._left.add(seq)
 
     @property
     def left_open_count(self) -> int:
-        """How many bodies ``left_open`` names."""
-        return len(self._left)
+        """See ``ports.Inbox.left_open_count``."""
+        return len(self._left) + len(self._taken)
 
     def left_open(self) -> list[int]:
         """Return the open bodies that nobody handles, oldest first."""
@@ -150,9 +153,16 @@ class InboxLog:
         position = self._open.get(seq)
         if position is None:
             raise CorruptionError(f"inbox: expected the body {seq}, got none that is open")
-        frame = await self._commits.call(lambda: self._read(seq, position))
+        # Counted on: what is tried again and fails again must not make room for more of its kind.
+        self._taken.add(seq)
+        try:
+            frame = await self._commits.call(lambda: self._read(seq, position))
+        except BaseException:
+            self._taken.discard(seq)
+            raise
         received = inbox_frame.decode_received(frame.meta)
         if frame.seq != seq or received is None:
+            self._taken.discard(seq)
             raise CorruptionError(f"inbox: expected the body {seq}, got another frame")
         return InboxFrame(
             seq=seq, received_ns=frame.received_ns, received=received, body=frame.payload
