@@ -78,3 +78,22 @@ def test_idle_work_that_fails_gives_its_marks_back(tmp_path: Path) -> None:
 
     asyncio.run(run())
     assert marked(tmp_path / "inbox-0") == [1]
+
+
+def test_a_body_that_is_tried_again_counts_as_left_open_until_it_is_over(tmp_path: Path) -> None:
+    async def run() -> list[int]:
+        inbox = InboxLog(opened(RealDisk(), tmp_path / "inbox-0"), meter=Metrics(), bounds=BOUNDS)
+        await inbox.load()
+        seq = (await inbox.append(b"{}", Received(), received_ns=1)).seq
+        counts = [inbox.left_open_count]
+        for again in (inbox.leave_open, inbox.leave_open, inbox.finish):
+            if counts[-1]:
+                await inbox.take(seq)
+                counts.append(inbox.left_open_count)
+                assert inbox.left_open() == []
+            again(seq)
+            counts.append(inbox.left_open_count)
+        await inbox.close()
+        return counts
+
+    assert asyncio.run(run()) == [0, 1, 1, 1, 1, 0]
