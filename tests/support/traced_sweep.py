@@ -19,7 +19,7 @@ from typing import Final
 
 from tests.support.faulty_server import check_here
 from tests.support.load import Load, check, conflict_of, record_of
-from tests.support.server_process import Folder, ServerProcess, until_ready
+from tests.support.server_process import START_TIMEOUT_S, Folder, ServerProcess, until_ready
 from tests.support.traced import Strike, Tracer, name_threads, threads_of_logs
 from tests.support.traced_start import ROTATING, sweep_starts
 from tests.support.wal_streams import memory_folder
@@ -78,6 +78,8 @@ class Sweep:
                     self.run()
                 except _GONE:
                     assert strike.fault == "SIGKILL"
+                    # Its sockets are gone a while before it is: only its end is the call's.
+                    self.server.process.wait(timeout=START_TIMEOUT_S)
                 if self._has_ended() or tracer.has_struck():
                     break
             has_struck = self._has_ended() or tracer.has_struck()

@@ -81,7 +81,7 @@ class Inbox(Protocol):
 
     @property
     def left_open_count(self) -> int:
-        """How many bodies ``left_open`` names or named, those handled again included."""
+        """How many bodies ``left_open`` names, and how many of those it named are taken."""
         ...
 
     def left_open(self) -> list[int]:
@@ -94,6 +94,10 @@ class Inbox(Protocol):
         Raises:
             CorruptionError: Its bytes do not verify; it stays open on disk, as evidence.
         """
+        ...
+
+    def give_back(self, seq: int) -> None:
+        """Note that the handling of a body that was taken has come to its end, whatever end."""
         ...
 
     async def reopen(self) -> None:

@@ -75,14 +75,11 @@ class Mender:
         ended = 0
         while frames := await self._take_some(left):
             try:
-                await self._prepare(frames)
+                ended += await self._settle_run(frames)
             except DurabilityError as error:
                 _log.warning("run not noted", extra={"error": str(error)})
                 self._meter.wal_failed(stream="inbox")
-                for frame in frames:
-                    self._inbox.leave_open(frame.seq)
                 return ended
-            ended += sum(await asyncio.gather(*(self._settle(frame) for frame in frames)))
             if self._inbox.fenced_by or self._decisions.fenced_by:
                 break
         await self._note_the_end()
@@ -126,6 +123,24 @@ class Mender:
         while True:
             await asyncio.sleep(interval_s)
             await self._inbox.retain()
+
+    async def _settle_run(self, frames: list[InboxFrame]) -> int:
+        """Settle bodies that were taken; return how many ended.
+
+        Raises:
+            DurabilityError: It cannot be noted that they are judged: all are left open.
+        """
+        try:
+            try:
+                await self._prepare(frames)
+            except BaseException:
+                for frame in frames:
+                    self._inbox.leave_open(frame.seq)
+                raise
+            return sum(await asyncio.gather(*(self._settle(frame) for frame in frames)))
+        finally:
+            for frame in frames:
+                self._inbox.give_back(frame.seq)
 
     async def _prepare(self, frames: list[InboxFrame]) -> None:
         """Note a run before it is judged; try those of an earlier run that ended its process.

@@ -116,7 +116,6 @@ class InboxLog:
         self._open.pop(seq, None)
         # A reopening may have found it before its handler came to its end.
         self._left.discard(seq)
-        self._taken.discard(seq)
         self._finished.append(_Finished(seq, is_refused))
 
     async def retain(self) -> None:
@@ -130,7 +129,6 @@ class InboxLog:
 
     def leave_open(self, seq: int) -> None:
         """Note that nobody handles an open body any longer."""
-        self._taken.discard(seq)
         self._left.add(seq)
 
     @property
@@ -153,20 +151,19 @@ class InboxLog:
         position = self._open.get(seq)
         if position is None:
             raise CorruptionError(f"inbox: expected the body {seq}, got none that is open")
-        # Counted on: what is tried again and fails again must not make room for more of its kind.
-        self._taken.add(seq)
-        try:
-            frame = await self._commits.call(lambda: self._read(seq, position))
-        except BaseException:
-            self._taken.discard(seq)
-            raise
+        frame = await self._commits.call(lambda: self._read(seq, position))
         received = inbox_frame.decode_received(frame.meta)
         if frame.seq != seq or received is None:
-            self._taken.discard(seq)
             raise CorruptionError(f"inbox: expected the body {seq}, got another frame")
+        # Counted on: what is tried again and fails again must not make room for more of its kind.
+        self._taken.add(seq)
         return InboxFrame(
             seq=seq, received_ns=frame.received_ns, received=received, body=frame.payload
         )
+
+    def give_back(self, seq: int) -> None:
+        """Note that the handling of a body that was taken has come to its end, whatever end."""
+        self._taken.discard(seq)
 
     async def reopen(self) -> None:
         """Recover a fenced log on fresh files.

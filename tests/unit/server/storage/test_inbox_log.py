@@ -92,6 +92,7 @@ def test_a_body_that_is_tried_again_counts_as_left_open_until_it_is_over(tmp_pat
                 counts.append(inbox.left_open_count)
                 assert inbox.left_open() == []
             again(seq)
+            inbox.give_back(seq)
             counts.append(inbox.left_open_count)
         await inbox.close()
         return counts
