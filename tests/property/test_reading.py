@@ -10,7 +10,7 @@ from tests.support.records import HMAC_KEY, changed, removed, valid_members, wit
 from fractal_lba.protocol import ContractError, Record, Refusal, canonical, sign_record
 from fractal_lba.protocol.canonical import PlainObject
 from fractal_lba.protocol.document import read_document, require_version
-from fractal_lba.protocol.reading import plain_record
+from fractal_lba.protocol.reading import parse_record, plain_record
 from fractal_lba.protocol.record import VERSION, record_of
 
 SAFE = 2**53 - 1
@@ -155,3 +155,15 @@ def test_another_id_goes_the_long_way() -> None:
 def test_a_number_that_is_spelled_otherwise_goes_the_long_way(path: str, literal: str) -> None:
     body = canonical(changed(SIGNED, path, "?")).replace(b'"?"', literal.encode())
     assert plain_record(body) is None
+
+
+@pytest.mark.parametrize(("opened", "closed"), [("[", "]"), ('{"a":', "}")])
+def test_nesting_that_is_read_and_cannot_be_written_is_refused_as_too_deep(
+    opened: str, closed: str
+) -> None:
+    inmost = "" if opened == "[" else "0"
+    for depth in (9, 64, 253, 254, 255, 1_023, 1_024, 10_000):
+        body = ('{"a":' + opened * depth + inmost + closed * depth + "}").encode()
+        with pytest.raises(Refusal) as refused:
+            parse_record(body)
+        assert (refused.value.code, refused.value.reason) == ("malformed_json", "too_deep")

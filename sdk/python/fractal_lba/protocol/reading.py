@@ -135,7 +135,14 @@ def plain_record(body: bytes) -> Record | None:
         if orjson.dumps(members, option=orjson.OPT_SORT_KEYS) != body:
             return None
         return _record_of(members, msgspec.convert(members, _Shape))
-    except (orjson.JSONDecodeError, msgspec.ValidationError, KeyError, ContractError, Refusal):
+    except (
+        orjson.JSONDecodeError,
+        orjson.JSONEncodeError,  # it reads more levels than it writes
+        msgspec.ValidationError,
+        KeyError,
+        ContractError,
+        Refusal,
+    ):
         return None
 
 
