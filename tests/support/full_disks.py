@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from tests.support.agent_world import DirectLanes, VirtualClock
 from tests.support.failing_disk import FailingDisk
-from tests.support.outboxes import make_small, observe
+from tests.support.outboxes import make_small, observe, set_default
 from tests.support.quota_disk import QuotaDisk
 
-from fractal_lba.agent import compaction, log, opening
+from fractal_lba.agent import compaction, log
 from fractal_lba.agent.outbox import Outbox
 
 SPARE = 6_000
@@ -19,7 +19,7 @@ def make_small_and_spare(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let segments be small, and the room that is kept for answers that of a few windows."""
     make_small(monkeypatch)
     monkeypatch.setattr(log, "SPARE_BYTES", SPARE)
-    monkeypatch.setattr(opening, "RESERVE_BYTES", 1)  # asked for each time
+    set_default(monkeypatch, "reserve_bytes", 1)  # asked for each time
     monkeypatch.setattr(compaction, "FULL_CARRY_BYTES_MAX", SPARE // 2)
     monkeypatch.setattr(compaction, "FULL_DEAD_BYTES_MIN", 1_000)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from tests.support.agent_world import RECIPE, DirectLanes, VirtualClock
 
+from fractal_lba.agent import bounds as bounds_module
 from fractal_lba.agent import compaction, opening
 from fractal_lba.agent import outbox as outbox_module
 from fractal_lba.agent.bounds import OutboxBounds
@@ -27,13 +28,20 @@ SMALL_SEGMENT_BYTES = 9_000
 
 def make_small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let segments be small, and a compaction be worth it at once."""
-    monkeypatch.setattr(opening, "SEGMENT_BYTES_MAX", SMALL_SEGMENT_BYTES)
+    monkeypatch.setattr(bounds_module, "SEGMENT_BYTES_MIN", SMALL_SEGMENT_BYTES)
+    set_default(monkeypatch, "segment_bytes_max", SMALL_SEGMENT_BYTES)
     monkeypatch.setattr(opening, "OUTBOX_FRAME_BYTES_MAX", 4_096)
     monkeypatch.setattr(outbox_module, "CALL_RECORDS_MAX", 8)  # less than a segment
-    monkeypatch.setattr(compaction, "DEAD_BYTES_MIN", 6_000)
-    monkeypatch.setattr(compaction, "CARRY_BYTES_MAX", SMALL_SEGMENT_BYTES)
+    monkeypatch.setattr(compaction, "DEAD_SEGMENTS_MIN", 0.7)
     monkeypatch.setattr(compaction, "PIECE_BYTES_MAX", 1_500)
     monkeypatch.setattr(compaction, "PIECE_STREAMS_MAX", 2)
+
+
+def set_default(monkeypatch: pytest.MonkeyPatch, name: str, value: float) -> None:
+    """Let outboxes have another bound where nothing is said of it."""
+    defaults = OutboxBounds.__init__.__kwdefaults__
+    assert defaults is not None
+    monkeypatch.setitem(defaults, name, value)
 
 
 @cache

@@ -1,8 +1,10 @@
 """Compaction: old segments are given up when what still waits in them has been copied behind.
 
 A window may wait for weeks among millions that were answered. The rule: when the sealed segments
-hold at least ``DEAD_BYTES_MIN`` that nothing waits for, and at least as much as waits in all, the
-oldest of them go; so the outbox takes at most twice what waits, and three segments. Each pass, in
+hold at least two segments' worth that nothing waits for, and at least as much as waits in all, the
+oldest of them go; so the outbox takes at most twice what waits, and four segments. Segments that
+were closed by their age may be small and many: where there are more than ``SEGMENTS_MAX``, and at
+most half of the oldest has to be copied, that is enough, too. Each pass, in
 this order:
 
 1. the windows that wait in those segments are copied, under their own numbers;
@@ -22,18 +24,17 @@ from typing import Protocol
 from fractal_lba.agent.contents import Contents
 from fractal_lba.agent.frames import WindowMeta, bare_frame, carried_frame
 from fractal_lba.agent.log import Entry, entry_of, frame_size
-from fractal_lba.agent.opening import SEGMENT_BYTES_MAX
 from fractal_lba.agent.pending import Place
 from fractal_lba.agent.segments import Front
 from fractal_lba.protocol import CorruptionError
 from fractal_lba.protocol.errors import FullError
 from fractal_lba.wal import Frame, Placed, Position
 
-# Below this a compaction saves less than its syncs cost.
-DEAD_BYTES_MIN = 2 * SEGMENT_BYTES_MAX
+# Of what a segment holds at the most. Below, a compaction saves less than its syncs cost.
+DEAD_SEGMENTS_MIN = 2
 
-# What one pass copies: a second's work on a slow disk, after which the rule is asked again.
-CARRY_BYTES_MAX = SEGMENT_BYTES_MAX
+# Opening reads the header of each, which takes milliseconds.
+SEGMENTS_MAX = 1_024
 
 # Windows leave some room on a full disk (``log``): so much of it is copied to, to free a segment.
 FULL_CARRY_BYTES_MAX = 256 << 10
@@ -75,6 +76,8 @@ class Compactor:
     Args:
         log: Of the outbox.
         contents: Of the outbox.
+        segment_bytes_max: What a segment of the log holds at the most, and what one pass copies:
+            a second's work on a slow disk, after which the rule is asked again.
         now_ns: Tells the time.
         flush_acks: Gives the log the acknowledgements that were noted and not written yet, ahead
             of what takes them for known.
@@ -88,11 +91,13 @@ class Compactor:
         log: CompactedLog,
         contents: Contents,
         *,
+        segment_bytes_max: int,
         now_ns: Callable[[], int],
         flush_acks: Callable[[], object],
     ) -> None:
         self._log = log
         self._contents = contents
+        self._segment_bytes_max = segment_bytes_max
         self._now_ns = now_ns
         self._flush_acks = flush_acks
         self._is_off = False
@@ -113,7 +118,13 @@ class Compactor:
                 and front.live <= FULL_CARRY_BYTES_MAX
                 and front.size - front.live >= FULL_DEAD_BYTES_MIN
             )
-        return segments.dead() >= max(DEAD_BYTES_MIN, self._contents.pending.size)
+        dead_min = DEAD_SEGMENTS_MIN * self._segment_bytes_max
+        if segments.dead() >= max(dead_min, self._contents.pending.size):
+            return True
+        if len(segments) <= SEGMENTS_MAX:
+            return False
+        front = segments.front(self._segment_bytes_max)
+        return front is not None and 2 * front.live <= front.size
 
     async def run(self) -> None:
         """Make one pass, or end one that found no room for its last step.
@@ -145,7 +156,7 @@ class Compactor:
 
     async def _write(self) -> tuple[Front, int] | None:
         """Write what a pass writes; return the segments that nothing needs then, and the cursor."""
-        carry_bytes_max = FULL_CARRY_BYTES_MAX if self._log.is_full else CARRY_BYTES_MAX
+        carry_bytes_max = FULL_CARRY_BYTES_MAX if self._log.is_full else self._segment_bytes_max
         front = self._contents.segments.front(carry_bytes_max)
         if front is None:
             return None

@@ -181,6 +181,15 @@ class Log:
         with contextlib.suppress(FullError):
             await self._call(self._stream.mark)
 
+    async def rotate_aged(self) -> None:
+        """Close a segment that is old enough, if the disk has room for the next one.
+
+        Raises:
+            DurabilityError: The log is fenced; what was written is on disk.
+        """
+        with contextlib.suppress(FullError):
+            await self._call(self._stream.rotate_aged)
+
     async def retain(self, seq: int, cursor_seq: int) -> None:
         """Give up the segments before a frame; see ``Stream.retain_from``.
 

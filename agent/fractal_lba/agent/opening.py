@@ -7,6 +7,7 @@ removed while the dead letters stayed. What no outbox can have given is not beli
 
 from pathlib import Path
 
+from fractal_lba.agent.bounds import OutboxBounds
 from fractal_lba.agent.contents import Contents
 from fractal_lba.agent.deadletters import FILE as DEAD_LETTERS
 from fractal_lba.agent.deadletters import read_dead_letters
@@ -18,15 +19,8 @@ from fractal_lba.wal.framing import FRAME_BYTES
 FOLDER = "outbox"
 STREAM = "outbox"
 
-# One segment is what a compaction gives up at the least, and what recovery reads whole.
-SEGMENT_BYTES_MAX = 8 << 20
-
 # A record of 64 KiB and a meta block of as many, and some.
 OUTBOX_FRAME_BYTES_MAX = 256 << 10
-
-# Room on the disk that is asked for ahead of what is written, so that a full disk is met before a
-# window is taken and not in the middle of one.
-RESERVE_BYTES = 1 << 20
 
 # How far the dead letters may be ahead of the outbox, as where it was removed and they stayed: a
 # thousand frames a second for five centuries. A number beyond was never given, and passing over it
@@ -34,7 +28,9 @@ RESERVE_BYTES = 1 << 20
 AHEAD_MAX = 1 << 44
 
 
-def open_log(disk: Disk, data: Path, *, now_ns: int) -> tuple[Stream, Contents]:
+def open_log(
+    disk: Disk, data: Path, *, now_ns: int, bounds: OutboxBounds | None = None
+) -> tuple[Stream, Contents]:
     """Open, recover and read the outbox of a data folder; it blocks.
 
     Raises:
@@ -42,14 +38,16 @@ def open_log(disk: Disk, data: Path, *, now_ns: int) -> tuple[Stream, Contents]:
         DurabilityError: The disk refused; the folder is as a crash would leave it.
         ContractError: A newer program wrote it; nothing was added.
     """
+    bounds = bounds or OutboxBounds()
     try:
         stream = Stream.open(
             disk,
             data / FOLDER,
             STREAM,
-            segment_bytes_max=SEGMENT_BYTES_MAX,
+            segment_bytes_max=bounds.segment_bytes_max,
             frame_bytes_max=OUTBOX_FRAME_BYTES_MAX,
-            reserve_bytes=RESERVE_BYTES,
+            segment_age_max_s=bounds.segment_age_s,
+            reserve_bytes=bounds.reserve_bytes,
         )
     except LockedError as error:
         raise LockedError(f"data folder {data}: {error}") from error

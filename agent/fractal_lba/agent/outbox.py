@@ -31,6 +31,7 @@ from fractal_lba.agent.outbox_measures import Counts, Depth, outbox_samples
 from fractal_lba.agent.pending import NS_PER_MS, Place
 from fractal_lba.agent.ports import Clock, Lane, Lanes, now_ms
 from fractal_lba.agent.room import Room
+from fractal_lba.agent.stop import first_of
 from fractal_lba.protocol import ContractError, CorruptionError, Record, parse_record, stored_bytes
 from fractal_lba.protocol.errors import FullError
 from fractal_lba.wal import Disk, NewFrame, Placed, Stream
@@ -74,9 +75,14 @@ class Outbox:
         self._counts = Counts()
         self._log = Log(stream, lanes, self._done)
         self._acks = Acks(self._log)
-        self._room = Room(bounds or OutboxBounds(), contents.pending, self._log, self._counts)
+        bounds = bounds or OutboxBounds()
+        self._room = Room(bounds, contents.pending, self._log, self._counts)
         self._compactor = Compactor(
-            self._log, contents, now_ns=clock.now_ns, flush_acks=self._acks.give
+            self._log,
+            contents,
+            segment_bytes_max=bounds.segment_bytes_max,
+            now_ns=clock.now_ns,
+            flush_acks=self._acks.give,
         )
 
     @classmethod
@@ -97,7 +103,7 @@ class Outbox:
             folder: The agent's.
             clock: Tells the time.
             lanes: Where the disk is touched.
-            bounds: How much may wait.
+            bounds: How much may wait, and the segments it stands in.
             say: Told once each time that the disk is full.
 
         Raises:
@@ -106,7 +112,7 @@ class Outbox:
             ContractError: A newer program wrote it; nothing was added.
         """
         stream, contents = await lanes.run(
-            Lane.OUTBOX, open_log, disk, folder, now_ns=clock.now_ns()
+            Lane.OUTBOX, open_log, disk, folder, now_ns=clock.now_ns(), bounds=bounds
         )
         return cls(stream, contents, clock=clock, lanes=lanes, bounds=bounds, say=say)
 
@@ -248,7 +254,7 @@ class Outbox:
     async def tend(self) -> None:
         """Compact where that is worth it, write waiting acknowledgements, mark what is durable.
 
-        On a full disk look for room again and again.
+        On a full disk look for room again and again; where nothing comes, close an old segment.
 
         Ends by being cancelled, and when the outbox is fenced.
 
@@ -256,7 +262,10 @@ class Outbox:
             DurabilityError: The outbox is fenced; what was appended is on disk.
         """
         while True:
-            await self._written.wait()
+            age_s = self._room.bounds.segment_age_s
+            if not await first_of(self._written, self._clock.sleep(age_s)):
+                await self._log.rotate_aged()
+                continue
             syncs = self._counts.syncs
             await self._clock.sleep(QUIET_S)
             if self.is_fenced:

@@ -4,11 +4,19 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from tests.support.outboxes import accept, contents_of, make_small, opened, position_after, record
+from tests.support.outboxes import (
+    accept,
+    contents_of,
+    make_small,
+    opened,
+    position_after,
+    record,
+    set_default,
+)
 from tests.support.quota_disk import QuotaDisk
 from tests.support.virtual_time import run_virtual
 
-from fractal_lba.agent import log, opening, outbox
+from fractal_lba.agent import log, outbox
 from fractal_lba.agent.bounds import OutboxBounds, OutboxFullError, WhenFull
 from fractal_lba.agent.frames import WindowMeta
 from fractal_lba.protocol import ContractError, Record
@@ -107,7 +115,7 @@ def test_a_call_that_finds_a_full_disk_is_held_whole_and_goes_on_when_there_is_r
 ) -> None:
     make_small(monkeypatch)
     monkeypatch.setattr(log, "SPARE_BYTES", 1_000)
-    monkeypatch.setattr(opening, "RESERVE_BYTES", 1)
+    set_default(monkeypatch, "reserve_bytes", 1)
     disk = QuotaDisk(1 << 20)
 
     async def main() -> None:
