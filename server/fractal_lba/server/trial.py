@@ -2,18 +2,25 @@
 
 It tries the bodies of a task (see ``core.poison``) that stands on its standard input, and says on
 its standard output what it is about to do. It writes nothing else, and decides nothing.
+
+Only a body may end it: who stops the server, at a terminal or by its control group, stops this
+process too, and a body that was on trial meanwhile is no poison for that.
 """
 
 import os
+import signal
 import sys
 from pathlib import Path
+from typing import Final
 
 from fractal_lba.keyfile import load_keyring
 from fractal_lba.protocol.authenticate import LEGACY_TENANT, authenticate
 from fractal_lba.protocol.errors import Refusal
 from fractal_lba.protocol.keyring import Keyring
 from fractal_lba.protocol.versions import IN_FORCE, judge_any
-from fractal_lba.server.core.poison import Tried, decode_task, encode_step
+from fractal_lba.server.core.poison import TRIAL_S_MAX, Tried, decode_task, encode_step
+
+_NOT_FOR_IT: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def try_bodies(data: bytes, keyring: Keyring) -> None:
@@ -50,6 +57,10 @@ def _say(at: int, step: int) -> None:
 
 def main() -> None:
     """Try what is given."""
+    for number in _NOT_FOR_IT:
+        signal.signal(number, signal.SIG_IGN)
+    # Whoever waits for it gives up after so long; where that one was killed, nobody is left to.
+    signal.setitimer(signal.ITIMER_REAL, TRIAL_S_MAX)
     try_bodies(sys.stdin.buffer.read(), load_keyring(Path(sys.argv[1])))
 
 

@@ -25,6 +25,9 @@ FORMAT_VERSION: Final = 1
 POISON_MAX: Final = 1_024
 """Remembered of one inbox: each cost a process, so more are not met before somebody looks."""
 
+TRIAL_S_MAX: Final = 600.0
+"""For all of a run, which a server judges in seconds: what takes longer would never be answered."""
+
 RETRY_AFTER_S: Final = 600.0
 """What its sender is asked for: nothing changes before another version of the program runs."""
 

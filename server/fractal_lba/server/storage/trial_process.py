@@ -8,11 +8,8 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Final
 
-from fractal_lba.server.core.poison import Task, Tried, encode_task, last_step
+from fractal_lba.server.core.poison import TRIAL_S_MAX, Task, Tried, encode_task, last_step
 from fractal_lba.server.ports import InboxFrame
-
-TRIAL_S_MAX: Final = 600.0
-"""For all of a run, which a server judges in seconds: what takes longer would never be answered."""
 
 RECORDS_OF_A_BODY_MAX: Final = 8
 """A batch with more poison in it is poison as a whole: each costs a process."""

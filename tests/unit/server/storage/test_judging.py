@@ -1,6 +1,10 @@
 """The note beside an inbox over disks that fail, and trials in processes that end."""
 
 import asyncio
+import fcntl
+import os
+import signal
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,9 +12,18 @@ from pathlib import Path
 import pytest
 from tests.support.failing_disk import FailingDisk
 
+from fractal_lba.keyfile import write_private
 from fractal_lba.protocol.errors import ContractError, DurabilityError
 from fractal_lba.server.core.inbox_frame import BATCH, Received
-from fractal_lba.server.core.poison import POISON_MAX, Note, encode_note
+from fractal_lba.server.core.poison import (
+    POISON_MAX,
+    Note,
+    Task,
+    Tried,
+    encode_note,
+    encode_task,
+    last_step,
+)
 from fractal_lba.server.ports import InboxFrame
 from fractal_lba.server.storage import trial_process
 from fractal_lba.server.storage.judging import Judging, read_note
@@ -126,3 +139,24 @@ def test_what_does_not_end_in_time_counts_as_what_ends_a_process(
 )
 def test_a_process_that_cannot_try_finds_nothing(command: tuple[str, ...]) -> None:
     assert tried(frames(b"ends"), *command) == []
+
+
+def test_a_stop_of_the_server_in_the_middle_of_a_trial_makes_no_poison(tmp_path: Path) -> None:
+    keyring = tmp_path / "keyring.json"
+    write_private(keyring, b'{"keys": []}')
+    (frame,) = frames(b"{}\n" * 4_000)
+    task = encode_task(Task((Tried(frame.received, frame.body),), 0, 0))
+    said, end = os.pipe()
+    # A pipe that takes a page and is not read holds the trial in the middle of the batch.
+    fcntl.fcntl(end, fcntl.F_SETPIPE_SZ, 4_096)
+    with (tmp_path / "task").open("w+b") as given, open(said, "rb") as reader:  # noqa: PTH123 - no path
+        given.write(task)
+        given.seek(0)
+        command = (sys.executable, "-m", "fractal_lba.server.trial", str(keyring))
+        with subprocess.Popen(command, stdin=given, stdout=end) as process:
+            os.close(end)
+            first = reader.read(1)
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                process.send_signal(number)
+            assert last_step(first + reader.read()) == (0, 4_000)
+        assert process.returncode == 0
