@@ -43,6 +43,7 @@ from fractal_lba.server.jobs.scrub import Scrubber
 from fractal_lba.server.peers.client import PeerBounds
 from fractal_lba.server.peers.crew import Crew
 from fractal_lba.server.peers.folder import counts, listen
+from fractal_lba.server.peers.quotas import SharedQuotas
 from fractal_lba.server.peers.serve import PeerServer
 from fractal_lba.server.pipeline.bounds import commit_bounds, verify_bounds
 from fractal_lba.server.pipeline.local import local_shard
@@ -177,11 +178,18 @@ class Server:
                 name: await logs.shard(name, shards.data_id, stack, accept_loss=accept_loss)
                 for name in shards_of(seat.worker, seat.workers, shards.names)
             }
-            crew = self._crew(data, shards)
+            crew = Crew(
+                data,
+                shards.data_id,
+                seat,
+                shards.names,
+                bounds=PeerBounds.of(logs.bounds, timeout_s=settings.peer_timeout_s),
+            )
             every: dict[str, Decisions] = {}
             ring = Ring(shards.shards)
             decisions = Routed(ring, every)
-            quotas = Quotas(decisions, policies=asked, monotonic=time.monotonic_ns)
+            counted = Quotas(decisions, policies=asked, monotonic=time.monotonic_ns)
+            quotas = SharedQuotas(counted, ring=ring, crew=crew)
             own = {
                 name: local_shard(
                     name,
@@ -195,7 +203,12 @@ class Server:
                 for name, store in stores.items()
             }
             every |= {name: own.get(name) or crew.shard(name) for name in shards.names}
-            peers = PeerServer(own, hello=crew.hello, requests_max=logs.bounds.queue_items_max)
+            peers = PeerServer(
+                own,
+                hello=crew.hello,
+                quotas=counted,
+                requests_max=logs.bounds.queue_items_max,
+            )
             pace = Pace(settings.unidentified_cpu_share)
             trial = TrialProcess([*self._trial, str(resolve(self._base, settings, "keyring"))])
             ways = [
@@ -292,20 +305,6 @@ class Server:
             budget=Budget(used_max=settings.disk_bytes_max, free_min=settings.disk_free_bytes_min),
             meter=self._metrics,
             monotonic=time.monotonic,
-        )
-
-    def _crew(self, data: Path, shards: ShardSet) -> Crew:
-        bounds = commit_bounds(self._whole)
-        return Crew(
-            data,
-            shards.data_id,
-            self._seat,
-            shards.names,
-            bounds=PeerBounds(
-                requests_max=bounds.queue_items_max,
-                bytes_max=bounds.queue_bytes_max,
-                timeout_s=self._settings.peer_timeout_s,
-            ),
         )
 
     def _routes(  # noqa: PLR0913, PLR0917 - what the calls need

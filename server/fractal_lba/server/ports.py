@@ -10,7 +10,7 @@ from fractal_lba.server.core.entry import Entry
 from fractal_lba.server.core.inbox_frame import Received
 from fractal_lba.server.core.known import Known, NotResolved, Place, RecordKey
 from fractal_lba.server.core.listing import Bookmark, Page, Query, Spot
-from fractal_lba.server.core.usage import Usage
+from fractal_lba.server.core.usage import Held, Usage
 
 Clock = Callable[[], int]
 """Nanoseconds since 1970."""
@@ -307,11 +307,10 @@ class Decisions(Protocol):
         """
         ...
 
-    async def usage(self, tenant: str, day: int) -> Usage:
+    async def usage(self, tenant: str, day: int) -> Held:
         """Return what a tenant sent in a day of receipt, and what of it may come or have come.
 
-        Exactly what was decided, while nothing is fenced and none of it under way; else that or
-        more.
+        Exactly what was decided, while nothing is fenced and none of it under way.
 
         Raises:
             DurabilityError: That cannot be told.

@@ -35,6 +35,21 @@ class Usage:
 NO_USAGE = Usage()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """What shards hold of a day; not exact while some of it may not come: then it is the most."""
+
+    used: Usage
+    is_exact: bool
+
+    def __add__(self, other: "Held") -> "Held":
+        """Return both together."""
+        return Held(used=self.used + other.used, is_exact=self.is_exact and other.is_exact)
+
+
+NOTHING_HELD = Held(used=NO_USAGE, is_exact=True)
+
+
 def usage_of(decision: Decision) -> Usage:
     """Return what a decision counts for."""
     return Usage(records=1, bytes=len(decision.record))

@@ -12,14 +12,15 @@ import time
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, cast
+from typing import Final, Self, cast
 
 import msgspec
 from typing_extensions import override
 
 from fractal_lba.protocol.errors import DurabilityError, UnavailableError
-from fractal_lba.server.peers import wire
+from fractal_lba.server.peers import failures, wire
 from fractal_lba.server.peers.wire import Hello, Numbered, Request, Result
+from fractal_lba.wal.group_commit import Bounds
 
 _MESSAGE_BYTES_MAX: Final = 1 << 20
 """A message of more than one request: long enough to share its costs, short enough to be read at
@@ -47,6 +48,15 @@ class PeerBounds:
     requests_max: int
     bytes_max: int
     timeout_s: float
+
+    @classmethod
+    def of(cls, bounds: Bounds, *, timeout_s: float) -> Self:
+        """Return the bounds of what waits for a ledger: what another worker has may wait there."""
+        return cls(
+            requests_max=bounds.queue_items_max,
+            bytes_max=bounds.queue_bytes_max,
+            timeout_s=timeout_s,
+        )
 
 
 @dataclass(slots=True, eq=False)
@@ -188,15 +198,27 @@ class Peer:
         )
         self._under_way[self._number] = under_way
         self._bytes += len(data)
+        self._put(data)
+        result = await under_way.future
+        if isinstance(result, wire.Raised):
+            raise failures.error_of(result, worker=self.worker)
+        return result
+
+    def tell(self, shard: str, request: Request) -> None:
+        """Send what nobody answers, behind what was asked; without a connection it is nobody's.
+
+        It is not bounded here: each ends something that was asked.
+        """
+        if self.down is None:
+            self._number += 1
+            self._put(wire.encoded(Numbered(self._number, shard, request)))
+
+    def _put(self, data: bytes) -> None:
         self._queue.append(data)
         if not self._is_flush_due:
             self._is_flush_due = True
             # What is asked for in this turn of the loop goes in one message.
             asyncio.get_running_loop().call_soon(self.flush)
-        result = await under_way.future
-        if isinstance(result, wire.Raised):
-            raise wire.error_of(result, worker=self.worker)
-        return result
 
     def flush(self) -> None:
         """Write what waits, unless what was written before is not taken yet."""

@@ -46,6 +46,10 @@ class Crew:
         """Return a shard that another worker decides for."""
         return RemoteShard(name, self.peers[self._owners[name]])
 
+    def keeper(self, name: str) -> Peer | None:
+        """Return the worker that decides for a shard, ``None`` for this one."""
+        return self.peers.get(self._owners[name])
+
     async def opened(self, server: PeerServer, *, timeout_s: float) -> None:
         """Return once all of them answer and ask, or after so long.
 

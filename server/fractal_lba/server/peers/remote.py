@@ -6,7 +6,7 @@ from fractal_lba.server.core.answer import Answer
 from fractal_lba.server.core.entry import Entry
 from fractal_lba.server.core.known import Known, NotResolved, Place, RecordKey
 from fractal_lba.server.core.listing import Bookmark, Page, Query
-from fractal_lba.server.core.usage import Usage
+from fractal_lba.server.core.usage import Held
 from fractal_lba.server.peers import wire
 from fractal_lba.server.peers.client import Peer
 from fractal_lba.server.peers.wire import Request, Result
@@ -89,11 +89,11 @@ class RemoteShard:
         assert result.known is not None  # noqa: S101 - what was resolved is known
         return result.known
 
-    async def usage(self, tenant: str, day: int) -> Usage:
+    async def usage(self, tenant: str, day: int) -> Held:
         """See ``ports.Decisions.usage``."""
         result = await self._read(wire.GetUsage(tenant, day))
         assert isinstance(result, wire.UsageIs)  # noqa: S101 - as above
-        return result.usage
+        return result.held
 
     async def _read(self, request: Request) -> Result:
         try:

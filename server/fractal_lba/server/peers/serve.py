@@ -10,8 +10,10 @@ import msgspec
 from typing_extensions import override
 
 from fractal_lba.protocol.errors import DurabilityError, FractalError, UnavailableError
+from fractal_lba.server.charging import Quotas
 from fractal_lba.server.core.known import NotResolved
-from fractal_lba.server.peers import wire
+from fractal_lba.server.peers import failures, wire
+from fractal_lba.server.peers.reservations import Reservations
 from fractal_lba.server.peers.wire import Hello, Numbered, Request, Result, ShardState
 from fractal_lba.server.ports import Decisions
 
@@ -28,11 +30,20 @@ class PeerServer:
     Args:
         shards: Those this worker decides for, by name.
         hello: What it says of itself.
+        quotas: Of the tenants whose own shard is one of them.
         requests_max: Under way for one other worker; over it the answer is that there are too many.
     """
 
-    def __init__(self, shards: Mapping[str, Decisions], *, hello: Hello, requests_max: int) -> None:
+    def __init__(
+        self,
+        shards: Mapping[str, Decisions],
+        *,
+        hello: Hello,
+        quotas: Quotas,
+        requests_max: int,
+    ) -> None:
         self.shards = shards
+        self.quotas = quotas
         self.hello = hello
         self.requests_max = requests_max
         self._links: dict[_Link, int] = {}
@@ -78,22 +89,24 @@ class PeerServer:
         """Count one less."""
         self._links.pop(link, None)
 
-    async def answer(self, asked: Numbered) -> Result:
-        """Return the end of a request."""
+    async def answer(self, asked: Numbered, reservations: Reservations) -> Result:
+        """Return the end of a request; what it reserves is its connection's."""
         decisions = self.shards.get(asked.shard)
         if decisions is None:
-            return wire.raised(
+            return failures.raised(
                 DurabilityError(
                     f"worker {self.hello.worker}: expected a shard of it, got {asked.shard}"
                 )
             )
         try:
+            if isinstance(asked.request, wire.Reserve):
+                return await reservations.reserve(asked.request)
             return await _answer(decisions, asked.request)
         except FractalError as error:
-            return wire.raised(error)
+            return failures.raised(error)
         except Exception as error:  # noqa: BLE001 - logged; the one that asked is told of a bug
             _log.exception("a request of another worker met a bug")
-            return wire.raised(error)
+            return failures.raised(error)
 
 
 async def _answer(decisions: Decisions, request: Request) -> Result:  # noqa: PLR0911 - one for each kind
@@ -124,6 +137,8 @@ async def _answer(decisions: Decisions, request: Request) -> Result:  # noqa: PL
             return wire.KnownIs(resolved)
         case wire.GetUsage():
             return wire.UsageIs(await decisions.usage(request.tenant, request.day))
+        case wire.Reserve() | wire.Settle():
+            raise AssertionError("expected a shard's request, got one of its connection")
 
 
 class _Link(asyncio.Protocol):
@@ -136,6 +151,7 @@ class _Link(asyncio.Protocol):
         self._is_greeted = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._replies: list[bytes] = []
+        self._reservations = Reservations(server.quotas)
 
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -155,6 +171,7 @@ class _Link(asyncio.Protocol):
     @override
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
+        self._reservations.close()
         self._server.leave(self)
 
     def abort(self) -> None:
@@ -182,13 +199,18 @@ class _Link(asyncio.Protocol):
             self.tell_states(self._server.states())
             return
         for asked in wire.read_asked(message).requests:
+            if isinstance(asked.request, wire.Settle):
+                self._reservations.settle(asked.request)
+                continue
             if len(self._tasks) >= self._server.requests_max:
                 over = UnavailableError(
                     f"worker {self._server.hello.worker}: expected at most"
                     f" {self._server.requests_max} requests under way, got one more"
                 )
-                self._reply(asked.number, wire.raised(over))
+                self._reply(asked.number, failures.raised(over))
                 continue
+            if isinstance(asked.request, wire.Reserve):
+                self._reservations.expect(asked.request)
             # Tasks begin in the order in which they are made: of two records with one id the first
             # to be asked for is the first.
             task = asyncio.get_running_loop().create_task(self._handle(asked))
@@ -196,7 +218,7 @@ class _Link(asyncio.Protocol):
             task.add_done_callback(self._tasks.discard)
 
     async def _handle(self, asked: Numbered) -> None:
-        self._reply(asked.number, await self._server.answer(asked))
+        self._reply(asked.number, await self._server.answer(asked, self._reservations))
 
     def _reply(self, number: int, result: Result) -> None:
         if not self._replies:

@@ -18,24 +18,15 @@ from typing import Any, Final
 import msgspec
 
 from fractal_lba.protocol.authenticate import Authenticated
-from fractal_lba.protocol.errors import (
-    CorruptionError,
-    DurabilityError,
-    FencedError,
-    FractalError,
-    FullError,
-    Refusal,
-    RefusalCode,
-    UnavailableError,
-)
 from fractal_lba.protocol.keyring import Alg, Key
 from fractal_lba.protocol.legacy_record import LegacyRecord
 from fractal_lba.protocol.record import Record
+from fractal_lba.server.charging import ChargeEnd
 from fractal_lba.server.core.answer import Answer
 from fractal_lba.server.core.entry import Entry
 from fractal_lba.server.core.known import Known, NotResolved, Place, RecordKey
 from fractal_lba.server.core.listing import Query, Spot
-from fractal_lba.server.core.usage import Usage
+from fractal_lba.server.core.usage import Held, Usage
 from fractal_lba.server.ports import Listed, Loss
 
 FORMAT: Final = 1
@@ -121,11 +112,28 @@ class GetUsage(_Struct, frozen=True, tag=6):
     day: int
 
 
-Request = Decide | GetKnown | GetEntry | ListRecords | Resolve | GetUsage
+class Reserve(_Struct, frozen=True, tag=7):
+    """See ``charging.Quotas.reserve``; ``reservation`` is the asker's number for it."""
+
+    reservation: int
+    tenant: str
+    charge: Usage
+    received_ns: int
+    is_recovered: bool
+
+
+class Settle(_Struct, frozen=True, tag=8):
+    """What became of a reservation of this connection, answered by nothing."""
+
+    reservation: int
+    end: ChargeEnd
+
+
+Request = Decide | GetKnown | GetEntry | ListRecords | Resolve | GetUsage | Reserve | Settle
 
 
 class Answered(_Struct, frozen=True, tag=1):
-    """What ``decide`` returned."""
+    """What ``decide`` returned, or why nothing was reserved."""
 
     answer: Answer
 
@@ -158,11 +166,11 @@ class NotAppended(_Struct, frozen=True, tag=5):
 class UsageIs(_Struct, frozen=True, tag=6):
     """What a tenant sent in a day."""
 
-    usage: Usage
+    held: Held
 
 
 class Raised(_Struct, frozen=True, tag=7):
-    """What was raised instead; ``kind`` is one of ``_KINDS``, ``refusal`` or ``bug``."""
+    """What was raised instead; ``kind`` as ``failures`` has it."""
 
     kind: str
     message: str
@@ -172,7 +180,11 @@ class Raised(_Struct, frozen=True, tag=7):
     retry_after_s: float | None = None
 
 
-Result = Answered | KnownIs | EntryIs | Listing | NotAppended | UsageIs | Raised
+class Reserved(_Struct, frozen=True, tag=8):
+    """It is charged until it is settled, or the connection ends."""
+
+
+Result = Answered | KnownIs | EntryIs | Listing | NotAppended | UsageIs | Raised | Reserved
 
 
 class Numbered(_Struct, frozen=True):
@@ -342,34 +354,3 @@ def authenticated_of(request: Decide) -> Authenticated:
         record_digest=request.record_digest,
         content_digest=request.content_digest,
     )
-
-
-_KINDS: Final[dict[str, type[FractalError]]] = {
-    "corruption": CorruptionError,
-    "full": FullError,
-    "fenced": FencedError,
-    "durability": DurabilityError,
-    "unavailable": UnavailableError,
-}
-"""The narrowest first."""
-
-
-def raised(error: Exception) -> Raised:
-    """Return what was raised as a message; of a bug it says nothing."""
-    if isinstance(error, Refusal):
-        return Raised("refusal", str(error), error.code, error.reason, error.member)
-    for kind, known in _KINDS.items():
-        if isinstance(error, known):
-            return Raised(kind, str(error), retry_after_s=getattr(error, "retry_after_s", None))
-    return Raised("bug", "")
-
-
-def error_of(told: Raised, *, worker: int) -> Exception:
-    """Return what another worker raised, to be raised here."""
-    if told.kind == "refusal":
-        return Refusal(RefusalCode(told.code), told.reason, told.message, member=told.member)
-    if told.kind == "unavailable":
-        return UnavailableError(told.message, retry_after_s=told.retry_after_s)
-    if (known := _KINDS.get(told.kind)) is not None:
-        return known(told.message)
-    return RuntimeError(f"worker {worker}: expected an answer, got a failure; it is logged there")

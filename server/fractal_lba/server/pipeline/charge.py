@@ -4,53 +4,13 @@ What is on its way into the ledger, and what may be there since an append failed
 the index holds: a tenant's day is never taken for emptier than it may be.
 """
 
-from enum import StrEnum
-from typing import Protocol
-
 from fractal_lba.protocol.errors import UnavailableError
+from fractal_lba.server.charging import ChargeEnd, Quotas
 from fractal_lba.server.core.answer import Answer
 from fractal_lba.server.core.entry import Decision
 from fractal_lba.server.core.known import RecordKey
-from fractal_lba.server.core.usage import NO_USAGE, Usage, day_of, usage_of
+from fractal_lba.server.core.usage import NO_USAGE, Held, Usage, day_of, usage_of
 from fractal_lba.server.ports import Shard
-
-
-class ChargeEnd(StrEnum):
-    """What became of a record that was charged."""
-
-    KEPT = "kept"
-    NOT_WRITTEN = "not_written"
-    IN_DOUBT = "in_doubt"
-    """It may or may not be in a ledger; its shard says so once it is mended."""
-
-
-class Quotas(Protocol):
-    """What each tenant may still send: one place for all shards, in this process or another."""
-
-    def concerns(self, tenant: str) -> bool:
-        """Tell whether anything is asked of a tenant; else it is neither reserved nor settled."""
-        ...
-
-    async def reserve(
-        self, tenant: str, charge: Usage, *, received_ns: int, is_recovered: bool
-    ) -> Answer | None:
-        """Return the 429 of a new record that is over a quota, or charge it; then it is settled.
-
-        A body that was left open and is settled later is charged to the day of its receipt, and is
-        not asked for the rate, which it met when it was received.
-
-        Raises:
-            DurabilityError: What was sent before cannot be told.
-            UnavailableError: Nor can it be told now; nothing was charged.
-        """
-        ...
-
-    def settle(
-        self, tenant: str, charge: Usage, *, received_ns: int, is_recovered: bool, end: ChargeEnd
-    ) -> None:
-        """Say what became of a charge, given as it was reserved."""
-        ...
-
 
 _Days = dict[tuple[str, int], Usage]
 
@@ -82,11 +42,11 @@ class Charged:
             await self._shard.append(key, decision, received_ns=received_ns)
             return None
         charge = usage_of(decision)
-        over = await self._quotas.reserve(
+        settle = await self._quotas.reserve(
             key.tenant, charge, received_ns=received_ns, is_recovered=is_recovered
         )
-        if over is not None:
-            return over
+        if isinstance(settle, Answer):
+            return settle
         day = (key.tenant, day_of(received_ns))
         end = ChargeEnd.IN_DOUBT  # whatever ends it but what follows
         _add(self._under_way, day, charge)
@@ -100,23 +60,23 @@ class Charged:
             _add(self._under_way, day, NO_USAGE - charge)
             if end is ChargeEnd.IN_DOUBT:
                 _add(self._in_doubt, day, charge)
-            self._quotas.settle(
-                key.tenant, charge, received_ns=received_ns, is_recovered=is_recovered, end=end
-            )
+            settle(end)
         return None
 
-    def usage(self, tenant: str, day: int) -> Usage:
+    def usage(self, tenant: str, day: int) -> Held:
         """Return what a tenant sent in a day: what is there, on its way there, or in doubt.
 
         Raises:
             DurabilityError: That cannot be told.
         """
-        if self._shard.fenced_by is None:
+        is_sound = self._shard.fenced_by is None
+        if is_sound:
             self._in_doubt.clear()  # mended: the index holds what the ledger does
-        return sum(
+        used = sum(
             (each.get((tenant, day), NO_USAGE) for each in (self._under_way, self._in_doubt)),
             start=self._shard.usage(tenant, day),
         )
+        return Held(used=used, is_exact=is_sound and (tenant, day) not in self._under_way)
 
 
 def _add(days: _Days, day: tuple[str, int], charge: Usage) -> None:

@@ -19,12 +19,13 @@ from fractal_lba.protocol.errors import (
 )
 from fractal_lba.protocol.judge import Params, decision_body
 from fractal_lba.protocol.versions import is_remembered, judge_any, stored_bytes_of
+from fractal_lba.server.charging import Quotas
 from fractal_lba.server.core.answer import Answer, conflicting
 from fractal_lba.server.core.entry import Conflict, Decision
 from fractal_lba.server.core.known import Known, RecordKey, Standing, admit_new, key_of, standing
 from fractal_lba.server.core.tenant_policy import Policies
-from fractal_lba.server.core.usage import Usage
-from fractal_lba.server.pipeline.charge import Charged, Quotas
+from fractal_lba.server.core.usage import Held
+from fractal_lba.server.pipeline.charge import Charged
 from fractal_lba.server.ports import Shard
 
 
@@ -96,7 +97,7 @@ class Decider:
             case unreachable:
                 assert_never(unreachable)
 
-    def usage(self, tenant: str, day: int) -> Usage:
+    def usage(self, tenant: str, day: int) -> Held:
         """Return what a tenant sent in a day (see ``Charged.usage``).
 
         Raises:

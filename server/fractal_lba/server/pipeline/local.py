@@ -4,13 +4,13 @@ from collections.abc import Mapping
 
 from fractal_lba.protocol.authenticate import Authenticated
 from fractal_lba.protocol.judge import Params
+from fractal_lba.server.charging import Quotas
 from fractal_lba.server.core.answer import Answer
 from fractal_lba.server.core.entry import Entry
 from fractal_lba.server.core.known import Known, NotResolved, Place, RecordKey
 from fractal_lba.server.core.listing import BEGIN, Bookmark, Page, Query
 from fractal_lba.server.core.tenant_policy import Policies
-from fractal_lba.server.core.usage import Usage
-from fractal_lba.server.pipeline.charge import Quotas
+from fractal_lba.server.core.usage import Held
 from fractal_lba.server.pipeline.decide import Decider
 from fractal_lba.server.pipeline.resolve import Resolver
 from fractal_lba.server.ports import Clock, Listed, Loss, Shard
@@ -79,7 +79,7 @@ class LocalShard:
         """See ``ports.Decisions.append_resolution``."""
         return await self._resolver.resolve(key, note=note, who=who)
 
-    async def usage(self, tenant: str, day: int) -> Usage:
+    async def usage(self, tenant: str, day: int) -> Held:
         """See ``ports.Decisions.usage``."""
         return self._decider.usage(tenant, day)
 

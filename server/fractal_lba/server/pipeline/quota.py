@@ -7,14 +7,15 @@ its shard is mended and every shard says again what it holds.
 
 import asyncio
 from dataclasses import dataclass, field
+from functools import partial
 
 from fractal_lba.protocol.errors import UnavailableError
+from fractal_lba.server.charging import ChargeEnd, Settle
 from fractal_lba.server.core import admission
 from fractal_lba.server.core.admission import Bucket, Rate
 from fractal_lba.server.core.answer import Answer, ServerCode, problem
 from fractal_lba.server.core.tenant_policy import Policies, TenantPolicy
 from fractal_lba.server.core.usage import Usage, day_of, over_day, seconds_left
-from fractal_lba.server.pipeline.charge import ChargeEnd
 from fractal_lba.server.ports import Clock, Decisions
 
 
@@ -50,22 +51,23 @@ class Quotas:
         self._buckets: dict[str, Bucket] = {}
 
     def concerns(self, tenant: str) -> bool:
-        """See ``charge.Quotas.concerns``."""
+        """See ``charging.Quotas.concerns``."""
         policy = self._policies.of(tenant)
         return bool(policy.rate_per_s) or _has_day(policy)
 
     async def reserve(
         self, tenant: str, charge: Usage, *, received_ns: int, is_recovered: bool
-    ) -> Answer | None:
-        """See ``charge.Quotas.reserve``.
+    ) -> Answer | Settle:
+        """See ``charging.Quotas.reserve``.
 
         Raises:
             DurabilityError: What was sent before cannot be told.
             UnavailableError: Whether the day is over depends on a shard that is being mended.
         """
         policy = self._policies.of(tenant)
+        settle = partial(self._settle, tenant, charge, received_ns, is_recovered)
         if not _has_day(policy):
-            return self._over_rate(tenant, policy, is_recovered=is_recovered)
+            return self._over_rate(tenant, policy, is_recovered=is_recovered) or settle
         day = self._held_day(tenant, received_ns)
         try:
             async with day.reading:
@@ -76,14 +78,18 @@ class Quotas:
                     day.used += charge
                     day.under_way += 1
                     day.holders += 1
-                return over
+                return over or settle
         finally:
             day.holders -= 1
 
-    def settle(
-        self, tenant: str, charge: Usage, *, received_ns: int, is_recovered: bool, end: ChargeEnd
+    def _settle(
+        self,
+        tenant: str,
+        charge: Usage,
+        received_ns: int,
+        is_recovered: bool,  # noqa: FBT001 - bound where it is reserved
+        end: ChargeEnd,
     ) -> None:
-        """See ``charge.Quotas.settle``."""
         policy = self._policies.of(tenant)
         day = self._days.get((tenant, day_of(received_ns)))
         if day is not None and day.used is not None and _has_day(policy):
@@ -120,10 +126,8 @@ class Quotas:
         )
 
     async def _read(self, tenant: str, number: int, day: _Day) -> None:
-        # Asked first: a shard that is mended while it is read says too much, never too little.
-        is_in_doubt = bool(self._decisions.fences)
-        day.used = await self._decisions.usage(tenant, number)
-        day.is_stale = is_in_doubt
+        held = await self._decisions.usage(tenant, number)
+        day.used, day.is_stale = held.used, not held.is_exact
 
     def _over_rate(self, tenant: str, policy: TenantPolicy, *, is_recovered: bool) -> Answer | None:
         if is_recovered or not policy.rate_per_s:

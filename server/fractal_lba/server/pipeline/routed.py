@@ -9,7 +9,7 @@ from fractal_lba.server.core.known import Known, NotResolved, Place, RecordKey
 from fractal_lba.server.core.listing import Bookmark, Page, Query
 from fractal_lba.server.core.merge import merged
 from fractal_lba.server.core.ring import Ring
-from fractal_lba.server.core.usage import NO_USAGE, Usage
+from fractal_lba.server.core.usage import NOTHING_HELD, Held
 from fractal_lba.server.ports import Decisions, Listed, Loss
 
 
@@ -74,12 +74,12 @@ class Routed:
         """See ``ports.Decisions.append_resolution``."""
         return await self._owner(key.tenant, key.pcs_id).append_resolution(key, note=note, who=who)
 
-    async def usage(self, tenant: str, day: int) -> Usage:
+    async def usage(self, tenant: str, day: int) -> Held:
         """See ``ports.Decisions.usage``."""
-        used = NO_USAGE
+        held = NOTHING_HELD
         for shard in self._shards.values():
-            used += await shard.usage(tenant, day)
-        return used
+            held += await shard.usage(tenant, day)
+        return held
 
     def _owner(self, tenant: str, pcs_id: str) -> Decisions:
         return self._shards[self._ring.owner_of(tenant, pcs_id)]

@@ -28,11 +28,13 @@ from fractal_lba.server.core.answer import Answer
 from fractal_lba.server.core.entry import Entry, Resolution
 from fractal_lba.server.core.known import Known, NotResolved, Place, RecordKey
 from fractal_lba.server.core.listing import Bookmark, Page, Query, Spot, Summary
-from fractal_lba.server.core.usage import Usage
+from fractal_lba.server.core.tenant_policy import Policies
+from fractal_lba.server.core.usage import Held, Usage
 from fractal_lba.server.peers import folder, wire
 from fractal_lba.server.peers.client import Peer, PeerBounds
 from fractal_lba.server.peers.remote import RemoteShard
 from fractal_lba.server.peers.serve import PeerServer
+from fractal_lba.server.pipeline.quota import Quotas
 from fractal_lba.server.ports import Listed, Loss
 
 SHARD = "shard-0"
@@ -101,9 +103,9 @@ class Decided:
         assert (note, who) == ("note", "somebody")
         return KNOWN if key == KEY else NotResolved.NOT_ESCALATED
 
-    async def usage(self, tenant: str, day: int) -> Usage:
+    async def usage(self, tenant: str, day: int) -> Held:
         assert tenant == "acme"
-        return Usage(records=day, bytes=2 * day)
+        return Held(used=Usage(records=day, bytes=2 * day), is_exact=False)
 
 
 async def until(holds: Callable[[], bool]) -> None:
@@ -120,6 +122,11 @@ def hello(worker: int) -> wire.Hello:
         workers=2,
         shards=(SHARD,) if worker == 0 else (),
     )
+
+
+def server_of(decided: Decided) -> PeerServer:
+    quotas = Quotas(decided, policies=Policies(), monotonic=lambda: 0)
+    return PeerServer({SHARD: decided}, hello=hello(0), quotas=quotas, requests_max=1_000)
 
 
 @asynccontextmanager
@@ -143,7 +150,7 @@ async def asked_by(
 ) -> AsyncIterator[tuple[Peer, RemoteShard, asyncio.Task[None]]]:
     """Give a worker's view of a shard of another one; the last is that one's life."""
     folder.clear(tmp_path)
-    server = PeerServer({SHARD: decided}, hello=hello(0), requests_max=1_000)
+    server = server_of(decided)
     peer = Peer(folder.socket_path(tmp_path, 0), 0, hello=ours or hello(1), bounds=bounds)
     serving = asyncio.create_task(server.run(folder.listen(tmp_path, 0)))
     calling = asyncio.create_task(peer.run())
@@ -204,7 +211,7 @@ async def test_everything_that_is_read_comes_back_as_it_was(tmp_path: Path) -> N
         assert await shard.append_resolution(KEY, note="note", who="somebody") == KNOWN
         resolved = await shard.append_resolution(other, note="note", who="somebody")
         assert resolved is NotResolved.NOT_ESCALATED
-        assert await shard.usage("acme", 4) == Usage(records=4, bytes=8)
+        assert await shard.usage("acme", 4) == Held(used=Usage(records=4, bytes=8), is_exact=False)
 
 
 @pytest.mark.asyncio
@@ -279,8 +286,8 @@ async def test_a_connection_that_ends_leaves_no_caller_waiting_and_nothing_taken
                 await shard.decide(verified(), received_ns=7)
         # Its successor is found by itself.
         decided.go.set()
-        server = PeerServer({SHARD: decided}, hello=hello(0), requests_max=10)
-        async with running(asyncio.create_task(server.run(folder.listen(tmp_path, 0)))):
+        listener = folder.listen(tmp_path, 0)
+        async with running(asyncio.create_task(server_of(decided).run(listener))):
             await peer.opened()
             assert list(shard.fences) == []
             assert (await shard.decide(verified(), received_ns=7)).status == 200

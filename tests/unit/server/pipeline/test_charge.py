@@ -2,19 +2,20 @@
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
 from fractal_lba.protocol.errors import DurabilityError, FractalError, UnavailableError
+from fractal_lba.server.charging import ChargeEnd, Settle
 from fractal_lba.server.core.answer import Answer
 from fractal_lba.server.core.entry import Decision
 from fractal_lba.server.core.known import RecordKey
-from fractal_lba.server.core.usage import NO_USAGE, Usage
-from fractal_lba.server.pipeline.charge import Charged, ChargeEnd
+from fractal_lba.server.core.usage import NO_USAGE, Held, Usage
+from fractal_lba.server.pipeline.charge import Charged
 
 if TYPE_CHECKING:
-    from fractal_lba.server.pipeline.charge import Quotas
+    from fractal_lba.server.charging import Quotas
     from fractal_lba.server.ports import Shard
 
 KEY = RecordKey("acme", "1.x", "ab")
@@ -46,7 +47,7 @@ class World:
     held: Usage = NO_USAGE
     waits: bool = False
     ends: list[ChargeEnd] = field(default_factory=list)
-    seen: list[Usage] = field(default_factory=list)
+    seen: list[Held] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.charged = Charged(cast("Shard", self), quotas=cast("Quotas", self))
@@ -66,12 +67,11 @@ class World:
     def concerns(self, _tenant: str) -> bool:
         return self.is_concerned
 
-    async def reserve(self, *_: object, **__: object) -> Answer | None:
-        return self.over
-
-    def settle(self, tenant: str, charge: Usage, **how: Any) -> None:  # noqa: ANN401 - as the port has it
-        assert (tenant, charge, how["received_ns"]) == ("acme", ONE, 5)
-        self.ends.append(how["end"])
+    async def reserve(
+        self, tenant: str, charge: Usage, *, received_ns: int, is_recovered: bool
+    ) -> Answer | Settle:
+        assert (tenant, charge, received_ns, is_recovered) == ("acme", ONE, 5, False)
+        return self.over or self.ends.append
 
 
 def run(world: World) -> Answer | None:
@@ -81,9 +81,9 @@ def run(world: World) -> Answer | None:
 def test_what_is_kept_is_counted_once_and_what_is_under_way_beside_it() -> None:
     world = World()
     assert run(world) is None
-    assert world.seen == [ONE]
+    assert world.seen == [Held(used=ONE, is_exact=False)]
     assert world.ends == [ChargeEnd.KEPT]
-    assert world.charged.usage("acme", 0) == ONE
+    assert world.charged.usage("acme", 0).used == ONE
 
 
 def test_what_is_over_a_quota_is_not_written() -> None:
@@ -95,7 +95,7 @@ def test_what_is_over_a_quota_is_not_written() -> None:
 def test_a_tenant_without_quotas_is_neither_reserved_nor_settled() -> None:
     world = World(is_concerned=False, over=OVER)
     assert run(world) is None
-    assert (world.seen, world.ends) == ([NO_USAGE], [])
+    assert (world.seen, world.ends) == ([Held(used=NO_USAGE, is_exact=True)], [])
 
 
 def test_what_found_no_place_in_the_queue_is_given_back() -> None:
@@ -103,7 +103,7 @@ def test_what_found_no_place_in_the_queue_is_given_back() -> None:
     with pytest.raises(UnavailableError):
         run(world)
     assert world.ends == [ChargeEnd.NOT_WRITTEN]
-    assert world.charged.usage("acme", 0) == NO_USAGE
+    assert world.charged.usage("acme", 0).used == NO_USAGE
 
 
 @pytest.mark.parametrize("failure", [DurabilityError("ledger: expected a sync, got none")])
@@ -112,10 +112,10 @@ def test_what_may_be_on_disk_counts_until_the_shard_is_mended(failure: FractalEr
     with pytest.raises(DurabilityError):
         run(world)
     assert world.ends == [ChargeEnd.IN_DOUBT]
-    assert world.charged.usage("acme", 0) == ONE
-    assert world.charged.usage("acme", 1) == NO_USAGE
+    assert world.charged.usage("acme", 0).used == ONE
+    assert world.charged.usage("acme", 1).used == NO_USAGE
     world.fenced_by = None  # the replay found it, or not: the index says so alone
-    assert world.charged.usage("acme", 0) == NO_USAGE
+    assert world.charged.usage("acme", 0).used == NO_USAGE
 
 
 def test_what_is_cancelled_is_in_doubt() -> None:
@@ -131,4 +131,4 @@ def test_what_is_cancelled_is_in_doubt() -> None:
 
     asyncio.run(cancelled())
     assert world.ends == [ChargeEnd.IN_DOUBT]
-    assert world.charged.usage("acme", 0) == ONE
+    assert world.charged.usage("acme", 0).used == ONE

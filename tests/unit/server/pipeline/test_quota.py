@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, TypeVar, cast
 import pytest
 
 from fractal_lba.protocol.errors import DurabilityError, UnavailableError
+from fractal_lba.server.charging import ChargeEnd, Settle
 from fractal_lba.server.core.answer import Answer
 from fractal_lba.server.core.tenant_policy import Policies, TenantPolicy
-from fractal_lba.server.core.usage import NO_USAGE, Usage
-from fractal_lba.server.pipeline.charge import ChargeEnd
+from fractal_lba.server.core.usage import NO_USAGE, Held, Usage
 from fractal_lba.server.pipeline.quota import Quotas
 
 if TYPE_CHECKING:
@@ -31,16 +31,16 @@ class Kept:
     """The part of all shards that quotas ask: what they hold or may hold."""
 
     kept: dict[tuple[str, int], Usage] = field(default_factory=dict)
-    fences: tuple[str, ...] = ()
+    is_exact: bool = True
     reads: int = 0
     fails: bool = False
 
-    async def usage(self, tenant: str, day: int) -> Usage:
+    async def usage(self, tenant: str, day: int) -> Held:
         self.reads += 1
         await asyncio.sleep(0)
         if self.fails:
             raise DurabilityError("index: expected a value, got none")
-        return self.kept.get((tenant, day), NO_USAGE)
+        return Held(used=self.kept.get((tenant, day), NO_USAGE), is_exact=self.is_exact)
 
 
 @dataclass
@@ -48,6 +48,7 @@ class World:
     policy: TenantPolicy
     shards: Kept = field(default_factory=Kept)
     now_ns: int = 0
+    settles: list[Settle] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.quotas = Quotas(
@@ -59,13 +60,17 @@ class World:
     async def reserve(
         self, tenant: str = "acme", *, at: int = NOON, is_recovered: bool = False
     ) -> Answer | None:
-        return await self.quotas.reserve(tenant, ONE, received_ns=at, is_recovered=is_recovered)
+        reserved = await self.quotas.reserve(tenant, ONE, received_ns=at, is_recovered=is_recovered)
+        if isinstance(reserved, Answer):
+            return reserved
+        self.settles.append(reserved)
+        return None
 
     def settle(self, end: ChargeEnd, *, at: int = NOON) -> None:
         if end is KEPT:
             key = ("acme", at // DAY_NS)
             self.shards.kept[key] = self.shards.kept.get(key, NO_USAGE) + ONE
-        self.quotas.settle("acme", ONE, received_ns=at, is_recovered=False, end=end)
+        self.settles.pop()(end)
 
     async def keep(self, *, at: int = NOON) -> None:
         assert await self.reserve(at=at) is None
@@ -151,12 +156,12 @@ def test_what_is_in_doubt_counts_until_its_shard_is_mended(*, is_on_disk: bool) 
         assert await world.reserve() is None
         world.settle(IN_DOUBT)
         world.shards.kept[TODAY] = ONE + ONE  # the shard says what may be there as well
-        world.shards.fences = ("shard-1/ledger: a sync failed",)
+        world.shards.is_exact = False
         for _ in range(2):
             # Not a 429 until tomorrow: nobody knows yet.
             with pytest.raises(UnavailableError, match=r"^quota: expected every shard"):
                 await world.reserve()
-        world.shards.fences = ()
+        world.shards.is_exact = True
         world.shards.kept[TODAY] = ONE + ONE if is_on_disk else ONE
         over = await world.reserve()
         assert (over is not None) is is_on_disk
@@ -183,10 +188,10 @@ def test_what_is_in_doubt_is_not_read_again_while_others_are_under_way() -> None
 
 def test_a_day_that_begins_beside_a_fenced_shard_is_asked_again_before_it_is_over() -> None:
     async def steps() -> None:
-        world = World(TenantPolicy(records_per_day=2), Kept({TODAY: ONE + ONE}, fences=("x",)))
+        world = World(TenantPolicy(records_per_day=2), Kept({TODAY: ONE + ONE}, is_exact=False))
         with pytest.raises(UnavailableError):
             await world.reserve()
-        world.shards.fences = ()
+        world.shards.is_exact = True
         world.shards.kept[TODAY] = ONE
         assert await world.reserve() is None
 
