@@ -1,7 +1,6 @@
 """EIO and ENOSPC under the real server: 503 at the worst, never a wrong answer, mended alone."""
 
 import errno
-import os
 import shutil
 import signal
 import subprocess
@@ -17,6 +16,7 @@ from tests.support.failing_disk import Effect
 from tests.support.faulty_server import EXIT_FAILED, Fault, FaultyServer, check_here, until_idle
 from tests.support.load import Load, check, conflict_of, id_of, record_of
 from tests.support.server_process import Folder, NotStartedError, ServerProcess, until, until_ready
+from tests.support.small_disk import small_disk
 
 STREAMS: Final = {"inbox-0": "inbox-0", "ledger": "shard-0/ledger"}
 """Stream names by the folder their segments are in."""
@@ -198,13 +198,8 @@ def test_whichever_call_of_a_start_fails_or_ends_it_the_next_start_recovers_ever
 
 
 def test_a_full_disk_refuses_and_takes_again_once_there_is_room(tmp_path: Path) -> None:
-    if os.geteuid() != 0:
-        pytest.skip("only root mounts a file system of a bounded size")
     made = Folder(tmp_path / "made")
-    mount = tmp_path / "small"
-    mount.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", mount], check=True)  # noqa: S607 - mount is root's own
-    try:
+    with small_disk(tmp_path, 2) as mount:
         folder = Folder(mount / "server", copy_of=made)
         ballast = mount / "ballast"
         ballast.write_bytes(bytes(1_400_000))
@@ -239,8 +234,6 @@ def test_a_full_disk_refuses_and_takes_again_once_there_is_room(tmp_path: Path) 
         assert not load.wrong
         code, report = folder.fsck()
         assert (code, report["problems"], report["records"]) == (0, [], len(load.acknowledged))
-    finally:
-        subprocess.run(["umount", "-l", mount], check=True)  # noqa: S607 - as above
 
 
 STRACE: Final = shutil.which("strace")

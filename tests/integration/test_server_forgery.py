@@ -1,13 +1,13 @@
 """Logged before it is read, verified before it is remembered."""
 
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.support.server_process import Folder, ServerProcess
 from tests.support.signed import ACME, ACME_NEXT, GLOBEX, Signer, body, members
+from tests.support.small_disk import small_disk
 
 from fractal_lba.protocol.canonical import canonical
 from fractal_lba.server.core.inbox_frame import Received, decode_received
@@ -119,19 +119,8 @@ def test_a_body_is_in_the_inbox_as_it_was_sent_whatever_it_is(folder: Folder) ->
 @pytest.fixture
 def tiny_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of its own that can be filled without harm."""
-    mount = tmp_path / "disk"
-    mount.mkdir()
-    made = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", mount],  # noqa: S607 - where mount is differs
-        capture_output=True,
-        check=False,
-    )
-    if made.returncode:
-        pytest.skip(f"needs the right to mount a tmpfs: {made.stderr.decode().strip()}")
-    try:
+    with small_disk(tmp_path, 1) as mount:
         yield mount
-    finally:
-        subprocess.run(["umount", "--lazy", mount], check=True)  # noqa: S607 - as above
 
 
 def test_nothing_is_parsed_that_could_not_be_logged(folder: Folder, tiny_disk: Path) -> None:
