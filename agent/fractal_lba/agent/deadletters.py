@@ -103,12 +103,14 @@ class Mended(NamedTuple):
     Attributes:
         size: Bytes that stay.
         lines: Lines that stay.
-        damaged: Of these the last ones that cannot be read, and whose windows wait no more.
+        unreadable: Of these those that cannot be read.
+        damaged: Of these the last ones, whose windows wait no more.
         cut: Bytes behind them, of windows that wait in the outbox.
     """
 
     size: int = 0
     lines: int = 0
+    unreadable: int = 0
     damaged: int = 0
     cut: int = 0
 
@@ -175,6 +177,15 @@ class DeadLetters:
             " that cannot be read, of windows that do not wait in the outbox: kept"
         )
 
+    @property
+    def unreadable_in_words(self) -> str:
+        """What opening found among letters that can be read, for people."""
+        count = self.mended.unreadable - self.mended.damaged
+        return (
+            f"{self.folder / FILE}: {count} lines among the letters cannot be read: kept"
+            " (fractal-agent dead-letters drop --damaged removes them)"
+        )
+
     def append(self, *letters: DeadLetter) -> None:
         """Write a line for each, with one sync; they are durable when this returns.
 
@@ -204,6 +215,12 @@ class DeadLetters:
             kind=Kind.GAUGE,
             meaning="Windows that were not accepted and wait for a person.",
             value=self.count,
+        )
+        yield Sample(
+            name="flk_agent_dead_letters_unreadable",
+            kind=Kind.GAUGE,
+            meaning="Of these, lines that could not be read at the start.",
+            value=self.mended.unreadable,
         )
 
     def close(self) -> None:
@@ -303,13 +320,14 @@ def _mend(disk: Disk, file: File, path: Path, pending: Collection[int]) -> Mende
     process before this one may have failed to sync what it wrote last, and reading it now tells
     only that it is in memory. Written again, it is on its way to the disk again.
     """
-    offset = end = count = damaged = 0
+    offset = end = count = damaged = seen = unreadable = 0
     for number, line in enumerate(_lines(file, path), start=1):
         offset += len(line.whole)
+        seen += line.letter is None
         if line.letter is not None:
-            end, count, damaged = offset, number, 0
+            end, count, unreadable, damaged = offset, number, seen, 0
         elif _is_damaged(line.whole, pending):
-            end, count, damaged = offset, number, damaged + 1
+            end, count, unreadable, damaged = offset, number, seen, damaged + 1
     if cut := max(0, file.size() - end):
         _keep_cut(disk, file, path.with_name(_CUT), end)
         file.truncate(end)
@@ -318,7 +336,7 @@ def _mend(disk: Disk, file: File, path: Path, pending: Collection[int]) -> Mende
         # The last one may have lost its line end.
         file.write_at(start, file.read_at(start, end - start - 1) + b"\n")
     file.datasync()
-    return Mended(end, count, damaged, cut)
+    return Mended(end, count, unreadable, damaged, cut)
 
 
 def _is_damaged(line: bytes, pending: Collection[int]) -> bool:

@@ -131,6 +131,8 @@ async def session(
         )
         if letters.mended.cut:
             tally.say(letters.cut_in_words)
+        if letters.mended.unreadable > letters.mended.damaged:
+            tally.say(letters.unreadable_in_words)
         if letters.mended.damaged:
             tally.durability_failed(letters.damage_in_words)
         async with (

@@ -98,7 +98,7 @@ def test_a_last_line_torn_at_any_byte_is_no_line_and_is_replaced(tmp_path: Path)
     for cut in range(first + 1, len(whole) - 2, 7):
         path.write_bytes(whole[:cut])
         assert epochs(tmp_path) == [0]
-        assert write(tmp_path, letter(2), pending={2}) == Mended(first, 1, 0, cut - first)
+        assert write(tmp_path, letter(2), pending={2}) == Mended(first, 1, cut=cut - first)
         assert epochs(tmp_path) == [0, 2]
 
 
@@ -123,7 +123,7 @@ def test_the_last_letter_gets_a_lost_line_end_back(tmp_path: Path, end: bytes) -
     before = path.read_bytes()
     path.write_bytes(before[:-1] + end)
     assert epochs(tmp_path) == [0, 1]
-    assert write(tmp_path) == Mended(len(before), 2, 0, 0)
+    assert write(tmp_path) == Mended(len(before), 2)
     assert path.read_bytes() == before
 
 
@@ -145,6 +145,19 @@ def test_a_damaged_last_letter_whose_window_waits_no_more_is_kept_and_counted(
     write(tmp_path, letter(2), pending=pending)
     assert epochs(tmp_path) == [0, None, 2]
     assert bent in path.read_bytes()
+
+
+def test_lines_that_cannot_be_read_are_counted_wherever_they_stay(tmp_path: Path) -> None:
+    write(tmp_path, *map(letter, range(5)))
+    path = tmp_path / FILE
+    lines = path.read_bytes().splitlines(keepends=True)
+    bent = {at: b"?" + lines[at] for at in (1, 3, 4)}
+    path.write_bytes(b"".join(bent.get(at, line) for at, line in enumerate(lines)))
+    mended = write(tmp_path)
+    assert (mended.lines, mended.unreadable, mended.damaged, mended.cut) == (5, 3, 2, 0)
+    write(tmp_path, letter(5))
+    mended = write(tmp_path)
+    assert (mended.lines, mended.unreadable, mended.damaged, mended.cut) == (6, 3, 0, 0)
 
 
 def test_what_was_cut_before_stays_beside_what_is_cut_now(tmp_path: Path) -> None:
