@@ -37,7 +37,7 @@ class Resized:
 class Inode:
     """A file without its name: what processes see, what is durable, and what is between."""
 
-    __slots__ = ("cache", "dirty", "lost_pages", "platter", "reserved")
+    __slots__ = ("cache", "dirty", "lost_pages", "platter", "reserved", "version")
 
     def __init__(self) -> None:
         self.cache = bytearray()
@@ -48,6 +48,8 @@ class Inode:
         unless they are written to again."""
         self.reserved = 0
         """Up to where room was set aside for it."""
+        self.version = 0
+        """Counts what may have changed the platter."""
 
     @property
     def taken(self) -> int:
@@ -55,12 +57,14 @@ class Inode:
         return max(len(self.cache), self.reserved)
 
     def sync(self) -> None:
+        self.version += 1
         for change in self.dirty:
             change.apply(self.platter)
         self.dirty = []
 
     def sync_badly(self, chance: random.Random) -> int:
         """Leave each dirty page durable, dirty or dropped; return how many were dropped."""
+        self.version += 1
         fates: dict[int, str] = {}
         kept: list[Written | Resized] = []
         before = len(self.lost_pages)

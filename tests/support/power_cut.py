@@ -64,6 +64,7 @@ class _Cut:
         self._disk.restart()
 
     def _settle_file(self, inode: Inode) -> None:
+        inode.version += 1
         for change in inode.dirty:
             if isinstance(change, Resized):
                 if self._keeps(change.order):

@@ -21,6 +21,17 @@ OFTEN: Final = (
     "server restarted while it drains",
     "server started beside another",
     "server's clock jumped",
+    "number of workers changed",
+    "worker killed alone",
+    "worker at an effect",
+    "worker at an await",
+    "worker stopped",
+    "worker killed for it hung",
+    "workers replaced",
+    "supervisor killed alone",
+    "worker ended by the kernel",
+    "peers: connection lost",
+    "peers: slow",
     "power cut of the server",
     "index of an earlier commit",
     "index gone",
@@ -47,6 +58,8 @@ KINDS: Final = (
     "request doubled",
     "request late",
     "answer cut",
+    "peers: bytes lost",
+    "peers: writer paused",
 )
 """What a thousand do."""
 

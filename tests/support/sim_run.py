@@ -1,4 +1,4 @@
-"""One process of a simulated server, open, and what its answers are to a client."""
+"""One worker of a simulated server, open, and what its answers are to a client."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,7 +25,7 @@ class Run:
     """One process, open."""
 
     process: Process
-    inbox: WatchedInbox
+    inboxes: Sequence[WatchedInbox]
     shards: Mapping[str, WatchedShard]
     indexes: Mapping[str, MemoryIndex]
     way: Way
@@ -34,8 +34,11 @@ class Run:
     @property
     def is_settled(self) -> bool:
         """Whether nothing is open or fenced."""
-        fences = [self.inbox.fenced_by, *(each.fenced_by for each in self.shards.values())]
-        return not any(fences) and not self.inbox.has_open
+        fences = [
+            *(inbox.fenced_by for inbox in self.inboxes),
+            *(shard.fenced_by for shard in self.shards.values()),
+        ]
+        return not any(fences) and not any(inbox.has_open for inbox in self.inboxes)
 
 
 async def survived(_frames: Sequence[InboxFrame]) -> list[bytes]:

@@ -1,33 +1,29 @@
 """What is true in a simulated world, whatever its processes say: what was signed, sent, answered.
 
-Each answer is held to it where it leaves the server, before anything else happens, and all of it
-whenever something has befallen the server. What is on disk is read from the platter: what a power
-cut would leave at that very moment.
+Each answer is held to it where it leaves the server, before anything else happens, and what is on
+disk at every call that changes it. That is read from the platter: what a power cut would leave at
+that very moment.
 """
 
-import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 from tests.support.memory_disk import MemoryDisk
 from tests.support.memory_index import MemoryIndex
-from tests.support.memory_nodes import Directory, Inode
-from tests.support.power_runs import Invariant, InvariantError, hold
+from tests.support.power_runs import Invariant, InvariantError
+from tests.support.sim_ledger import NOBODY, NOTHING, Found, Ledger, Ledgers, Said
+from tests.support.sim_process import Process
 
 from fractal_lba.protocol.authenticate import authenticate
 from fractal_lba.protocol.errors import Refusal
 from fractal_lba.protocol.keyring import Keyring
 from fractal_lba.protocol.versions import stored_bytes_of
-from fractal_lba.server.core import names
 from fractal_lba.server.core.answer import Answer
-from fractal_lba.server.core.entry import Conflict, Decision, decode_entry
-from fractal_lba.server.core.known import CONFLICTS_KEPT_MAX, Place, RecordKey, key_of
-from fractal_lba.server.core.usage import NO_USAGE, Usage, day_of, usage_of
-from fractal_lba.wal import Damage, scan_folder
+from fractal_lba.server.core.known import CONFLICTS_KEPT_MAX, RecordKey, key_of
 
 _DECIDED: Final = frozenset({200, 202, 422})
 _NOT_FINAL: Final = frozenset({429, 503})
@@ -69,35 +65,6 @@ class Meaning:
     stored: bytes
 
 
-class Said(NamedTuple):
-    """A decision as it was answered."""
-
-    content: str
-    status: int
-    body: bytes
-    received_ns: int
-
-
-class Found(NamedTuple):
-    """A decision as it is on disk."""
-
-    said: Said
-    kid: str
-    record: bytes
-    place: Place
-
-
-@dataclass(slots=True)
-class Ledger:
-    """What one ledger holds."""
-
-    decisions: dict[RecordKey, Found] = field(default_factory=dict)
-    conflicts: dict[RecordKey, set[str]] = field(default_factory=dict)
-    numbers: dict[int, tuple[str, str]] = field(default_factory=dict)
-    usage: dict[tuple[str, int], Usage] = field(default_factory=dict)
-    is_twice: list[RecordKey] = field(default_factory=list)
-
-
 class Truth:
     """What is true of one server's machine.
 
@@ -114,6 +81,7 @@ class Truth:
         self._shards = shards
         self._ring = ring
         self._first: dict[RecordKey, Said] = {}
+        self._home: dict[RecordKey, str] = {}
         self._conflicts: set[tuple[RecordKey, str]] = set()
         self._numbers: dict[tuple[str, int], tuple[str, str]] = {}
         self._signed: dict[tuple[RecordKey, str], set[bytes]] = {}
@@ -121,7 +89,9 @@ class Truth:
         self._receipts: dict[tuple[RecordKey, str], set[int]] = {}
         self._logged: dict[tuple[RecordKey, str], dict[int, str]] = {}
         self._logged_keys: set[RecordKey] = set()
-        self._read: dict[str, tuple[dict[str, bytes], Ledger]] = {}
+        self._ledgers = Ledgers(disk, data)
+        self._held: dict[str, Ledger] = {}
+        self._owners: dict[str, Process] = {}
         self.broken: InvariantError | None = None
         self.meaning = lru_cache(maxsize=None)(self._meaning)
 
@@ -158,7 +128,9 @@ class Truth:
 
     def logged(self, bodies: Sequence[bytes], whole: bytes, received_ns: int) -> None:
         """Note bodies that the server says are logged, and hold it to that."""
-        self.hold(self._is_durable(whole), Law.LOG_FIRST, "a body was taken that is not on disk")
+        self.hold(
+            self._ledgers.is_logged(whole), Law.LOG_FIRST, "a body was taken that is not on disk"
+        )
         for meaning in filter(None, map(self.meaning, bodies)):
             what = meaning.key, meaning.content
             self._logged.setdefault(what, {})[received_ns] = meaning.kid
@@ -183,6 +155,7 @@ class Truth:
             is_kept = meaning.content in evidence or len(evidence) >= CONFLICTS_KEPT_MAX
             self.hold(found is not None and is_kept, Law.CONFLICTS_REPORTED, answer)
             self.hold(found and found.said.content != meaning.content, Law.ONE_OUTCOME, answer)
+            self._home[meaning.key] = self.shard_of(meaning.key)
             self._conflicts.add((meaning.key, meaning.content))
         elif answer.code == "key_not_valid_now":
             key = self._ring.keys[meaning.kid]
@@ -195,8 +168,26 @@ class Truth:
             self.hold(first.content == said.content, Law.CONFLICTS_REPORTED, answer)
             self.hold(first == said and found and found.said == said, Law.ONE_OUTCOME, answer)
             if found is not None:
-                where = self.shard_of(meaning.key), found.place.seq
-                self._numbers[where] = meaning.key.pcs_id, said.content
+                home = self._home[meaning.key] = self.shard_of(meaning.key)
+                self._numbers[home, found.place.seq] = meaning.key.pcs_id, said.content
+
+    def owned(self, shard: str, process: Process) -> None:
+        """Hold a process that opened a shard to being the only one."""
+        owner = self._owners.get(shard)
+        self.hold(owner is None, Law.ONE_OWNER, (shard, process.name, owner and owner.name))
+        self._owners[shard] = process
+
+    def disowned(self, process: Process) -> None:
+        """Note that a process has ended."""
+        self._owners = {shard: of for shard, of in self._owners.items() if of is not process}
+
+    def changed(self) -> None:
+        """Hold what is on disk, which may have changed, to what was ever answered."""
+        for shard in self._shards:
+            ledger, before = self._ledger(shard), self._held.get(shard)
+            if ledger is not before:
+                self._hold_ledger(shard, ledger, NOTHING if before is None else before)
+                self._held[shard] = ledger
 
     def noted(self, pcs_id: str) -> None:
         """Hold an outcome that an agent notes to what was decided."""
@@ -204,27 +195,10 @@ class Truth:
         self.hold(is_decided, Law.NOTED_IS_DECIDED, f"{pcs_id} was noted")
 
     def hold_all(self) -> None:
-        """Hold what is on disk to what was ever answered."""
-        where: dict[RecordKey, str] = {}
+        """Hold everything that is on disk to what was ever answered."""
         for shard in self._shards:
-            ledger = self._ledger(shard)
-            self.hold(not ledger.is_twice, Law.NOTHING_TWICE, ledger.is_twice)
-            for key, found in ledger.decisions.items():
-                self.hold(key not in where, Law.NOTHING_TWICE, key)
-                where[key] = shard
-                self._hold_decision(key, found)
-        for key, first in self._first.items():
-            decision = self.decision(key)
-            self.hold(decision is not None, Law.NOTHING_LOST, key)
-            self.hold(decision and decision.said == first, Law.ONE_OUTCOME, (key, decision, first))
-        for key, content in self._conflicts:
-            kept = self.ledger_of(key).conflicts.get(key, set())
-            is_kept = content in kept or len(kept) >= CONFLICTS_KEPT_MAX
-            self.hold(is_kept, Law.CONFLICTS_REPORTED, key)
-        for (shard, seq), what in self._numbers.items():
-            self.hold(
-                self._ledger(shard).numbers.get(seq) == what, Law.NO_NUMBER_TWICE, (seq, what)
-            )
+            ledger = self._held[shard] = self._ledger(shard)
+            self._hold_ledger(shard, ledger, NOTHING)
 
     def hold_index(self, shard: str, index: MemoryIndex, *, is_whole: bool) -> None:
         """Hold an index to its ledger: nothing else in it, and where ``is_whole`` nothing less."""
@@ -290,6 +264,33 @@ class Truth:
     def ledger_of(self, key: RecordKey) -> Ledger:
         return self._ledger(self.shard_of(key))
 
+    def _hold_ledger(self, shard: str, ledger: Ledger, before: Ledger) -> None:
+        """Hold a ledger to what was answered, and what it did not hold before to what was sent."""
+        self.hold(not ledger.is_twice, Law.NOTHING_TWICE, ledger.is_twice)
+        for key, found in ledger.decisions.items():
+            if before.decisions.get(key) != found:
+                is_alone = all(
+                    key not in self._ledger(other).decisions
+                    for other in self._shards
+                    if other != shard
+                )
+                self.hold(is_alone, Law.NOTHING_TWICE, key)
+                self._hold_decision(key, found)
+        for key, first in self._first.items():
+            if self._home[key] == shard:
+                decision = ledger.decisions.get(key)
+                self.hold(decision is not None, Law.NOTHING_LOST, key)
+                is_same = decision and decision.said == first
+                self.hold(is_same, Law.ONE_OUTCOME, (key, decision, first))
+        for key, content in self._conflicts:
+            if self._home[key] == shard:
+                kept = ledger.conflicts.get(key, NOBODY)
+                is_kept = content in kept or len(kept) >= CONFLICTS_KEPT_MAX
+                self.hold(is_kept, Law.CONFLICTS_REPORTED, key)
+        for (home, seq), what in self._numbers.items():
+            if home == shard:
+                self.hold(ledger.numbers.get(seq) == what, Law.NO_NUMBER_TWICE, (seq, what))
+
     def _hold_decision(self, key: RecordKey, found: Found) -> None:
         what = key, found.said.content
         self.hold(found.record in self._signed.get(what, set()), Law.VERIFIED_FIRST, (key, found))
@@ -308,73 +309,8 @@ class Truth:
         stored = stored_bytes_of(found.record)
         return Meaning(key_of(found), found.content_digest, found.key.kid, stored)
 
-    def _is_durable(self, whole: bytes) -> bool:
-        data = _durable(self._disk, self._data)
-        inboxes = (each for name, each in data.items() if name.startswith("inbox-"))
-        return any(
-            whole in content
-            for inbox in inboxes
-            if isinstance(inbox, Directory)
-            for content in _files(inbox).values()
-        )
-
     def _ledger(self, shard: str) -> Ledger:
-        folder = _durable(self._disk, self._data / shard).get(names.LEDGER)
-        files = _files(folder) if isinstance(folder, Directory) else {}
-        before = self._read.get(shard)
-        if before is not None and before[0] == files:
-            return before[1]
-        ledger = _ledger_of(files, f"{shard}/{names.LEDGER}")
-        self._read[shard] = files, ledger
-        return ledger
-
-
-def _durable(disk: MemoryDisk, folder: Path) -> Mapping[str, Inode | Directory]:
-    node = disk.tree
-    for part in folder.parts[len(disk.root.parts) :]:
-        below = node.platter.get(part)
-        if not isinstance(below, Directory):
-            return {}
-        node = below
-    return node.platter
-
-
-def _files(folder: Directory) -> dict[str, bytes]:
-    return {
-        name: bytes(node.platter)
-        for name, node in folder.platter.items()
-        if isinstance(node, Inode)
-    }
-
-
-def _ledger_of(files: Mapping[str, bytes], name: str) -> Ledger:
-    ledger = Ledger()
-    root = Path("/platter")
-    disk = MemoryDisk(root, random.Random(0))  # noqa: S311 - decides nothing
-    if not files:
-        return ledger
-    for file, data in files.items():
-        disk.put(root / file, data)
-    for item in scan_folder(disk, root, name):
-        if isinstance(item, Damage):
-            hold(not item.is_loss, Law.NOTHING_LOST, item)
-            continue
-        position, frame = item
-        entry = decode_entry(frame.meta, frame.payload)
-        key = RecordKey(entry.tenant, entry.family, entry.pcs_id)
-        if isinstance(entry, Decision):
-            place = Place(seq=frame.seq, segment=position.segment, offset=position.offset)
-            said = Said(entry.content_digest, entry.status, entry.answer, frame.received_ns)
-            if key in ledger.decisions:
-                ledger.is_twice.append(key)
-            else:
-                ledger.decisions[key] = Found(said, entry.kid, entry.record, place)
-                day = key.tenant, day_of(frame.received_ns)
-                ledger.usage[day] = ledger.usage.get(day, NO_USAGE) + usage_of(entry)
-            ledger.numbers[frame.seq] = key.pcs_id, entry.content_digest
-        elif isinstance(entry, Conflict):
-            ledger.conflicts.setdefault(key, set()).add(entry.content_digest)
-    return ledger
+        return self._ledgers.of(shard)
 
 
 LAWS: Final = frozenset(

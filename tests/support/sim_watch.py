@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from tests.support.failing_disk import Call, Crash
 from tests.support.memory_disk import MemoryDisk
@@ -22,21 +22,36 @@ if TYPE_CHECKING:
     from tests.support.sim_process import Process
 
 
+_MAKE_DURABLE: Final = frozenset({"datasync", "sync_dir"})
+"""What changes the platter, made or failed."""
+
+
 class ProcessDisk(UnluckyDisk):
     """A disk as one process sees it: at its machine's time, and failing when the process ends."""
 
     def __init__(
-        self, inner: MemoryDisk, strikes: Sequence[Strike], now_ns: Callable[[], int]
+        self,
+        inner: MemoryDisk,
+        strikes: Sequence[Strike],
+        now_ns: Callable[[], int],
+        *,
+        changed: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__(inner, strikes)
         self.process: Process | None = None
         self._now_ns = now_ns
+        self._changed = changed
 
     @override
     def do(self, call: Call, act: Callable[[], Any], **how: Any) -> Any:
         if self.process is not None and self.process.has_ended:
             raise Crash("the process ended")
-        return super().do(call, act, **how)
+        if call.name not in _MAKE_DURABLE:
+            return super().do(call, act, **how)
+        try:
+            return super().do(call, act, **how)
+        finally:
+            self._changed()
 
     @override
     def lock(self, path: Path, note: bytes) -> Lock:

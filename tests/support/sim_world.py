@@ -24,6 +24,7 @@ from tests.support.load import conflict_of, forged_of, record_of
 from tests.support.power_runs import At, InvariantError, Strike
 from tests.support.signed import ACME, Signer, body
 from tests.support.sim_agent import AgentMachine
+from tests.support.sim_fate import DAY_S, WORKERS, Fate
 from tests.support.sim_lived import ERRORS, Lived
 from tests.support.sim_process import run_processes
 from tests.support.sim_run import JUDGED_BY
@@ -34,14 +35,16 @@ from tests.support.troubled_network import Network, episodes_of
 from fractal_lba.agent import observer
 from fractal_lba.client import UnavailableError
 from fractal_lba.protocol.keyring import Keyring
+from fractal_lba.server.peers import serve
 
-DAY_S: Final = 16.0
+SHARDS: Final = (2, 2, 2, 3)
 AGENTS_MAX: Final = 2
 WINDOWS_MAX: Final = 5
 STRANGERS_MAX: Final = 10
 EPOCHS: Final = 8
 CALM_S_MAX: Final = 3_600.0
 _LOOK_S: Final = 2.0
+_PEERS_LOOK_S: Final = 0.5
 _CALLS: Final = 150
 _TURNS: Final = 400
 _SHORT: Final = Signer("acme", "acme-short", b"s" * 32)
@@ -62,16 +65,24 @@ class _World:
         self.lived = Lived()
         self._seed = seed
         self._chance = self.chance_of("schedule")
+        self._is_calm = False
         keys = [KEY, _NEXT, ACME.key, replace(_SHORT.key, not_after_ms=self._end_of_short_ms())]
         ring = Keyring(keys={key.kid: key for key in keys}, tokens={})
-        self._server = ServerMachine(self.chance_of("server's disk"), ring, note=self._note)
+        self._server = ServerMachine(
+            self.chance_of("server's disk"),
+            self.chance_of("workers"),
+            ring,
+            shards=self._chance.choice(SHARDS),
+            faults=self._faults,
+            note=self._note,
+        )
+        self._server.workers = self._chance.choice(WORKERS)
         self._server.unknown_kids = {_NEXT.kid}
         episodes = episodes_of(self.chance_of("episodes"), day_s=DAY_S)
         self._network = Network(self._server, episodes, self.chance_of("network"))
         self._agents = [
             self._agent(number) for number in range(self._chance.randint(1, AGENTS_MAX))
         ]
-        self._is_calm = False
         self._others: list[asyncio.Task[None]] = []
         self._strangers = self._chance.randint(4, STRANGERS_MAX)
 
@@ -82,6 +93,9 @@ class _World:
                 await self.live()
         except TimeoutError:
             self._hold(condition=False, seen="an hour and more behind the day")
+        finally:
+            # Nobody is left who would hear the end of what a worker waits for.
+            self._server.kill()
 
     async def live(self) -> None:
         """Live through the day and what follows it."""
@@ -91,11 +105,12 @@ class _World:
             loop.create_task(work)
             for work in (self._keep_up(), *(self._stranger() for _ in range(self._strangers)))
         ]
+        fate = Fate(self._chance, self._server, self._agents, next_key=_NEXT, count=self._count)
         for at_s in sorted(
             self._chance.uniform(1.0, DAY_S) for _ in range(self._chance.randint(2, 8))
         ):
             await asyncio.sleep(max(0.0, at_s - loop.time()))
-            self._befall()
+            fate.befall()
             self._check()
         await asyncio.sleep(max(0.0, DAY_S - loop.time()))
         await self._calm()
@@ -141,59 +156,6 @@ class _World:
     def _note(self, event: str) -> None:
         self.lived.trace.append(f"{asyncio.get_running_loop().time():.6f} {event}")
 
-    def _befall(self) -> None:
-        """Let something happen to somebody."""
-        agent = self._chance.choice(self._agents)
-        self._chance.choice(
-            (
-                self._server.kill,
-                self._server.cut_power,
-                self._server.cut_power,
-                self._drain,
-                self._restart,
-                self._start_another,
-                agent.kill,
-                agent.cut_power,
-                agent.lose_disk,
-                self._turn_the_servers_clock,
-                lambda: self._turn_the_clock_of(agent),
-                self._rotate_keys,
-                self._change_parameters,
-            )
-        )()
-
-    def _drain(self) -> None:
-        self._count("server drained")
-        self._server.drain()
-
-    def _restart(self) -> None:
-        self._count("server restarted while it drains")
-        self._server.drain()
-        self._server.start(self._strikes(), ends_at_step=self._last_step())
-
-    def _start_another(self) -> None:
-        self._count("server started beside another")
-        self._server.start(self._strikes(), ends_at_step=self._last_step())
-
-    def _turn_the_servers_clock(self) -> None:
-        self._count("server's clock jumped")
-        self._server.offset_ns += int(self._chance.uniform(-DAY_S, DAY_S) * 1e9)
-
-    def _turn_the_clock_of(self, agent: AgentMachine) -> None:
-        self._count("agent's clock jumped")
-        agent.clock.offset_ns += int(self._chance.uniform(-1e5, 1e5) * 1e9)
-
-    def _rotate_keys(self) -> None:
-        self._count("key rotated")
-        self._server.unknown_kids = set()
-        for agent in self._agents:
-            agent.key = _NEXT
-
-    def _change_parameters(self) -> None:
-        self._count("parameters changed")
-        self._server.params = self._chance.choice(JUDGED_BY)
-        self._server.kill()
-
     async def _keep_up(self) -> None:
         """Start what is not there, as whoever watches over it does."""
         chance = self._chance
@@ -204,7 +166,10 @@ class _World:
                     machine.cut_power()
                 if machine.is_up or (isinstance(machine, AgentMachine) and self._is_over(machine)):
                     continue
-                machine.start(self._strikes(), ends_at_step=self._last_step())
+                if isinstance(machine, ServerMachine):
+                    machine.start()
+                else:
+                    machine.start(self._strikes(), ends_at_step=self._last_step())
             await asyncio.sleep(chance.uniform(0.1, 1.5))
 
     def _is_over(self, agent: AgentMachine) -> bool:
@@ -228,6 +193,12 @@ class _World:
             end = Strike(at, chance.randint(1, most[at]), None, chance.choice(list(Effect)))
             strikes.append(end)
         return strikes
+
+    def _faults(self) -> tuple[list[Strike], int | None]:
+        """Return what befalls a process of the server: one worker of several, about."""
+        if self._chance.random() * self._server.workers > 1:
+            return [], None
+        return self._strikes(), self._last_step()
 
     def _last_step(self) -> int | None:
         if self._is_calm or self._chance.random() < 0.7:
@@ -262,6 +233,7 @@ class _World:
         self._note("faults stop")
         self._is_calm = True
         self._network.episodes = ()
+        self._server.sockets.calm()
         # What still has faults before it is started again, without them.
         self._server.kill()
         for agent in self._agents:
@@ -299,6 +271,10 @@ class _World:
             found = server.truth.decision(key)
             assert found is not None
             answer = await server.submit(found.record)
+            while answer.status == 503:  # another worker may not be reached yet
+                self._look()
+                await asyncio.sleep(0.5)
+                answer = await server.submit(found.record)
             server.truth.hold(answer.replayed, Law.ONE_OUTCOME, (key, answer))
             self._look()
         until_s = asyncio.get_running_loop().time() + CALM_S_MAX
@@ -334,6 +310,7 @@ def _silent() -> Iterator[None]:
         with warnings.catch_warnings(), pytest.MonkeyPatch.context() as monkeypatch:
             # Most looks find nothing, and a day of them is most of what a seed takes.
             monkeypatch.setattr(observer, "LOOK_INTERVAL_S", _LOOK_S)
+            monkeypatch.setattr(serve, "_LOOK_S", _PEERS_LOOK_S)
             # A process that ends has coroutines that were never begun.
             warnings.simplefilter("ignore", RuntimeWarning)
             yield

@@ -19,14 +19,14 @@ _T = TypeVar("_T")
 class _Selector(selectors.DefaultSelector):
     """Turns waiting into the passing of time."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, has_others: bool) -> None:
         super().__init__()
         self.passed_s = 0.0
+        self._has_others = has_others
 
     @override
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        ready = super().select(0)
-        if ready:
+        if self._has_others and (ready := super().select(0)):
             return ready
         if timeout is None:
             raise AssertionError("everything waits, and nothing will ever happen")
@@ -35,10 +35,14 @@ class _Selector(selectors.DefaultSelector):
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """A loop that starts at 0 s and never waits."""
+    """A loop that starts at 0 s and never waits.
 
-    def __init__(self) -> None:
-        self._virtual = _Selector()
+    Args:
+        has_others: There may be threads or sockets; else the operating system is never asked.
+    """
+
+    def __init__(self, *, has_others: bool = True) -> None:
+        self._virtual = _Selector(has_others=has_others)
         super().__init__(self._virtual)
 
     @override

@@ -8,7 +8,6 @@ inbox here and is settled again, which the first write makes a repeat.
 
 import asyncio
 import logging
-import time
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
@@ -193,9 +192,8 @@ class Peer:
                 f"worker {self.worker}: expected at most {self._bounds.requests_max} requests and"
                 f" {self._bounds.bytes_max} bytes under way to it, got one more"
             )
-        under_way = _UnderWay(
-            asyncio.get_running_loop().create_future(), len(data), time.monotonic()
-        )
+        loop = asyncio.get_running_loop()
+        under_way = _UnderWay(loop.create_future(), len(data), loop.time())
         self._under_way[self._number] = under_way
         self._bytes += len(data)
         self._put(data)
@@ -299,7 +297,7 @@ class Peer:
 
     def _sweep(self) -> None:
         """End the wait for what has taken too long; they are in the order of their begin."""
-        overdue_s = time.monotonic() - self._bounds.timeout_s
+        overdue_s = asyncio.get_running_loop().time() - self._bounds.timeout_s
         late = []
         for number, each in self._under_way.items():
             if each.begun_s > overdue_s:
