@@ -26,7 +26,7 @@ from benchmarks.corpus import signed_bodies
 from benchmarks.figures import Figure, ratios
 
 from fractal_lba.keyfile import load_keyring
-from fractal_lba.server.config import Settings, workers_of
+from fractal_lba.server.config import SHARDS_DEFAULT, Settings, shard_set, workers_of
 
 CONNECTIONS: Final = 64
 # What `submit` is to reach of the empty handler, by the number of connections.
@@ -35,7 +35,9 @@ RECORDS: Final = 4000
 ROUNDS: Final = 5
 SECONDS_MAX: Final = 120
 ANSWER_BYTES: Final = 300
-WORKERS: Final = int(os.environ.get("FLBA_WORKERS") or workers_of(Settings()))
+WORKERS: Final = int(
+    os.environ.get("FLBA_WORKERS") or workers_of(Settings(), len(shard_set(SHARDS_DEFAULT)))
+)
 LIMITS_LIFTED: Final = {
     "FLBA_ADDRESS_RATE_PER_S": "0",
     "FLBA_LOG_LEVEL": "warning",

@@ -87,6 +87,8 @@ class Server:
         self._process.kill()
         self._process.wait()
         if self._process.stdout is not None:
+            # Its workers end with it and hold this pipe, too: once it ends, they have.
+            self._process.stdout.read()
             self._process.stdout.close()
 
     def stop(self) -> None:

@@ -317,15 +317,14 @@ def test_a_second_server_and_a_worker_that_cannot_begin_end_the_start_with_their
     assert unusable.value.code == 2
 
 
-def test_what_keeps_the_workers_sockets_from_being_named_is_said_at_the_start(
+def test_workers_find_each_other_below_a_folder_whose_name_is_longer_than_a_sockets_may_be(
     tmp_path: Path,
 ) -> None:
     deep = tmp_path / ("d" * 110)
     deep.mkdir()
-    folder = Folder(deep / "server")
-    with pytest.raises(NotStartedError) as refused:
-        ServerProcess(folder, *TWO)
-    assert refused.value.code == 2
-    assert "data: expected a path of at most" in str(refused.value)
-    with ServerProcess(folder) as server:
+    with ServerProcess(Folder(deep / "server"), *TWO) as server:
+        submit_to_both(server, iter(range(1_000)))
+        pid = signalled(server, 0, signal.SIGKILL)
+        until_replaced(server, 0, pid)
+        until_ready(server)
         assert server.stop() == 0

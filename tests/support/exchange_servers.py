@@ -17,7 +17,7 @@ def serving() -> Iterator[Serve]:
 
         def started(keyring: bytes, settings: Mapping[str, str]) -> Address:
             root = servers.enter_context(tempfile.TemporaryDirectory())
-            folder = Folder(Path(root) / "folder")
+            folder = Folder(Path(root) / "folder", shards="1")
             (folder.path / "keyring.json").write_bytes(keyring)
             flags = [(f"--{name.replace('_', '-')}", value) for name, value in settings.items()]
             server = ServerProcess(folder, *(word for flag in flags for word in flag))

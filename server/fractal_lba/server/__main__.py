@@ -121,8 +121,8 @@ def run(config: Path, accept_loss: bool, **flags: str | None) -> None:  # noqa: 
     settings = load(config, flags)
     configure(settings.log_level)
     base = config.resolve().parent
-    workers = workers_of(settings)
     try:
+        workers = workers_of(settings, len(app.check_data(settings, base).shards))
         if workers > 1:
             supervise(settings, base, workers=workers, accept_loss=accept_loss, announce=_announce)
         else:

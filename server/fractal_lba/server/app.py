@@ -371,13 +371,13 @@ def _tls_paths(settings: Settings, base: Path) -> TlsPaths | None:
     )
 
 
-def check_data(settings: Settings, base: Path) -> None:
-    """Check the data folder that the settings name.
+def check_data(settings: Settings, base: Path) -> ShardSet:
+    """Check the data folder that the settings name; return its shards.
 
     Raises:
         ContractError: It cannot be used.
     """
-    data_folder.check(resolve(base, settings, "data"), shard_specs(settings.shards))
+    return data_folder.check(resolve(base, settings, "data"), shard_specs(settings.shards))
 
 
 def check(settings: Settings, base: Path) -> None:

@@ -17,9 +17,9 @@ _BATCH_BYTES = 16_777_216
 """A body of the largest kind must have room in every worker."""
 
 
-def workers_of(settings: Settings) -> int:
+def workers_of(settings: Settings, shards: int) -> int:
     """Return how many workers serve: as set, or one for each core, at most one for each shard."""
-    return settings.workers or min(_cores(), len(settings.shards) or 1)
+    return settings.workers or min(_cores(), shards)
 
 
 def divided(settings: Settings, workers: int) -> Settings:

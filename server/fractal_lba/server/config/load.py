@@ -26,8 +26,8 @@ ENVIRONMENT_PREFIX = "FLBA_"
 _FIELDS = {field.name: field for field in msgspec.structs.fields(Settings)}
 _SHOWN_MAX = 200
 _COUNT_DIGITS_MAX = 9
-SHARDS_DEFAULT = "1"
-"""One ledger is the simplest to look after; what it cannot carry, several do."""
+SHARDS_DEFAULT = "4"
+"""The set never changes: room for a worker on each core of a small machine, or of its successor."""
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 

@@ -8,6 +8,7 @@ import os
 import shutil
 import socket
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -16,12 +17,24 @@ from fractal_lba.server.core.names import RUN
 
 _PATH_BYTES_MAX: Final = 103
 """Of a socket's name where it is shortest (104 with its end on BSD, 108 on Linux)."""
+_OPENED: Final = Path("/proc/self/fd")
+"""Where Linux names what a process has open: a short way to a folder with a long name."""
 _BACKLOG: Final = 128
 
 
 def socket_path(data: Path, worker: int) -> Path:
-    """Return where a worker listens for the others."""
-    return data / RUN / f"worker-{worker}.sock"
+    """Return where a worker listens for the others, by a name that a socket can have."""
+    name = f"worker-{worker}.sock"
+    path = data / RUN / name
+    if len(os.fsencode(path)) <= _PATH_BYTES_MAX or not _OPENED.is_dir():
+        return path
+    return _OPENED / str(_opened(data / RUN)) / name
+
+
+@cache
+def _opened(folder: Path) -> int:
+    """Return the descriptor of a folder, kept for as long as the process lives."""
+    return os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
 
 
 def counts(data: Path) -> Path:
@@ -33,9 +46,11 @@ def check(data: Path, workers: int) -> None:
     """Check that the sockets of so many workers can be named.
 
     Raises:
-        ContractError: The data folder's path is too long.
+        ContractError: The data folder's path is too long, where the system has no other for it.
     """
-    room = _PATH_BYTES_MAX - len(os.fsencode(socket_path(Path(), workers - 1))) - 1
+    if _OPENED.is_dir():
+        return
+    room = _PATH_BYTES_MAX - len(os.fsencode(Path(RUN) / f"worker-{workers - 1}.sock")) - 1
     length = len(os.fsencode(data))
     if length > room:
         raise ContractError(

@@ -377,12 +377,14 @@ async def test_bytes_that_are_no_message_end_the_connection_alone(tmp_path: Path
 
 
 def test_nobody_else_may_connect_and_a_path_that_cannot_be_named_is_refused(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert stat.S_IMODE(folder.clear(tmp_path).stat().st_mode) == 0o700
     with folder.listen(tmp_path, 0):
         assert stat.S_IMODE(folder.socket_path(tmp_path, 0).stat().st_mode) == 0o600
     folder.listen(tmp_path, 0).close()  # what a dead one left is replaced
+    folder.check(Path("/" + "d" * 100), 2)
+    monkeypatch.setattr(folder, "_OPENED", tmp_path / "absent")  # as where there is no /proc
     folder.check(Path("/" + "d" * 60), 64)
     with pytest.raises(ContractError, match="data: expected a path of at most"):
         folder.check(Path("/" + "d" * 100), 2)
