@@ -1,5 +1,6 @@
 """Outboxes opened by themselves: windows that all differ, and what a folder holds afterwards."""
 
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import cache
@@ -30,9 +31,10 @@ def make_small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let segments be small, and a compaction be worth it at once."""
     monkeypatch.setattr(bounds_module, "SEGMENT_BYTES_MIN", SMALL_SEGMENT_BYTES)
     set_default(monkeypatch, "segment_bytes_max", SMALL_SEGMENT_BYTES)
+    set_default(monkeypatch, "segment_age_s", math.inf)  # else each append asks for the time
     monkeypatch.setattr(opening, "OUTBOX_FRAME_BYTES_MAX", 4_096)
     monkeypatch.setattr(outbox_module, "CALL_RECORDS_MAX", 8)  # less than a segment
-    monkeypatch.setattr(compaction, "DEAD_SEGMENTS_MIN", 0.7)
+    monkeypatch.setattr(compaction, "DEAD_SEGMENTS_MIN", 2 / 3)
     monkeypatch.setattr(compaction, "PIECE_BYTES_MAX", 1_500)
     monkeypatch.setattr(compaction, "PIECE_STREAMS_MAX", 2)
 

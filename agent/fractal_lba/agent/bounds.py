@@ -66,7 +66,8 @@ class OutboxBounds:
         segment_bytes_max: A segment is closed before it grows beyond, 4 MiB … 1 GiB. What answered
             windows take is given up in whole segments.
         segment_age_s: A segment that holds something is closed at this age, 60 seconds or more: by
-            the next window, and where none comes no later than so long after the last one.
+            the next window, and where none comes no later than so long after the last one;
+            infinity for never.
         reserve_bytes: Disk that is taken ahead of what is written, up to 4 MiB; 0 for none.
     """
 
@@ -92,7 +93,7 @@ class OutboxBounds:
         _check_whole("reserve_bytes", self.reserve_bytes, 0, RESERVE_BYTES_LIMIT)
         age_s: object = self.segment_age_s
         is_number = isinstance(age_s, int | float) and not isinstance(age_s, bool)
-        if not (is_number and SEGMENT_AGE_MIN_S <= self.segment_age_s < math.inf):
+        if not (is_number and self.segment_age_s >= SEGMENT_AGE_MIN_S):
             raise ContractError(
                 f"segment_age_s: expected {SEGMENT_AGE_MIN_S:g} seconds or more, got {age_s!r}"
             )

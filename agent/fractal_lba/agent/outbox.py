@@ -16,6 +16,7 @@ All methods are called from one event loop; the disk is touched on its lanes onl
 """
 
 import asyncio
+import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -263,7 +264,9 @@ class Outbox:
         """
         while True:
             age_s = self._room.bounds.segment_age_s
-            if not await first_of(self._written, self._clock.sleep(age_s)):
+            if age_s == math.inf:
+                await self._written.wait()
+            elif not await first_of(self._written, self._clock.sleep(age_s)):
                 await self._log.rotate_aged()
                 continue
             syncs = self._counts.syncs
