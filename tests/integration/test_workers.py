@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -210,6 +211,27 @@ def test_a_hung_worker_is_killed_and_replaced(folder: Folder) -> None:
             lambda: all(server.submit(body(1)).is_replayed for _ in range(8)),
             "every worker knows the key",
         )
+        assert server.stop() == 0
+
+
+def test_a_server_that_was_frozen_as_a_whole_goes_on_with_the_workers_it_had(
+    folder: Folder,
+) -> None:
+    with ServerProcess(folder, *TWO, "--worker-timeout-s", "4") as server:
+        before = pids(server)
+        # The workers first: no sign of life of theirs is left for it to read when it wakes.
+        for worker in before:
+            signalled(server, worker, signal.SIGSTOP)
+        server.process.send_signal(signal.SIGSTOP)
+        time.sleep(5)  # longer than it waits for a sign of life: nothing tells that but the time
+        server.process.send_signal(signal.SIGCONT)
+        for worker in before:
+            signalled(server, worker, signal.SIGCONT)
+        # Once it has replaced another one it has looked at this one.
+        signalled(server, 0, signal.SIGKILL)
+        until_replaced(server, 0, before[0])
+        assert pids(server)[1] == before[1]
+        assert "no sign of life" not in server.log.read_text()
         assert server.stop() == 0
 
 

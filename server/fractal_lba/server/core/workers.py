@@ -36,3 +36,12 @@ def restart_wait_s(deaths: int) -> float:
     if deaths <= 1:
         return 0.0
     return min(RESTART_WAIT_MAX_S, RESTART_WAIT_MIN_S * 2.0 ** min(deaths - 2, 16))
+
+
+def late_s(since_s: float, *, look_s: float) -> float:
+    """Return how long whoever looks every ``look_s`` was stopped, so long since its last look.
+
+    A look that is late by less than one is a busy machine's, and counts as none.
+    """
+    late = since_s - look_s
+    return late if late > look_s else 0.0

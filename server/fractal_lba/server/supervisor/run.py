@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from fractal_lba.server.config import Settings
-from fractal_lba.server.core.workers import restart_wait_s
+from fractal_lba.server.core.workers import late_s, restart_wait_s
 from fractal_lba.server.supervisor.child import Child
 from fractal_lba.server.supervisor.messages import End, Leave, News, WorkerState
 
@@ -241,14 +241,19 @@ class Supervisor:
 
     async def _watch(self) -> None:
         """Kill what gives no sign of life, and tell all workers how all are."""
-        told_s = 0.0
+        told_s, looked_s = 0.0, time.monotonic()
         while True:
             await asyncio.sleep(_LOOK_S)
             now_s = time.monotonic()
+            # While this process was stopped it heard nobody: the workers are not at fault for that,
+            # and may have been stopped with it.
+            stopped_s = late_s(now_s - looked_s, look_s=_LOOK_S)
+            looked_s = now_s
             for slot in self._slots:
                 child = slot.child
                 if child is None or child.has_ended:
                     continue
+                child.heard_s = min(now_s, child.heard_s + stopped_s)
                 if child.is_drained and not slot.is_leaving and not self._is_ending():
                     child.tell(End())  # somebody stopped it alone: it is replaced
                 limit_s = self._settings.worker_timeout_s

@@ -4,6 +4,7 @@ import pytest
 
 from fractal_lba.server.core.workers import (
     RESTART_WAIT_MAX_S,
+    late_s,
     left_inboxes_of,
     owner_of_shard,
     restart_wait_s,
@@ -34,3 +35,12 @@ def test_a_worker_that_dies_again_and_again_is_waited_with_longer_up_to_a_bound(
     assert waits == sorted(waits)
     assert waits[-1] == RESTART_WAIT_MAX_S
     assert len(set(waits)) > 5
+
+
+@pytest.mark.parametrize(
+    ("since_s", "expected"), [(0.5, 0), (0.9, 0), (1.0, 0), (1.5, 1.0), (600.5, 600.0), (0, 0)]
+)
+def test_a_look_that_comes_much_too_late_tells_how_long_its_process_was_stopped(
+    since_s: float, expected: float
+) -> None:
+    assert late_s(since_s, look_s=0.5) == expected
