@@ -16,6 +16,7 @@ class Kind(StrEnum):
 
     LEDGER_DAMAGED = "ledger_damaged"
     LEDGER_ENDS_EARLY = "ledger_ends_early"
+    LEDGER_MISSING = "ledger_missing"
     INBOX_DAMAGED = "inbox_damaged"
     FOOTER_DIFFERS = "footer_differs"
     UNREADABLE = "unreadable"
@@ -58,6 +59,11 @@ REMEDIES: Mapping[Kind, str] = MappingProxyType(
             "The index knows decisions that the ledger's files no longer hold. Stop the server and"
             " put the missing segment files back, whole, from a backup; delete nothing of the"
             " index, which alone knows those ids (runbooks/FlbaDamageFound.md)."
+        ),
+        Kind.LEDGER_MISSING: (
+            "The server ran over this folder, and the shard's ledger is not there. Start no server:"
+            " it would begin an empty one and decide again what is known. Mount what is not"
+            " mounted, or put the shard's folder back from a backup (runbooks/FlbaDamageFound.md)."
         ),
         Kind.INBOX_DAMAGED: (
             "Nothing that was acknowledged is in it: that is in the ledger. Restore the named"

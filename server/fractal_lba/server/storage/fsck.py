@@ -61,8 +61,11 @@ def check_folder(  # noqa: PLR0913 - each says one thing of the check, named at 
     def look() -> Report:
         report = Report()
         ring = Ring(shards.shards)
+        missing = []
         for name in shards.names:
-            if disk.is_folder(data / name / names.LEDGER):  # it has run
+            if not disk.is_folder(data / name / names.LEDGER):
+                missing.append(name)
+            else:
                 _look_at_shard(
                     disk,
                     data / name,
@@ -73,6 +76,11 @@ def check_folder(  # noqa: PLR0913 - each says one thing of the check, named at 
                     keyring=keyring,
                     pace=pace,
                 )
+        for name in missing:
+            # A server makes all ledgers before it decides anything: without that none ran yet.
+            if report.records or has_index(data / name):
+                where = f"{name}/{names.LEDGER}"
+                report.add(Kind.LEDGER_MISSING, where, "ledger: expected one, got none")
         for name in inboxes(disk, data):
             for size in check_inbox_stream(disk, data / name, report):
                 pace(size)

@@ -86,6 +86,11 @@ def lose_the_end(folder: StoredFolder) -> Problem:
     return found
 
 
+def lose_a_ledger(folder: StoredFolder) -> Problem:
+    folder.ledger.rename(folder.data / "elsewhere")
+    return only(folder, Kind.LEDGER_MISSING)
+
+
 def flip_in_inbox(folder: StoredFolder) -> Problem:
     flip(folder.segments(INBOX)[0], 400)
     return only(folder, Kind.INBOX_DAMAGED)
@@ -149,6 +154,7 @@ def decide_again(folder: StoredFolder) -> Problem:
 def decide_elsewhere(folder: StoredFolder) -> Problem:
     # Another set of the same shard and one more: some of what it holds is no longer its own.
     folder.others = (ShardSpec(name="shard-1", weight=WEIGHT_MAX),)
+    (folder.data / "shard-1" / names.LEDGER).mkdir(parents=True)
     return only(folder, Kind.WRONG_SHARD)
 
 
@@ -231,6 +237,7 @@ def lose_numbers(folder: StoredFolder) -> Problem:
 PROVOKED: dict[Kind, Callable[[StoredFolder], Problem]] = {
     Kind.LEDGER_DAMAGED: flip_in_ledger,
     Kind.LEDGER_ENDS_EARLY: lose_the_end,
+    Kind.LEDGER_MISSING: lose_a_ledger,
     Kind.INBOX_DAMAGED: flip_in_inbox,
     Kind.FOOTER_DIFFERS: spoil_a_footer_s_sum,
     Kind.UNREADABLE: refuse_a_folder,
@@ -268,13 +275,24 @@ def test_each_kind_of_problem_is_met_with_its_place_and_its_remedy(
 ) -> None:
     found = PROVOKED[kind](folder)
     assert found.kind is kind
-    assert found.where.startswith(("shard-0/ledger ", "shard-0/index", "inbox-0"))
+    assert found.where.startswith(("shard-0/ledger", "shard-0/index", "inbox-0"))
     assert found.remedy == REMEDIES[kind]
 
 
 def test_every_kind_has_a_remedy_and_a_test_that_meets_it() -> None:
     assert set(PROVOKED) == set(REMEDIES) == set(Kind)
     assert all(remedy.endswith((".", ").")) for remedy in REMEDIES.values())
+
+
+def test_a_shard_that_is_gone_with_its_index_is_missed_once_another_has_decided(
+    folder: StoredFolder,
+) -> None:
+    folder.others = (ShardSpec(name="shard-1"),)
+    report = folder.check()
+    (found,) = (each for each in report.problems if each.kind is Kind.LEDGER_MISSING)
+    assert found.where == "shard-1/ledger"
+    shutil.rmtree(folder.shard)
+    assert folder.check().is_sound  # as before the first start
 
 
 def test_a_second_decision_is_met_where_no_index_knows_the_first(folder: StoredFolder) -> None:
