@@ -8,7 +8,7 @@ list of commits, the last of which is what the next process finds.
 import errno
 import random
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from fractal_lba.protocol.errors import CorruptionError, DurabilityError
@@ -104,6 +104,9 @@ class MemoryIndex:
     def lookup(self, key: RecordKey) -> Known | None:
         return self._records.get(key) or self.committed.records.get(key)
 
+    def lookup_all(self, keys: Sequence[RecordKey]) -> list[Known | None]:
+        return [self.lookup(key) for key in keys]
+
     def listed(self, key: RecordKey) -> Known:
         known = self.lookup(key)
         if known is None:
@@ -112,7 +115,12 @@ class MemoryIndex:
         return known
 
     def put(self, key: RecordKey, known: Known, checkpoint: Checkpoint) -> None:
-        self._records[key] = known
+        self.put_all([(key, known)], checkpoint)
+
+    def put_all(
+        self, remembered: Sequence[tuple[RecordKey, Known]], checkpoint: Checkpoint
+    ) -> None:
+        self._records.update(remembered)
         self._checkpoint = checkpoint
 
     def spots(

@@ -219,7 +219,7 @@ class ServerMachine:
         async def handle(run: Run) -> Answer | bytes:
             ends: list[Settled] = []
             settled = await run.way.batches.receive(
-                whole, Received(route=BATCH), ends.append, whose="somebody"
+                whole, Received(route=BATCH), ends.extend, whose="somebody"
             )
             if settled.refusal is not None:
                 return settled.refusal

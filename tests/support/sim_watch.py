@@ -10,6 +10,7 @@ from tests.support.power_runs import Strike, UnluckyDisk
 from tests.support.sim_truth import Truth
 from typing_extensions import override
 
+from fractal_lba.protocol.errors import DurabilityError
 from fractal_lba.server.core.inbox_frame import BATCH, Received
 from fractal_lba.server.core.known import Known, RecordKey
 from fractal_lba.server.core.ndjson import lines_of
@@ -99,9 +100,10 @@ class WatchedShard(ShardStore):
         self._truth = truth
 
     @override
-    def lookup(self, key: RecordKey) -> Known | None:
-        self._truth.looked_up(key)
-        return super().lookup(key)
+    def lookup(self, keys: Sequence[RecordKey]) -> list[Known | DurabilityError | None]:
+        for key in keys:
+            self._truth.looked_up(key)
+        return super().lookup(keys)
 
 
 def _bodies(body: bytes, received: Received) -> list[bytes]:

@@ -4,12 +4,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from fractal_lba.protocol.authenticate import Authenticated
-from fractal_lba.server.core.answer import Answer
+from fractal_lba.protocol.errors import DurabilityError
 from fractal_lba.server.core.entry import Entry
 from fractal_lba.server.core.inbox_frame import Received
 from fractal_lba.server.core.known import Known, NotResolved, Place, RecordKey
 from fractal_lba.server.core.listing import Bookmark, Page, Query, Spot
+from fractal_lba.server.core.run import End, NewEntry, Verified
 from fractal_lba.server.core.usage import Held, Usage
 
 Clock = Callable[[], int]
@@ -171,12 +171,11 @@ class Shard(Protocol):
         """
         ...
 
-    def lookup(self, key: RecordKey) -> Known | None:
-        """Return what is remembered under a key.
+    def lookup(self, keys: Sequence[RecordKey]) -> Sequence[Known | DurabilityError | None]:
+        """Return what is remembered under each key.
 
-        Raises:
-            DurabilityError: That cannot be told: the index failed, or ids are lost to damage and
-                this may be one.
+        A ``DurabilityError`` says that it cannot be told: the index failed, or ids are lost to
+        damage and this may be one.
         """
         ...
 
@@ -201,21 +200,20 @@ class Shard(Protocol):
         """
         ...
 
-    async def append(self, key: RecordKey, entry: Entry, *, received_ns: int) -> Known:
-        """Write an entry; it is on disk and in the index when this returns.
+    async def append(self, entries: Sequence[NewEntry]) -> list[Known | Exception]:
+        """Write entries; they are on disk and in the index when this returns.
 
-        Raises:
-            UnavailableError: The queue is full; nothing was written.
-            DurabilityError: The ledger failed and is fenced; the entry may or may not be on disk.
+        Of a decision: nothing else of its id may be on its way, and nothing is remembered of it.
+
+        Returns:
+            For each what is remembered of its id now; an ``UnavailableError`` where the queue is
+            full and nothing was written; a ``DurabilityError`` where the ledger failed and is
+            fenced: the entry may or may not be on disk.
         """
         ...
 
-    async def read(self, place: Place) -> Entry:
-        """Read an entry back.
-
-        Raises:
-            CorruptionError: Its bytes do not verify.
-        """
+    async def read(self, places: Sequence[Place]) -> list[Entry | DurabilityError]:
+        """Read entries back; each is a ``CorruptionError`` where its bytes do not verify."""
         ...
 
     async def reopen(self) -> None:
@@ -248,24 +246,10 @@ class Decisions(Protocol):
         """What is lost to damage (see ``Shard.losses``)."""
         ...
 
-    async def decide(
-        self, authenticated: Authenticated, *, received_ns: int, is_recovered: bool = False
-    ) -> Answer:
-        """Return a verified record's answer: its own, that of the first like it, or a conflict.
+    async def decide(self, run: Sequence[Verified]) -> list[End]:
+        """Return how each record ends; see ``pipeline.decide``.
 
-        Between the call and the id's occupation nothing waits that was called before: of two
-        records with one id the first to call is the first.
-
-        Args:
-            authenticated: Verified, and its tenant agreed on.
-            received_ns: When its body was first received.
-            is_recovered: Whether the body was left open then, and is settled only now.
-
-        Raises:
-            Refusal: A new record that came too late, or a copy of one of version 0.1 that something
-                unsigned spoils; nothing is remembered.
-            UnavailableError: Too much is under way; nothing was decided.
-            DurabilityError: The record may or may not have been decided.
+        Of two records with one id the first in the run is the first.
         """
         ...
 
@@ -335,9 +319,15 @@ class Meter(Protocol):
         ...
 
     def answered(
-        self, *, tenant: str | None, status: int, code: str | None, is_replayed: bool
+        self,
+        *,
+        tenant: str | None,
+        status: int,
+        code: str | None,
+        is_replayed: bool,
+        records: int = 1,
     ) -> None:
-        """Count how a record of a logged body ended."""
+        """Count how records of logged bodies ended."""
         ...
 
     def submit_took(self, seconds: float) -> None:

@@ -325,3 +325,42 @@ async def test_nobody_waits_for_a_commit_that_ended_the_committer() -> None:
         await commits.submit(1)
     with pytest.raises(Gone):
         await commits.close()
+
+
+async def test_an_item_that_counts_for_several_is_never_parted() -> None:
+    disk = Disk()
+    commits = GroupCommit("disk", disk.commit, bounds=BOUNDS)
+    first = asyncio.create_task(commits.submit(0))
+    await disk.has_started()
+    counts = {1: 3, 2: 1, 3: 3, 4: 1}
+    others = [
+        asyncio.create_task(commits.submit(item, count=count)) for item, count in counts.items()
+    ]
+    await asyncio.sleep(0)
+    with pytest.raises(UnavailableError, match="at most 8 items"):
+        await commits.submit(9, count=1)
+    for _ in range(3):
+        disk.may_go.release()
+    assert await asyncio.gather(first, *others) == [0, 10, 20, 30, 40]
+    assert disk.batches == [[0], [1, 2], [3, 4]]
+    disk.may_go.release()
+    assert await commits.submit(5, count=8) == 50
+    await commits.close()
+
+
+async def test_an_item_that_counts_for_several_waits_for_its_turn_as_one() -> None:
+    disk = Disk()
+    commits = GroupCommit("disk", disk.commit, bounds=BOUNDS)
+    first = asyncio.create_task(commits.submit(0))
+    await disk.has_started()
+    waiting = [(11, "a", 3), (21, "b", 1), (12, "a", 2), (22, "b", 1)]
+    others = [
+        asyncio.create_task(commits.submit(item, turn=turn, count=count))
+        for item, turn, count in waiting
+    ]
+    await asyncio.sleep(0)
+    for _ in range(3):
+        disk.may_go.release()
+    await asyncio.gather(first, *others)
+    assert disk.batches == [[0], [11, 21], [12, 22]]
+    await commits.close()

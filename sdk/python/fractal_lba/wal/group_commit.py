@@ -13,14 +13,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
-from typing import Generic, Protocol, TypeVar, cast
+from typing import Generic, Protocol, TypeVar
 
 from fractal_lba.protocol.errors import UnavailableError
 
 ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
 OtherT = TypeVar("OtherT")
-_ResultT_contra = TypeVar("_ResultT_contra", contravariant=True)
 
 IDLE_AFTER_S = 0.1
 """How long after a batch the idle work runs when no other batch follows (the durable mark of the
@@ -32,7 +31,8 @@ class Bounds:
     """What one committer may hold.
 
     ``items_max`` and ``bytes_max`` bound a batch, ``queue_items_max`` and ``queue_bytes_max`` what
-    waits for one. A single item larger than ``bytes_max`` forms a batch of its own.
+    waits for one. An item may count for several. A single one over ``items_max`` or ``bytes_max``
+    forms a batch of its own.
     """
 
     items_max: int
@@ -61,61 +61,12 @@ class _OwnThread:
         self._pool.shutdown(wait=True)
 
 
-class _Answer(Protocol[_ResultT_contra]):
-    """What an item's submitter waits for."""
-
-    def done(self) -> bool: ...
-    def cancelled(self) -> bool: ...
-    def set_result(self, result: _ResultT_contra, /) -> None: ...
-    def set_exception(self, exception: Exception, /) -> None: ...
-
-
-class _Together(Generic[ResultT]):
-    """The results of several items with one submitter."""
-
-    def __init__(self, count: int) -> None:
-        self.results: list[ResultT | Exception | None] = [None] * count
-        self.is_done = [False] * count
-        self.left = count
-        self.all_done: asyncio.Future[list[ResultT | Exception]] = (
-            asyncio.get_running_loop().create_future()
-        )
-        if not count:
-            self.all_done.set_result([])
-
-
-@dataclass(slots=True)
-class _Part(Generic[ResultT]):
-    """One of the items that are waited for together: like a future of its own."""
-
-    together: _Together[ResultT]
-    at: int
-
-    def done(self) -> bool:
-        return self.together.is_done[self.at] or self.cancelled()
-
-    def cancelled(self) -> bool:
-        return self.together.all_done.cancelled()
-
-    def set_result(self, result: ResultT) -> None:
-        self._set(result)
-
-    def set_exception(self, exception: Exception) -> None:
-        self._set(exception)
-
-    def _set(self, end: ResultT | Exception) -> None:
-        together = self.together
-        together.results[self.at], together.is_done[self.at] = end, True
-        together.left -= 1
-        if not together.left and not together.all_done.done():
-            together.all_done.set_result(cast("list[ResultT | Exception]", together.results))
-
-
 @dataclass(slots=True)
 class _Waiting(Generic[ItemT, ResultT]):
     item: ItemT
+    count: int
     size: int
-    answer: _Answer[ResultT] | None
+    answer: asyncio.Future[ResultT] | None
 
 
 class GroupCommit(Generic[ItemT, ResultT]):
@@ -171,11 +122,14 @@ class GroupCommit(Generic[ItemT, ResultT]):
         self._do: Runner = run
         self._task = asyncio.get_running_loop().create_task(self._run(), name=name)
 
-    async def submit(self, item: ItemT, *, size: int = 0, turn: str = "") -> ResultT:
+    async def submit(
+        self, item: ItemT, *, count: int = 1, size: int = 0, turn: str = ""
+    ) -> ResultT:
         """Return the item's result once its batch is done.
 
         The item is queued before anything is awaited. Items of one ``turn`` are taken in their
-        order, and of several turns one of each in turn.
+        order, and of several turns one of each in turn. An item may be several things of one
+        submitter, which are never parted: it then counts for as many as they are.
 
         A submitter that is cancelled while it waits takes nothing back: the item is still
             committed, unless the work is for its submitter alone.
@@ -184,7 +138,7 @@ class GroupCommit(Generic[ItemT, ResultT]):
             UnavailableError: The queue is full or the committer is closing; the item was not taken.
         """
         answer: asyncio.Future[ResultT] = asyncio.get_running_loop().create_future()
-        self._give(item, size, turn, answer)
+        self._give(item, count, size, turn, answer)
         return await answer
 
     def give(self, item: ItemT, *, size: int = 0, turn: str = "") -> None:
@@ -193,24 +147,7 @@ class GroupCommit(Generic[ItemT, ResultT]):
         Raises:
             UnavailableError: As ``submit``.
         """
-        self._give(item, size, turn, None)
-
-    async def submit_all(
-        self, items: Sequence[ItemT], *, sizes: Sequence[int], turn: str = ""
-    ) -> list[ResultT | Exception]:
-        """Return each item's result, or what was raised for it, once all are done.
-
-        As if each were submitted alone, in their order, with one to wait for them all: those that
-        find the queue full are not taken, and the others are.
-        """
-        together: _Together[ResultT] = _Together(len(items))
-        for at, (item, size) in enumerate(zip(items, sizes, strict=True)):
-            part = _Part(together, at)
-            try:
-                self._give(item, size, turn, part)
-            except UnavailableError as error:
-                part.set_exception(error)
-        return await together.all_done
+        self._give(item, 1, size, turn, None)
 
     async def call(self, work: Callable[[], OtherT]) -> OtherT:
         """Run one piece of work on the committer's thread, between two batches."""
@@ -226,12 +163,19 @@ class GroupCommit(Generic[ItemT, ResultT]):
             if self._thread is not None:
                 self._thread.end()
 
-    def _give(self, item: ItemT, size: int, turn: str, answer: _Answer[ResultT] | None) -> None:
+    def _give(
+        self,
+        item: ItemT,
+        count: int,
+        size: int,
+        turn: str,
+        answer: asyncio.Future[ResultT] | None,
+    ) -> None:
         if self._is_closing:
             raise UnavailableError(f"{self._name}: expected an open queue, got one that is closing")
         bounds = self._bounds
         if (
-            self._queue_items >= bounds.queue_items_max
+            self._queue_items + count > bounds.queue_items_max
             or self._queue_bytes + size > bounds.queue_bytes_max
         ):
             raise UnavailableError(
@@ -241,8 +185,8 @@ class GroupCommit(Generic[ItemT, ResultT]):
         waiting = self._queue.get(turn)
         if waiting is None:
             waiting = self._queue[turn] = deque()
-        waiting.append(_Waiting(item, size, answer))
-        self._queue_items += 1
+        waiting.append(_Waiting(item, count, size, answer))
+        self._queue_items += count
         self._queue_bytes += size
         self._wake.set()
 
@@ -288,24 +232,28 @@ class GroupCommit(Generic[ItemT, ResultT]):
 
     def _take(self) -> list[_Waiting[ItemT, ResultT]]:
         batch: list[_Waiting[ItemT, ResultT]] = []
-        size = 0
+        count = size = 0
         items_max, bytes_max = self._bounds.items_max, self._bounds.bytes_max
         is_within = True
-        while self._queue and is_within and len(batch) < items_max:
+        while self._queue and is_within and count < items_max:
             turn, waiting = next(iter(self._queue.items()))
             # One of each in turn; where nobody else waits, as many as there are.
-            until = items_max if len(self._queue) == 1 else len(batch) + 1
-            while waiting and len(batch) < until:
-                if batch and size + waiting[0].size > bytes_max:
+            until = items_max if len(self._queue) == 1 else count + 1
+            while waiting and count < until:
+                following = waiting[0]
+                if batch and (
+                    count + following.count > items_max or size + following.size > bytes_max
+                ):
                     is_within = False
                     break
                 batch.append(waiting.popleft())
-                size += batch[-1].size
+                count += following.count
+                size += following.size
             if not waiting:
                 del self._queue[turn]
             elif is_within:
                 self._queue.move_to_end(turn)
-        self._queue_items -= len(batch)
+        self._queue_items -= count
         self._queue_bytes -= size
         return batch
 

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from aiohttp import web
@@ -93,15 +93,19 @@ class _Answers:
     outcomes: Counter[str] = field(default_factory=Counter)
     started: float = field(default_factory=time.perf_counter)
 
-    def take(self, settled: Settled) -> None:
-        """Add the next line; note it where somebody is known to have signed the record.
+    def take(self, ends: Sequence[Settled]) -> None:
+        """Add the next lines; note each where somebody is known to have signed the record.
 
         Not the others: a batch of ten thousand empty lines would fill the log.
         """
-        self.lines += encode_line(settled.answer, self.request_id)
-        self.outcomes[settled.answer.code or str(settled.answer.status)] += 1
-        if settled.tenant is not None:
-            self.log.note(settled, time.perf_counter() - self.started, self.caller)
+        self.lines += b"".join([encode_line(each.answer, self.request_id) for each in ends])
+        self.outcomes.update([each.answer.code or str(each.answer.status) for each in ends])
+        if not self.log.is_kept:
+            return
+        seconds = time.perf_counter() - self.started
+        for settled in ends:
+            if settled.tenant is not None:
+                self.log.note(settled, seconds, self.caller)
 
 
 def _encoding_of(request: web.Request) -> str:

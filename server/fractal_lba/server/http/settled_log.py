@@ -37,6 +37,11 @@ class SettledLog:
         self._intervals: dict[str, _Interval] = {}
         self._timer: asyncio.TimerHandle | None = None
 
+    @property
+    def is_kept(self) -> bool:
+        """Whether anything of it would be written."""
+        return _log.isEnabledFor(logging.INFO)
+
     def note(self, settled: Settled, seconds: float, caller: Caller | None) -> None:
         """Write the line of a record or of a batch refused as a whole, or count it."""
         answer = settled.answer

@@ -1,11 +1,14 @@
 """A shard that another worker decides for, as everybody asks for it."""
 
-from fractal_lba.protocol.authenticate import Authenticated
+import asyncio
+from collections.abc import Sequence
+
 from fractal_lba.protocol.errors import DurabilityError, UnavailableError
 from fractal_lba.server.core.answer import Answer
 from fractal_lba.server.core.entry import Entry
 from fractal_lba.server.core.known import Known, NotResolved, Place, RecordKey
 from fractal_lba.server.core.listing import Bookmark, Page, Query
+from fractal_lba.server.core.run import End, Verified
 from fractal_lba.server.core.usage import Held
 from fractal_lba.server.peers import wire
 from fractal_lba.server.peers.client import Peer
@@ -46,10 +49,13 @@ class RemoteShard:
         state = self._peer.state(self.name)
         return () if state is None else state.losses
 
-    async def decide(
-        self, authenticated: Authenticated, *, received_ns: int, is_recovered: bool = False
-    ) -> Answer:
+    async def decide(self, run: Sequence[Verified]) -> list[End]:
         """See ``ports.Decisions.decide``."""
+        ends = await asyncio.gather(*map(self._decide, run), return_exceptions=True)
+        return [each if isinstance(each, Answer) else _failure(each) for each in ends]
+
+    async def _decide(self, verified: Verified) -> Answer:
+        authenticated, received_ns, is_recovered = verified
         request = wire.decide_request(
             authenticated, received_ns=received_ns, is_recovered=is_recovered
         )
@@ -101,3 +107,9 @@ class RemoteShard:
         except UnavailableError as error:
             # What only reads has one way to say that it cannot tell.
             raise DurabilityError(str(error)) from error
+
+
+def _failure(end: BaseException) -> Exception:
+    if isinstance(end, Exception):
+        return end
+    raise end

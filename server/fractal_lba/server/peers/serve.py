@@ -12,6 +12,7 @@ from typing_extensions import override
 from fractal_lba.protocol.errors import DurabilityError, FractalError, UnavailableError
 from fractal_lba.server.charging import Quotas
 from fractal_lba.server.core.known import NotResolved
+from fractal_lba.server.core.run import Verified
 from fractal_lba.server.peers import failures, wire
 from fractal_lba.server.peers.reservations import Reservations
 from fractal_lba.server.peers.wire import Hello, Numbered, Request, Result, ShardState
@@ -112,13 +113,12 @@ class PeerServer:
 async def _answer(decisions: Decisions, request: Request) -> Result:  # noqa: PLR0911 - one for each kind
     match request:
         case wire.Decide():
-            return wire.Answered(
-                await decisions.decide(
-                    wire.authenticated_of(request),
-                    received_ns=request.received_ns,
-                    is_recovered=request.is_recovered,
-                )
-            )
+            authenticated = wire.authenticated_of(request)
+            verified = Verified(authenticated, request.received_ns, request.is_recovered)
+            (end,) = await decisions.decide([verified])
+            if isinstance(end, Exception):
+                raise end
+            return wire.Answered(end)
         case wire.GetKnown():
             return wire.KnownIs(await decisions.known(request.key))
         case wire.GetEntry():

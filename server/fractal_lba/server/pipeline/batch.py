@@ -6,13 +6,11 @@ then on a bad line is a problem on its line. The frame stays open until every li
 refused, and is tried again as a whole: what was decided answers itself.
 """
 
-import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from fractal_lba.protocol.authenticate import Authenticated
 from fractal_lba.protocol.errors import Refusal
 from fractal_lba.server.core.answer import Answer, ServerCode, problem, refused
 from fractal_lba.server.core.inbox_frame import Received
@@ -27,6 +25,7 @@ from fractal_lba.server.core.ndjson import (
 from fractal_lba.server.core.poison import SET_ASIDE
 from fractal_lba.server.pipeline.intake import Intake, Settled
 from fractal_lba.server.pipeline.turns import Turns
+from fractal_lba.server.pipeline.verify import VerifiedOrNot
 from fractal_lba.server.ports import Inbox, InboxFrame, Meter
 
 LINES_AT_ONCE_MAX = 256
@@ -34,8 +33,8 @@ LINES_AT_ONCE_MAX = 256
 
 _log = logging.getLogger(__name__)
 
-OnLine = Callable[[Settled], None]
-"""Takes how each line ended, in the order of the lines."""
+OnLines = Callable[[Sequence[Settled]], None]
+"""Takes how the next lines ended, in their order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +70,7 @@ class Batches:
         self,
         body: bytes,
         received: Received,
-        on_line: OnLine,
+        on_lines: OnLines,
         *,
         on_count: Callable[[int], None] | None = None,
         whose: str,
@@ -91,7 +90,7 @@ class Batches:
         if isinstance(frame, Settled):
             return BatchSettled(refusal=frame.answer, is_over=False)
         return await self._settle(
-            frame, on_line, whose=whose, ingested=ingested, is_recovered=False
+            frame, on_lines, whose=whose, ingested=ingested, is_recovered=False
         )
 
     async def settle(self, frame: InboxFrame, *, is_recovered: bool = True) -> BatchSettled:
@@ -103,7 +102,7 @@ class Batches:
     async def _settle(
         self,
         frame: InboxFrame,
-        on_line: OnLine,
+        on_lines: OnLines,
         *,
         whose: str,
         ingested: Callable[[int], None],
@@ -126,31 +125,23 @@ class Batches:
                 return BatchSettled(refusal=answer, is_over=True)
             ingested(count)
             return await self._settle_lines(
-                lines_of(data), frame, on_line, is_recovered=is_recovered
+                lines_of(data), frame, on_lines, is_recovered=is_recovered
             )
 
     async def _settle_lines(
-        self, lines: Iterator[bytes], frame: InboxFrame, on_line: OnLine, *, is_recovered: bool
+        self, lines: Iterator[bytes], frame: InboxFrame, on_lines: OnLines, *, is_recovered: bool
     ) -> BatchSettled:
         is_over, is_refused = True, False
         has_met_a_bug = False
         while together := list(islice(lines, LINES_AT_ONCE_MAX)):
             verified = await self._verify(together, frame)
-            # Started in the order of the lines, each runs to its lookup and its occupation before
-            # the next one starts: of two lines with one id the first is first.
-            ends = await asyncio.gather(
-                *(self._conclude(each, frame, is_recovered=is_recovered) for each in verified),
-                return_exceptions=True,
-            )
-            for end in ends:
-                if isinstance(end, Settled):
-                    settled = end
-                else:
-                    settled = _bug(end)
-                    has_met_a_bug = True
+            # Decided in the order of the lines: of two with one id the first is first.
+            ends = await self._conclude(verified, frame, is_recovered=is_recovered)
+            for settled in ends:
                 is_over = is_over and settled.is_over
                 is_refused = is_refused or settled.is_refused
-                on_line(settled)
+                has_met_a_bug = has_met_a_bug or settled is _BUG
+            on_lines(ends)
         if is_over:
             self._inbox.finish(frame.seq, is_refused=is_refused)
         elif not has_met_a_bug:
@@ -160,30 +151,29 @@ class Batches:
 
     async def _verify(
         self, lines: list[bytes], frame: InboxFrame
-    ) -> list[Authenticated | Exception | Answer]:
+    ) -> Sequence[VerifiedOrNot | Answer]:
         """Return each line's record, why it was refused, or the problem of a line that is none."""
-        results: list[Authenticated | Exception | Answer | None] = [
-            line_fault(line) for line in lines
-        ]
-        sound = [at for at, fault in enumerate(results) if fault is None]
-        verified = await self._intake.verify([lines[at] for at in sound], frame)
-        for at, each in zip(sound, verified, strict=True):
-            results[at] = each
-        return [each for each in results if each is not None]
+        faults = [line_fault(line) for line in lines]
+        sound = [line for line, fault in zip(lines, faults, strict=True) if fault is None]
+        verified = await self._intake.verify(sound, frame)
+        if len(sound) == len(lines):
+            return verified
+        ends = iter(verified)
+        return [next(ends) if fault is None else fault for fault in faults]
 
     async def _conclude(
         self,
-        verified: Authenticated | Exception | Answer,
+        verified: Sequence[VerifiedOrNot | Answer],
         frame: InboxFrame,
         *,
         is_recovered: bool,
-    ) -> Settled:
-        if not isinstance(verified, Answer):
-            return await self._intake.conclude(verified, frame, is_recovered=is_recovered)
-        self._meter.answered(
-            tenant=None, status=verified.status, code=verified.code, is_replayed=False
-        )
-        return Settled(answer=verified, is_over=True, is_refused=True)
+    ) -> list[Settled]:
+        ends: Sequence[Settled | Exception]
+        try:
+            ends = await self._intake.conclude(verified, frame, is_recovered=is_recovered)
+        except Exception as error:  # noqa: BLE001 - answered on each of these lines, and logged
+            ends = [error] * len(verified)
+        return [each if isinstance(each, Settled) else _bug(each) for each in ends]
 
 
 def _decoded(frame: InboxFrame) -> tuple[bytes, int]:
@@ -198,10 +188,15 @@ def _decoded(frame: InboxFrame) -> tuple[bytes, int]:
     return data, count
 
 
+_BUG = Settled(
+    answer=problem(
+        ServerCode.INTERNAL_ERROR, "server: expected an answer, got a failure; it is logged"
+    ),
+    is_over=False,
+)
+
+
 def _bug(error: BaseException) -> Settled:
     # One record that meets a bug must not keep the answers of the others back.
     _log.error("a line met a bug", exc_info=error)
-    answer = problem(
-        ServerCode.INTERNAL_ERROR, "server: expected an answer, got a failure; it is logged"
-    )
-    return Settled(answer=answer, is_over=False)
+    return _BUG

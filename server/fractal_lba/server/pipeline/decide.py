@@ -1,16 +1,15 @@
-"""Decide each id once: lookup, judge, ledger, answer.
+"""Decide each id once: lookup, judge, ledger, answer; a run of records at a time.
 
 While the first record of an id is on its way to the disk the id is occupied in memory: what repeats
-it waits and shares its fate. Between the lookup and the occupation nothing is awaited, so that two
-bodies cannot both be first.
+it, in the same run or another, waits and shares its fate. Between the lookup and the occupation
+nothing is awaited, so that two bodies cannot both be first.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from typing import assert_never
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import cast
 
-from fractal_lba.protocol.authenticate import Authenticated
 from fractal_lba.protocol.errors import (
     CorruptionError,
     DurabilityError,
@@ -21,12 +20,38 @@ from fractal_lba.protocol.judge import Params, decision_body
 from fractal_lba.protocol.versions import is_remembered, judge_any, stored_bytes_of
 from fractal_lba.server.charging import Quotas
 from fractal_lba.server.core.answer import Answer, conflicting
-from fractal_lba.server.core.entry import Conflict, Decision
+from fractal_lba.server.core.entry import Conflict, Decision, Entry
 from fractal_lba.server.core.known import Known, RecordKey, Standing, admit_new, key_of, standing
+from fractal_lba.server.core.run import End, NewEntry, Verified
 from fractal_lba.server.core.tenant_policy import Policies
 from fractal_lba.server.core.usage import Held
 from fractal_lba.server.pipeline.charge import Charged
 from fractal_lba.server.ports import Shard
+
+
+class _Occupied:
+    """The ids of entries on their way to the disk: what came of each is known at once for all."""
+
+    def __init__(self) -> None:
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.failures: dict[RecordKey, FractalError] = {}
+
+
+@dataclass(slots=True)
+class _Round:
+    """What is done with those records of a run that wait for nobody."""
+
+    places: list[int] = field(default_factory=list)
+    entries: list[NewEntry] = field(default_factory=list)
+    answers: list[Answer] = field(default_factory=list)
+    repeats: list[tuple[int, RecordKey, Known]] = field(default_factory=list)
+    waiting: list[tuple[int, RecordKey, _Occupied]] = field(default_factory=list)
+
+    def append(self, place: int, entry: NewEntry, answer: Answer) -> None:
+        """Note an entry, and what answers its record once it is on disk."""
+        self.places.append(place)
+        self.entries.append(entry)
+        self.answers.append(answer)
 
 
 class Decider:
@@ -55,47 +80,26 @@ class Decider:
         self._region = region
         self._policies = policies
         self._charged = Charged(shard, quotas=quotas)
-        self._occupied: dict[RecordKey, asyncio.Future[FractalError | None]] = {}
+        self._occupied: dict[RecordKey, _Occupied] = {}
+        self._appending: set[asyncio.Task[list[Answer | Exception | None]]] = set()
 
-    async def decide(
-        self, authenticated: Authenticated, *, received_ns: int, is_recovered: bool = False
-    ) -> Answer:
-        """Return a verified record's answer: its own, that of the first like it, or a conflict.
+    async def decide(self, run: Sequence[Verified]) -> list[End]:
+        """Return each record's answer: its own, that of the first like it, or a conflict.
 
-        Args:
-            authenticated: Verified, and its tenant agreed on.
-            received_ns: When its body was first received.
-            is_recovered: Whether the body was left open then, and is settled only now.
+        Of two records with one id the first in the run, and that of the run that came first, is
+        the first. In place of an answer there may be:
 
-        Raises:
-            Refusal: A new record that came too late, or a copy of one of version 0.1 that something
-                unsigned spoils; nothing is remembered.
-            UnavailableError: Too much is under way; nothing was decided.
-            DurabilityError: The ledger failed; the record may or may not have been decided.
+        - a ``Refusal``: a new record that came too late, or a copy of one of version 0.1 that
+          something unsigned spoils; nothing is remembered;
+        - an ``UnavailableError``: too much is under way; nothing was decided;
+        - a ``DurabilityError``: the ledger failed; the record may or may not have been decided;
+        - anything else: a bug that this record met.
         """
-        key = key_of(authenticated)
-        while (first := self._occupied.get(key)) is not None:
-            failure = await asyncio.shield(first)
-            if failure is not None:
-                raise failure
-        known = self._shard.lookup(key)
-        match standing(authenticated, known):
-            case Standing.NEW:
-                return await self._decide_first(
-                    key, authenticated, received_ns, is_recovered=is_recovered
-                )
-            case Standing.REPEAT:
-                assert known is not None  # noqa: S101 - a repeat of nothing is a bug
-                return await self._first_answer(key, known)
-            case Standing.CONFLICT:
-                assert known is not None  # noqa: S101 - a conflict with nothing is a bug
-                await self._keep_evidence(key, authenticated, received_ns)
-                return _conflict_answer(authenticated, known)
-            case Standing.CONFLICT_SEEN:
-                assert known is not None  # noqa: S101 - a conflict with nothing is a bug
-                return _conflict_answer(authenticated, known)
-            case unreachable:
-                assert_never(unreachable)
+        ends: list[End | None] = [None] * len(run)
+        left: Sequence[int] = range(len(run))
+        while left:
+            left = await self._decide_some(run, left, ends)
+        return cast("list[End]", ends)
 
     def usage(self, tenant: str, day: int) -> Held:
         """Return what a tenant sent in a day (see ``Charged.usage``).
@@ -105,23 +109,104 @@ class Decider:
         """
         return self._charged.usage(tenant, day)
 
-    async def _decide_first(
-        self,
-        key: RecordKey,
-        authenticated: Authenticated,
-        received_ns: int,
-        *,
-        is_recovered: bool,
-    ) -> Answer:
+    async def _decide_some(
+        self, run: Sequence[Verified], left: Sequence[int], ends: list[End | None]
+    ) -> list[int]:
+        """Decide those that wait for no other; return the places of those that waited."""
+        done = self._begin(run, left, ends)
+        appending = self._append(done)
+        if done.repeats:
+            answers = await self._first_answers(done.repeats)
+            for (place, _, _), answer in zip(done.repeats, answers, strict=True):
+                ends[place] = answer
+        if appending is not None:
+            # Whoever is no longer waited for is decided all the same: its id stays occupied
+            # until its append has ended.
+            for place, answer, over in zip(
+                done.places, done.answers, await asyncio.shield(appending), strict=True
+            ):
+                ends[place] = over or answer
+        again = []
+        for place, key, occupied in done.waiting:
+            await asyncio.shield(occupied.ended)
+            failure = occupied.failures.get(key)
+            if failure is None:
+                again.append(place)
+            else:
+                ends[place] = failure
+        return again
+
+    def _begin(
+        self, run: Sequence[Verified], left: Sequence[int], ends: list[End | None]
+    ) -> _Round:
+        """Look up and judge, in the order of the run; what is to be appended is occupied."""
+        found = _Round()
+        occupation = _Occupied()
+        keys = [key_of(run[place].authenticated) for place in left]
+        for place, key, known in zip(left, keys, self._lookups(keys), strict=True):
+            occupied = self._occupied.get(key)
+            if occupied is not None:
+                found.waiting.append((place, key, occupied))
+                continue
+            if isinstance(known, DurabilityError):
+                ends[place] = known
+                continue
+            verified = run[place]
+            stands = standing(verified.authenticated, known)
+            if known is not None and stands is Standing.REPEAT:
+                found.repeats.append((place, key, known))
+                continue
+            try:
+                entry, answer = self._outcome(stands, key, verified, known)
+            except Exception as error:  # noqa: BLE001 - the end of this record, and of no other
+                ends[place] = error
+                continue
+            if entry is None:
+                ends[place] = answer
+                continue
+            self._occupied[key] = occupation
+            new = NewEntry(key, entry, verified.received_ns, verified.is_recovered)
+            found.append(place, new, answer)
+        return found
+
+    def _outcome(
+        self, stands: Standing, key: RecordKey, verified: Verified, known: Known | None
+    ) -> tuple[Entry | None, Answer]:
+        """Return what is written of a record that is no repeat, ``None`` for nothing, and answer.
+
+        Raises:
+            Refusal: See ``decide``.
+        """
+        if known is None:
+            return self._judged(key, verified)
+        answer = _conflict_answer(verified, known)
+        return _evidence(key, verified) if stands is Standing.CONFLICT else None, answer
+
+    def _lookups(self, keys: Sequence[RecordKey]) -> Iterator[Known | DurabilityError | None]:
+        """Yield what is remembered under each key that is not occupied."""
+        free = [key for key in keys if key not in self._occupied]
+        if len(free) == len(keys):
+            return iter(self._shard.lookup(keys))
+        known = dict(zip(free, self._shard.lookup(free), strict=True))
+        return iter([known.get(key) for key in keys])
+
+    def _judged(self, key: RecordKey, verified: Verified) -> tuple[Decision | None, Answer]:
+        """Return a new record's decision, ``None`` for one that is not remembered, and answer.
+
+        Raises:
+            Refusal: See ``decide``.
+        """
+        authenticated, received_ns = verified.authenticated, verified.received_ns
         policy = self._policies.of(key.tenant)
         admit_new(authenticated, received_ns=received_ns, horizon_days=policy.horizon_days)
         outcome = judge_any(authenticated.record, self._params)
-        answer = decision_body(
+        body = decision_body(
             pcs_id=key.pcs_id, record_digest=authenticated.record_digest, outcome=outcome
         )
+        answer = Answer(status=outcome.status, body=body, received_ns=received_ns)
         # Not charged either: whoever relays an old record could spend its tenant's quota on copies.
         if not is_remembered(authenticated.record, outcome):
-            return Answer(status=outcome.status, body=answer, received_ns=received_ns)
+            return None, answer
         decision = Decision(
             tenant=key.tenant,
             family=key.family,
@@ -132,67 +217,78 @@ class Decider:
             params_version=outcome.params_version,
             region=self._region,
             status=outcome.status,
-            answer=answer,
+            answer=body,
             record=stored_bytes_of(authenticated.record),
         )
-        async with self._occupy(key):
-            over = await self._charged.append(
-                key, decision, received_ns=received_ns, is_recovered=is_recovered
-            )
-        if over is not None:
-            return over
-        return Answer(status=decision.status, body=decision.answer, received_ns=received_ns)
+        return decision, answer
 
-    async def _keep_evidence(
-        self, key: RecordKey, authenticated: Authenticated, received_ns: int
-    ) -> None:
-        evidence = Conflict(
-            tenant=key.tenant,
-            family=key.family,
-            pcs_id=key.pcs_id,
-            record_digest=authenticated.record_digest,
-            content_digest=authenticated.content_digest,
-            kid=authenticated.key.kid,
-            record=stored_bytes_of(authenticated.record),
-        )
-        async with self._occupy(key):
-            await self._shard.append(key, evidence, received_ns=received_ns)
+    def _append(self, done: _Round) -> asyncio.Task[list[Answer | Exception | None]] | None:
+        """Write what is to be appended; the ids are free again when that has ended."""
+        if not done.entries:
+            return None
+        occupied = self._occupied[done.entries[0].key]
+        appending = asyncio.get_running_loop().create_task(self._append_all(done.entries, occupied))
+        self._appending.add(appending)
+        appending.add_done_callback(self._appending.discard)
+        return appending
 
-    async def _first_answer(self, key: RecordKey, known: Known) -> Answer:
-        entry = await self._shard.read(known.place)
-        # The index is derived: where it and the ledger disagree no answer is better than another
-        # record's.
-        if (
-            not isinstance(entry, Decision)
-            or RecordKey(entry.tenant, entry.family, entry.pcs_id) != key
-            or entry.content_digest != known.content_digest
-        ):
-            raise CorruptionError(
-                f"index: expected the decision of {key.pcs_id}, got another entry"
-            )
-        return Answer(
-            status=entry.status, body=entry.answer, is_replayed=True, received_ns=known.received_ns
-        )
-
-    @asynccontextmanager
-    async def _occupy(self, key: RecordKey) -> AsyncIterator[None]:
-        first: asyncio.Future[FractalError | None] = asyncio.get_running_loop().create_future()
-        self._occupied[key] = first
-        failure: FractalError | None = UnavailableError(
-            "decide: expected an end, got a cancellation"
-        )
+    async def _append_all(
+        self, entries: Sequence[NewEntry], occupied: _Occupied
+    ) -> list[Answer | Exception | None]:
+        """Return for each entry ``None`` where it is on disk, or what it is answered instead."""
+        unknown = UnavailableError("decide: expected an end, got a cancellation")
+        ends: list[Answer | Exception | None] = [unknown] * len(entries)
         try:
-            yield
-            failure = None
-        except (DurabilityError, UnavailableError) as error:
-            failure = error
-            raise
+            ends = await self._charged.append(entries)
         finally:
-            del self._occupied[key]
-            first.set_result(failure)
+            for each, end in zip(entries, ends, strict=True):
+                del self._occupied[each.key]
+                if isinstance(end, FractalError):
+                    occupied.failures[each.key] = end
+                elif isinstance(end, Exception):
+                    occupied.failures[each.key] = unknown
+            occupied.ended.set_result(None)
+        return ends
+
+    async def _first_answers(self, repeats: Sequence[tuple[int, RecordKey, Known]]) -> list[End]:
+        entries = await self._shard.read([known.place for _, _, known in repeats])
+        return [
+            _first_answer(key, known, entry)
+            for (_, key, known), entry in zip(repeats, entries, strict=True)
+        ]
 
 
-def _conflict_answer(authenticated: Authenticated, known: Known) -> Answer:
+def _first_answer(key: RecordKey, known: Known, entry: Entry | Exception) -> End:
+    if isinstance(entry, Exception):
+        return entry
+    # The index is derived: where it and the ledger disagree no answer is better than another
+    # record's.
+    if (
+        not isinstance(entry, Decision)
+        or RecordKey(entry.tenant, entry.family, entry.pcs_id) != key
+        or entry.content_digest != known.content_digest
+    ):
+        return CorruptionError(f"index: expected the decision of {key.pcs_id}, got another entry")
+    return Answer(
+        status=entry.status, body=entry.answer, is_replayed=True, received_ns=known.received_ns
+    )
+
+
+def _evidence(key: RecordKey, verified: Verified) -> Conflict:
+    authenticated = verified.authenticated
+    return Conflict(
+        tenant=key.tenant,
+        family=key.family,
+        pcs_id=key.pcs_id,
+        record_digest=authenticated.record_digest,
+        content_digest=authenticated.content_digest,
+        kid=authenticated.key.kid,
+        record=stored_bytes_of(authenticated.record),
+    )
+
+
+def _conflict_answer(verified: Verified, known: Known) -> Answer:
+    authenticated = verified.authenticated
     return conflicting(
         pcs_id=authenticated.record.pcs_id,
         first_content_digest=known.content_digest,

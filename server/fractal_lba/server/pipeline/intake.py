@@ -3,16 +3,15 @@
 One written order for live bodies and for those a crash left.
 """
 
-import asyncio
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from fractal_lba.protocol.authenticate import LEGACY_TENANT, Authenticated, authenticate
+from fractal_lba.protocol.authenticate import Authenticated
 from fractal_lba.protocol.errors import (
     CorruptionError,
     DurabilityError,
-    FractalError,
     Refusal,
     RefusalCode,
     UnavailableError,
@@ -21,10 +20,12 @@ from fractal_lba.protocol.keyring import Keyring
 from fractal_lba.server.core.answer import Answer, ServerCode, problem, refused
 from fractal_lba.server.core.inbox_frame import Received
 from fractal_lba.server.core.poison import SET_ASIDE, PoisonError
+from fractal_lba.server.core.run import End, Verified
 from fractal_lba.server.core.tenant_policy import Policies
 from fractal_lba.server.pipeline.pace import Pace
+from fractal_lba.server.pipeline.verify import VerifiedOrNot, Verifier
 from fractal_lba.server.ports import Clock, Decisions, Inbox, InboxFrame, Judging, Meter
-from fractal_lba.wal.group_commit import Bounds, GroupCommit
+from fractal_lba.wal.group_commit import Bounds
 
 ResultT = TypeVar("ResultT")
 
@@ -79,23 +80,11 @@ class Intake:
     ) -> None:
         self._inbox = inbox
         self._decisions = decisions
-        self._keyring = keyring
-        self._policies = policies
         self._clock = clock
         self._meter = meter
         self._judging = judging
         self._left_open_beside_others_max = left_open_max // 2
-        # A thread for each lane: what nobody knows is verified beside the others, not before.
-        self._verify: GroupCommit[tuple[bytes, Received], Authenticated] = GroupCommit(
-            "verify", self._authenticate_all, bounds=bounds, is_for_its_submitter=True
-        )
-        self._pace = pace
-        self._verify_unidentified: GroupCommit[tuple[bytes, Received], Authenticated] = GroupCommit(
-            "verify-unidentified",
-            lambda bodies: self._pace.run(lambda: self._authenticate_all(bodies)),
-            bounds=bounds,
-            is_for_its_submitter=True,
-        )
+        self._verifier = Verifier(keyring=keyring, policies=policies, bounds=bounds, pace=pace)
 
     async def receive(self, body: bytes, received: Received) -> Settled:
         """Log a body that has just arrived, then settle it."""
@@ -129,12 +118,10 @@ class Intake:
         Refusals and storage failures are answers. Anything else that is raised is a bug: the body
         then stays open on disk, and is not tried again before the next start.
         """
-        verified: Authenticated | Exception
-        try:
-            verified = await self._authenticated(frame.body, frame)
-        except FractalError as error:
-            verified = error
-        settled = await self.conclude(verified, frame, is_recovered=is_recovered)
+        (verified,) = await self.verify([frame.body], frame)
+        (settled,) = await self.conclude([verified], frame, is_recovered=is_recovered)
+        if isinstance(settled, Exception):
+            raise settled
         if settled.is_over:
             self._inbox.finish(frame.seq, is_refused=settled.is_refused)
         else:
@@ -157,142 +144,122 @@ class Intake:
         else:
             self._inbox.leave_open(frame.seq)
 
-    async def verify(
-        self, bodies: Sequence[bytes], frame: InboxFrame
-    ) -> list[Authenticated | Exception]:
-        """Authenticate parts of a logged body; others have their turns meanwhile."""
-        lane, turn = self._lane_of(frame)
+    async def verify(self, bodies: Sequence[bytes], frame: InboxFrame) -> list[VerifiedOrNot]:
+        """Authenticate parts of a logged body that are no poison (see ``Verifier.verify``)."""
         poison = [self.is_poison(body) for body in bodies]  # asked once: more may be known later
+        if True not in poison:
+            return await self._verifier.verify(bodies, frame)
         sound = [body for body, is_poison in zip(bodies, poison, strict=True) if not is_poison]
-        verified = await lane.submit_all(
-            [(body, frame.received) for body in sound],
-            sizes=[len(body) for body in sound],
-            turn=turn,
-        )
-        ends = iter(verified)
+        ends = iter(await self._verifier.verify(sound, frame))
         return [_poison() if is_poison else next(ends) for is_poison in poison]
 
     async def run(self, work: Callable[[], ResultT], frame: InboxFrame) -> ResultT:
         """Run what a logged body needs to be read, at the cost of its lane."""
-        if frame.received.identified_tenant is not None:
-            return await asyncio.to_thread(work)
-        return await self._verify_unidentified.call(lambda: self._pace.run(work))
+        return await self._verifier.run(work, frame)
 
     async def conclude(
-        self, verified: Authenticated | Exception, frame: InboxFrame, *, is_recovered: bool
-    ) -> Settled:
-        """Answer one record of a logged body, and count how it ended.
+        self,
+        run: Sequence[VerifiedOrNot | Answer],
+        frame: InboxFrame,
+        *,
+        is_recovered: bool,
+    ) -> list[Settled | Exception]:
+        """Answer records of a logged body, and count how they ended.
 
         Args:
-            verified: The record, or why it was refused; any other exception is raised as it is.
+            run: Each record, why it was refused, or the answer to what is none.
             frame: The body; it is neither finished nor left open here.
             is_recovered: See ``settle``.
+
+        Returns:
+            How each ended; an exception is a bug that it met.
         """
-        settled = await self._conclude(verified, frame, is_recovered=is_recovered)
-        answer = settled.answer
-        self._meter.answered(
-            tenant=settled.tenant,
-            status=answer.status,
-            code=answer.code,
-            is_replayed=answer.is_replayed,
-        )
-        return settled
+        ends: list[Settled | Exception | None] = [None] * len(run)
+        places: list[int] = []
+        agreed: list[Verified] = []
+        for place, each in enumerate(run):
+            if isinstance(each, Authenticated):
+                refusal = _disagreement(each, frame.received)
+                if refusal is None:
+                    places.append(place)
+                    agreed.append(Verified(each, frame.received_ns, is_recovered))
+                else:
+                    ends[place] = _settled(refusal, each)
+            elif isinstance(each, Answer):
+                ends[place] = Settled(answer=each, is_over=True, is_refused=True)
+            else:
+                ends[place] = _settled(each, None)
+        # Verified before it is remembered: a forged record must not occupy the pcs_id of an
+        # honest one.
+        if agreed:
+            decided = await self._decisions.decide(agreed)
+            for place, verified, end in zip(places, agreed, decided, strict=True):
+                ends[place] = _settled(end, verified.authenticated)
+        return self._counted(ends)
 
     async def close(self) -> None:
         """Verify what was taken, then end the threads."""
-        await self._verify.close()
-        await self._verify_unidentified.close()
+        await self._verifier.close()
 
-    async def _authenticated(self, body: bytes, frame: InboxFrame) -> Authenticated:
-        if self.is_poison(body):
-            raise _poison()
-        lane, turn = self._lane_of(frame)
-        return await lane.submit((body, frame.received), size=len(body), turn=turn)
-
-    def _lane_of(
-        self, frame: InboxFrame
-    ) -> tuple[GroupCommit[tuple[bytes, Received], Authenticated], str]:
-        """Return which thread verifies a body, and whose turn it has there."""
-        tenant = frame.received.identified_tenant
-        # Of senders nobody knows each body has its own turn: the lines of a batch must not keep
-        # a single record waiting for all of them.
-        if tenant is None:
-            return self._verify_unidentified, str(frame.seq)
-        return self._verify, tenant
-
-    async def _conclude(
-        self, verified: Authenticated | Exception, frame: InboxFrame, *, is_recovered: bool
-    ) -> Settled:
-        tenant: str | None = None
-        pcs_id: str | None = None
-        is_over, is_refused = True, False
-        try:
-            if isinstance(verified, Exception):
-                raise verified
-            tenant, pcs_id = verified.tenant, verified.record.pcs_id
-            _agree_on_tenant(verified, frame.received)
-            # Verified before it is remembered: a forged record must not occupy the pcs_id of an
-            # honest one.
-            answer = await self._decisions.decide(
-                verified, received_ns=frame.received_ns, is_recovered=is_recovered
+    def _counted(self, ends: Sequence[Settled | Exception | None]) -> list[Settled | Exception]:
+        counts: Counter[tuple[str | None, int, str | None, bool]] = Counter()
+        told: list[Settled | Exception] = []
+        for end in ends:
+            assert end is not None  # noqa: S101 - each place was given one
+            told.append(end)
+            if isinstance(end, Settled):
+                answer = end.answer
+                counts[end.tenant, answer.status, answer.code, answer.is_replayed] += 1
+        for (tenant, status, code, is_replayed), records in counts.items():
+            self._meter.answered(
+                tenant=tenant, status=status, code=code, is_replayed=is_replayed, records=records
             )
-        except Refusal as refusal:
-            answer, is_refused = refused(refusal), True
-        except PoisonError:
+        return told
+
+
+def _settled(end: End, authenticated: Authenticated | None) -> Settled | Exception:
+    """Return how a record ended, or the bug that it met."""
+    tenant = pcs_id = None
+    if authenticated is not None:
+        tenant, pcs_id = authenticated.tenant, authenticated.record.pcs_id
+    is_over, is_refused = True, False
+    match end:
+        case Answer():
+            answer = end
+        case Refusal():
+            answer, is_refused = refused(end), True
+        case PoisonError():
             answer, is_refused = SET_ASIDE, True
-        except CorruptionError as error:
+        case CorruptionError():
             # Only a person brings damaged bytes back. Left open, this body and each repeat of it
             # would be tried again for ever, and the inbox would take nothing more in the end.
-            answer, is_refused = _unavailable(error), True
-        except (DurabilityError, UnavailableError) as error:
-            answer, is_over = _unavailable(error), False
-        return Settled(
-            answer=answer, is_over=is_over, is_refused=is_refused, tenant=tenant, pcs_id=pcs_id
-        )
-
-    def _authenticate_all(
-        self, bodies: Sequence[tuple[bytes, Received]]
-    ) -> list[Authenticated | Exception]:
-        keyring = self._keyring()
-        results: list[Authenticated | Exception] = []
-        for body, received in bodies:
-            try:
-                tenant = self._legacy_tenant(received)
-                results.append(authenticate(body, keyring, legacy_tenant=tenant))
-            except FractalError as error:
-                results.append(_without_frames(error))
-            except Exception as error:  # noqa: BLE001 - raised to the one whose body it is, not to the whole batch
-                results.append(error)
-        return results
-
-    def _legacy_tenant(self, received: Received) -> str | None:
-        """Return whose keys a record of version 0.1 is tried with; none where it is not taken."""
-        tenant = received.tenant_header or LEGACY_TENANT
-        return tenant if self._policies.of(tenant).accepts_legacy else None
+            answer, is_refused = _unavailable(end), True
+        case DurabilityError() | UnavailableError():
+            answer, is_over = _unavailable(end), False
+        case _:
+            return end
+    return Settled(
+        answer=answer, is_over=is_over, is_refused=is_refused, tenant=tenant, pcs_id=pcs_id
+    )
 
 
 def _poison() -> PoisonError:
     return PoisonError("body: expected one that can be judged, got one set aside")
 
 
-def _without_frames(error: FractalError) -> FractalError:
-    # The frames of a refusal hold what was parsed before it, two megabytes for a line of empty
-    # objects, and the refusals of a batch live until its lines are answered.
-    error.__cause__ = error.__context__ = None
-    return error.with_traceback(None)
-
-
-def _agree_on_tenant(authenticated: Authenticated, received: Received) -> None:
+def _disagreement(authenticated: Authenticated, received: Received) -> Refusal | None:
+    """Return the refusal of a record that is not of the tenant that its sender claims."""
     for where, claimed in (
         ("identity", received.identified_tenant),
         ("X-Tenant-Id", received.tenant_header),
     ):
         if claimed is not None and claimed != authenticated.tenant:
-            raise Refusal(
+            return Refusal(
                 RefusalCode.TENANT_MISMATCH,
                 reason="tenant_mismatch",
                 message=f"{where}: expected the tenant of the signing key, got another",
             )
+    return None
 
 
 def _unavailable(error: DurabilityError | UnavailableError) -> Answer:

@@ -1,14 +1,14 @@
 """One shard of this process, as everybody asks for it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from fractal_lba.protocol.authenticate import Authenticated
+from fractal_lba.protocol.errors import DurabilityError
 from fractal_lba.protocol.judge import Params
 from fractal_lba.server.charging import Quotas
-from fractal_lba.server.core.answer import Answer
 from fractal_lba.server.core.entry import Entry
 from fractal_lba.server.core.known import Known, NotResolved, Place, RecordKey
 from fractal_lba.server.core.listing import BEGIN, Bookmark, Page, Query
+from fractal_lba.server.core.run import End, Verified
 from fractal_lba.server.core.tenant_policy import Policies
 from fractal_lba.server.core.usage import Held
 from fractal_lba.server.pipeline.decide import Decider
@@ -48,21 +48,23 @@ class LocalShard:
         """See ``ports.Decisions.losses``."""
         return tuple(Loss(self.name, first, last) for first, last in self.store.losses)
 
-    async def decide(
-        self, authenticated: Authenticated, *, received_ns: int, is_recovered: bool = False
-    ) -> Answer:
+    async def decide(self, run: Sequence[Verified]) -> list[End]:
         """See ``ports.Decisions.decide``."""
-        return await self._decider.decide(
-            authenticated, received_ns=received_ns, is_recovered=is_recovered
-        )
+        return await self._decider.decide(run)
 
     async def known(self, key: RecordKey) -> Known | None:
         """See ``ports.Decisions.known``."""
-        return self.store.lookup(key)
+        (known,) = self.store.lookup([key])
+        if isinstance(known, DurabilityError):
+            raise known
+        return known
 
     async def entry(self, key: RecordKey, place: Place) -> Entry:  # noqa: ARG002 - whose shard it is, was asked by the key
         """See ``ports.Decisions.entry``."""
-        return await self.store.read(place)
+        (entry,) = await self.store.read([place])
+        if isinstance(entry, DurabilityError):
+            raise entry
+        return entry
 
     async def list_records(
         self, tenant: str, query: Query, after: Bookmark, *, records_max: int

@@ -5,8 +5,10 @@ It is appended and changes nothing that was decided: the record, its outcome and
 
 import asyncio
 
+from fractal_lba.protocol.errors import DurabilityError
 from fractal_lba.server.core.entry import Resolution
 from fractal_lba.server.core.known import RESOLUTIONS_KEPT_MAX, Known, NotResolved, RecordKey
+from fractal_lba.server.core.run import NewEntry
 from fractal_lba.server.ports import Clock, Shard
 
 
@@ -32,7 +34,9 @@ class Resolver:
             DurabilityError: Storage failed; the resolution may or may not be on disk.
         """
         async with self._one:
-            known = self._shard.lookup(key)
+            (known,) = self._shard.lookup([key])
+            if isinstance(known, DurabilityError):
+                raise known
             if known is None or not known.is_escalated:
                 return NotResolved.NOT_ESCALATED
             if len(known.resolutions) >= RESOLUTIONS_KEPT_MAX:
@@ -40,4 +44,7 @@ class Resolver:
             resolution = Resolution(
                 tenant=key.tenant, family=key.family, pcs_id=key.pcs_id, note=note, who=who
             )
-            return await self._shard.append(key, resolution, received_ns=self._clock())
+            (end,) = await self._shard.append([NewEntry(key, resolution, self._clock())])
+            if isinstance(end, Exception):
+                raise end
+            return end

@@ -1,14 +1,15 @@
 """All shards as one: each record goes to its owner, and what reads over all of them is merged."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import cast
 
-from fractal_lba.protocol.authenticate import Authenticated
-from fractal_lba.server.core.answer import Answer
 from fractal_lba.server.core.entry import Entry
 from fractal_lba.server.core.known import Known, NotResolved, Place, RecordKey
 from fractal_lba.server.core.listing import Bookmark, Page, Query
 from fractal_lba.server.core.merge import merged
 from fractal_lba.server.core.ring import Ring
+from fractal_lba.server.core.run import End, Verified
 from fractal_lba.server.core.usage import NOTHING_HELD, Held
 from fractal_lba.server.ports import Decisions, Listed, Loss
 
@@ -42,12 +43,29 @@ class Routed:
         """See ``ports.Decisions.losses``."""
         return tuple(loss for shard in self._shards.values() for loss in shard.losses)
 
-    async def decide(
-        self, authenticated: Authenticated, *, received_ns: int, is_recovered: bool = False
-    ) -> Answer:
-        """See ``ports.Decisions.decide``."""
-        owner = self._owner(authenticated.tenant, authenticated.record.pcs_id)
-        return await owner.decide(authenticated, received_ns=received_ns, is_recovered=is_recovered)
+    async def decide(self, run: Sequence[Verified]) -> list[End]:
+        """See ``ports.Decisions.decide``; each shard is given its part of the run at once."""
+        parts: dict[str, list[int]] = {}
+        for place, (authenticated, _, _) in enumerate(run):
+            owner = self._ring.owner_of(authenticated.tenant, authenticated.record.pcs_id)
+            parts.setdefault(owner, []).append(place)
+        if len(parts) == 1:
+            return await self._shards[next(iter(parts))].decide(run)
+        ends: list[End | None] = [None] * len(run)
+        decided = await asyncio.gather(
+            *(
+                self._shards[owner].decide([run[place] for place in places])
+                for owner, places in parts.items()
+            ),
+            return_exceptions=True,
+        )
+        for places, part in zip(parts.values(), decided, strict=True):
+            if isinstance(part, BaseException) and not isinstance(part, Exception):
+                raise part
+            some = [part] * len(places) if isinstance(part, Exception) else part
+            for place, end in zip(places, some, strict=True):
+                ends[place] = end
+        return cast("list[End]", ends)
 
     async def known(self, key: RecordKey) -> Known | None:
         """See ``ports.Decisions.known``."""

@@ -9,7 +9,7 @@ How keys and values are written: ``index_values``.
 
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -118,19 +118,29 @@ class LmdbIndex:
         return len(self._fresh)
 
     def lookup(self, key: RecordKey) -> Known | None:
-        """Return what is remembered under a key.
+        """Return what is remembered under a key; raises like ``lookup_all``."""
+        return self.lookup_all((key,))[0]
+
+    def lookup_all(self, keys: Sequence[RecordKey]) -> list[Known | None]:
+        """Return what is remembered under each key, read at once.
 
         Raises:
-            CorruptionError: The value does not verify; the index ``is_damaged`` from now on.
+            CorruptionError: A value does not verify; the index ``is_damaged`` from now on.
             DurabilityError: LMDB failed.
         """
-        fresh = self._fresh.get(key)
-        if fresh is not None:
-            return fresh
+        fresh = self._fresh
+        found = [fresh.get(key) for key in keys]
+        if None not in found:
+            return found
         with self._noting_damage("an entry or none"):
             with self._env.begin(db=self._records) as transaction:
-                value = transaction.get(record_key_bytes(key))
-            return None if value is None else known_of(record_key_bytes(key), value)
+                for at, key in enumerate(keys):
+                    if found[at] is None:
+                        name = record_key_bytes(key)
+                        value = transaction.get(name)
+                        if value is not None:
+                            found[at] = known_of(name, value)
+            return found
 
     def listed(self, key: RecordKey) -> Known:
         """Return what is remembered under a key that a listing names.
@@ -148,8 +158,15 @@ class LmdbIndex:
 
     def put(self, key: RecordKey, known: Known, checkpoint: Checkpoint) -> None:
         """Remember an entry that is on disk in the ledger, and that everything up to it is."""
-        self._fresh[key] = known
-        self._lists.put(key, known)
+        self.put_all([(key, known)], checkpoint)
+
+    def put_all(
+        self, remembered: Sequence[tuple[RecordKey, Known]], checkpoint: Checkpoint
+    ) -> None:
+        """Remember entries that are on disk in the ledger, and that everything up to a place is."""
+        self._fresh.update(remembered)
+        for key, known in remembered:
+            self._lists.put(key, known)
         self._checkpoint = checkpoint
 
     def spots(

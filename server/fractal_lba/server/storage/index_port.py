@@ -6,7 +6,7 @@ commit did; what is missing then is replayed from the ledger.
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -47,12 +47,22 @@ class Index(Protocol):
         """Return what is remembered under a key."""
         ...
 
+    def lookup_all(self, keys: Sequence[RecordKey]) -> list[Known | None]:
+        """Return what is remembered under each key, read at once."""
+        ...
+
     def listed(self, key: RecordKey) -> Known:
         """Return what is remembered under a key that a listing names."""
         ...
 
     def put(self, key: RecordKey, known: Known, checkpoint: Checkpoint) -> None:
         """Remember an entry that is on disk in the ledger."""
+        ...
+
+    def put_all(
+        self, remembered: Sequence[tuple[RecordKey, Known]], checkpoint: Checkpoint
+    ) -> None:
+        """Remember entries that are on disk in the ledger, up to a checkpoint."""
         ...
 
     def spots(

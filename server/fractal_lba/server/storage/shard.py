@@ -9,39 +9,42 @@ its bytes are damaged later.
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import NamedTuple
 
 from fractal_lba.protocol.errors import (
     ContractError,
     CorruptionError,
     DurabilityError,
     FencedError,
+    UnavailableError,
 )
-from fractal_lba.server.core import entry as entries
+from fractal_lba.server.core import entry as entries_core
 from fractal_lba.server.core.entry import Entry
 from fractal_lba.server.core.known import Known, Place, RecordKey
 from fractal_lba.server.core.listing import Page, Query, Spot
+from fractal_lba.server.core.run import NewEntry
 from fractal_lba.server.core.usage import Usage
 from fractal_lba.server.ports import Listed, Meter
+from fractal_lba.server.storage.appended import put_appended
 from fractal_lba.server.storage.fence import Fence, look_for_room
 from fractal_lba.server.storage.index_port import Index
 from fractal_lba.server.storage.listing import list_page
-from fractal_lba.server.storage.replay import ShardFiles, put_entry, replay
-from fractal_lba.wal import Frame, NewFrame, Position
+from fractal_lba.server.storage.replay import ShardFiles, replay
+from fractal_lba.wal import NewFrame, Position
 from fractal_lba.wal.group_commit import Bounds, GroupCommit
 
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Append:
-    key: RecordKey
-    payload: bytes
-    entry: Entry
-    received_ns: int
+class _Append(NamedTuple):
+    """Entries of one tenant that are committed together."""
+
+    entries: Sequence[NewEntry]
+    payloads: Sequence[bytes]
     reopened: int
-    """How often the ledger had been reopened when the id was looked up."""
+    """How often the ledger had been reopened when the ids were looked up."""
 
 
 class ShardStore:
@@ -64,7 +67,8 @@ class ShardStore:
         self._fence = Fence(self._stream.name, meter=meter)
         self._reopened = 0
         self._is_behind = False
-        self._commits: GroupCommit[_Append, Known] = GroupCommit(
+        self._bounds = bounds
+        self._commits: GroupCommit[_Append, list[Known]] = GroupCommit(
             self._stream.name,
             self._commit,
             bounds=bounds,
@@ -87,30 +91,29 @@ class ShardStore:
         """See ``ports.Shard.losses``."""
         return self._index.losses
 
-    def lookup(self, key: RecordKey) -> Known | None:
-        """Return what is remembered under a key.
-
-        Raises:
-            DurabilityError: That cannot be told: the index failed, or ids are lost to damage and
-                this may be one.
-        """
+    def lookup(self, keys: Sequence[RecordKey]) -> list[Known | DurabilityError | None]:
+        """See ``ports.Shard.lookup``."""
         try:
-            known = self._index.lookup(key)
+            found: list[Known | DurabilityError | None] = [*self._index.lookup_all(keys)]
         except DurabilityError as error:
             if self._index.is_damaged:
                 # Fenced, so that it is rebuilt from the ledger without a person.
                 self._fence.put_up(error)
-            raise
-        if known is None and self._fence.reason is not None:
+            # What one value did must not be told of the others.
+            return [error] if len(keys) == 1 else [self.lookup([key])[0] for key in keys]
+        if None not in found:
+            return found
+        unknown: DurabilityError | None = None
+        if self._fence.reason is not None:
             # The index may be on its way to what the ledger holds: nobody can call an id unknown.
-            raise FencedError(self._fence.reason)
-        if known is None and self._index.losses:
+            unknown = FencedError(self._fence.reason)
+        elif self._index.losses:
             first, last = self._index.losses[0]
-            raise CorruptionError(
+            unknown = CorruptionError(
                 f"{self._stream.name}: expected every decision to be readable,"
                 f" got damage over the numbers {first} to {last}: this id may be one of them"
             )
-        return known
+        return found if unknown is None else [known or unknown for known in found]
 
     def usage(self, tenant: str, day: int) -> Usage:
         """See ``ports.Shard.usage``.
@@ -148,47 +151,63 @@ class ShardStore:
             )
         return page
 
-    async def append(self, key: RecordKey, entry: Entry, *, received_ns: int) -> Known:
-        """Write an entry; it is on disk and in the index when this returns.
-
-        Raises:
-            UnavailableError: The queue is full; nothing was written.
-            FencedError: The ledger is fenced, or was since; nothing was written.
-            DurabilityError: The ledger failed and is fenced; the entry may or may not be on disk.
-        """
+    async def append(self, entries: Sequence[NewEntry]) -> list[Known | Exception]:
+        """See ``ports.Shard.append``."""
         if self._fence.reason is not None:
-            raise FencedError(self._fence.reason)
-        payload = entries.encode_entry(entry)
-        append = _Append(
-            key=key,
-            payload=payload,
-            entry=entry,
-            received_ns=received_ns,
-            reopened=self._reopened,
-        )
+            return [FencedError(self._fence.reason)] * len(entries)
+        payloads = [entries_core.encode_entry(each.entry) for each in entries]
+        parts = list(self._parts(entries, payloads))
+        if len(parts) == 1:
+            return await self._append_part(parts[0])
+        done = await asyncio.gather(*map(self._append_part, parts))
+        return [end for part in done for end in part]
+
+    def _parts(self, entries: Sequence[NewEntry], payloads: Sequence[bytes]) -> Iterator[_Append]:
+        """Yield what is committed together: of one tenant, and no more than a commit may hold."""
+        start, size = 0, 0
+        for at, payload in enumerate(payloads):
+            is_over = (
+                at - start >= self._bounds.items_max
+                or size + len(payload) > self._bounds.bytes_max
+                or entries[at].key.tenant != entries[start].key.tenant
+            )
+            if is_over and at > start:
+                yield _Append(entries[start:at], payloads[start:at], self._reopened)
+                start, size = at, 0
+            size += len(payload)
+        if payloads:
+            yield _Append(entries[start:], payloads[start:], self._reopened)
+
+    async def _append_part(self, part: _Append) -> list[Known | Exception]:
+        count = len(part.entries)
         try:
-            return await self._commits.submit(append, size=len(payload), turn=key.tenant)
-        except FencedError:
-            raise  # by a failure that was told to its own submitter
+            return [
+                *await self._commits.submit(
+                    part,
+                    count=count,
+                    size=sum(map(len, part.payloads)),
+                    turn=part.entries[0].key.tenant,
+                )
+            ]
+        except FencedError as error:
+            return [error] * count  # by a failure that was told to its own submitter
         except DurabilityError as error:
             self._fence.put_up(error)
-            raise
+            return [error] * count
+        except UnavailableError as error:
+            return [error] * count
 
-    async def read(self, place: Place) -> Entry:
-        """Read an entry back.
-
-        Raises:
-            CorruptionError: Its bytes do not verify.
-        """
-        try:
-            return await asyncio.to_thread(self._read, place)
-        except DurabilityError as error:
-            self._meter.wal_failed(stream=self._stream.name)
-            _log.error(
-                "entry cannot be read",
-                extra={"stream": self._stream.name, "seq": place.seq, "error": str(error)},
-            )
-            raise
+    async def read(self, places: Sequence[Place]) -> list[Entry | DurabilityError]:
+        """See ``ports.Shard.read``."""
+        found = await asyncio.to_thread(lambda: [*map(self._read_or_failure, places)])
+        for place, entry in zip(places, found, strict=True):
+            if isinstance(entry, DurabilityError):
+                self._meter.wal_failed(stream=self._stream.name)
+                _log.error(
+                    "entry cannot be read",
+                    extra={"stream": self._stream.name, "seq": place.seq, "error": str(entry)},
+                )
+        return found
 
     async def reopen(self) -> None:
         """Recover a fenced ledger on fresh files, and the index with it.
@@ -210,7 +229,7 @@ class ShardStore:
         finally:
             self._stream.close()
 
-    def _commit(self, batch: Sequence[_Append]) -> list[Known | Exception]:
+    def _commit(self, batch: Sequence[_Append]) -> list[list[Known] | Exception]:
         if self._is_behind:
             raise FencedError(f"{self._stream.name}: expected a whole index, got one that is not")
         # What a failed commit brought to the disk all the same is remembered once the ledger is
@@ -226,16 +245,19 @@ class ShardStore:
                 f"{self._stream.name}: expected a commit, got {type(error).__name__}"
             ) from error
         return [
-            next(known)
+            [*islice(known, len(append.entries))]
             if append.reopened == self._reopened
             else FencedError(f"{self._stream.name}: expected no failure since the lookup, got one")
             for append in batch
         ]
 
     def _write(self, batch: Sequence[_Append]) -> list[Known]:
+        entries = [each for append in batch for each in append.entries]
+        payloads = [payload for append in batch for payload in append.payloads]
+        meta = entries_core.META
         frames = [
-            NewFrame(received_ns=append.received_ns, meta=entries.META, payload=append.payload)
-            for append in batch
+            NewFrame(each.received_ns, meta, payload)
+            for each, payload in zip(entries, payloads, strict=True)
         ]
         started = time.perf_counter()
         placed = self._stream.append(frames)
@@ -244,15 +266,7 @@ class ShardStore:
         self._meter.synced(
             stream=self._stream.name, seconds=time.perf_counter() - started, frames=len(placed)
         )
-        known = []
-        for append, frame, place in zip(batch, frames, placed, strict=True):
-            on_disk = Frame(
-                seq=place.seq,
-                received_ns=frame.received_ns,
-                meta=frame.meta,
-                payload=frame.payload,
-            )
-            known.append(put_entry(self._index, append.key, append.entry, on_disk, place.position))
+        known = put_appended(self._index, entries, payloads, placed)
         if self._index.unflushed >= self._flush_records:
             self._index.flush()
         self._is_behind = False
@@ -262,13 +276,19 @@ class ShardStore:
         self._index.flush()
         self._stream.mark()
 
+    def _read_or_failure(self, place: Place) -> Entry | DurabilityError:
+        try:
+            return self._read(place)
+        except DurabilityError as error:
+            return error
+
     def _read(self, place: Place) -> Entry:
         frame = self._stream.read(Position(segment=place.segment, offset=place.offset))
         if frame.seq != place.seq:
             raise CorruptionError(
                 f"{self._stream.name}: expected entry {place.seq}, got {frame.seq}"
             )
-        return entries.decode_entry(frame.meta, frame.payload)
+        return entries_core.decode_entry(frame.meta, frame.payload)
 
     def _reopen(self) -> None:
         recovery = self._stream.reopen()

@@ -181,22 +181,28 @@ class Metrics:
         self._ingest.inc(records)
 
     def answered(
-        self, *, tenant: str | None, status: int, code: str | None, is_replayed: bool
+        self,
+        *,
+        tenant: str | None,
+        status: int,
+        code: str | None,
+        is_replayed: bool,
+        records: int = 1,
     ) -> None:
-        """Count how a logged body ended, under no tenant where none was verified."""
+        """Count how records of logged bodies ended, under no tenant where none was verified."""
         label = tenant or ""
         if is_replayed:
-            self._hits.labels(label).inc()
+            self._hits.labels(label).inc(records)
         elif status in {_OK, _ACCEPTED}:
-            self._accepted.labels(label).inc()
+            self._accepted.labels(label).inc(records)
             if status == _ACCEPTED:
-                self._escalated.labels(label).inc()
+                self._escalated.labels(label).inc(records)
         elif status == _CONFLICT:
-            self._conflicts.labels(label).inc()
+            self._conflicts.labels(label).inc(records)
         else:
-            self._rejected.labels(label, code or "not_accepted").inc()
+            self._rejected.labels(label, code or "not_accepted").inc(records)
             if status == _UNAUTHORIZED:
-                self._signature_errors.inc()
+                self._signature_errors.inc(records)
 
     def submit_took(self, seconds: float) -> None:
         """Observe the time from a body's last byte to its answer."""

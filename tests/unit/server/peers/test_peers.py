@@ -2,7 +2,7 @@
 
 import asyncio
 import stat
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,6 +28,7 @@ from fractal_lba.server.core.answer import Answer
 from fractal_lba.server.core.entry import Entry, Resolution
 from fractal_lba.server.core.known import Known, NotResolved, Place, RecordKey
 from fractal_lba.server.core.listing import Bookmark, Page, Query, Spot, Summary
+from fractal_lba.server.core.run import End, Verified
 from fractal_lba.server.core.tenant_policy import Policies
 from fractal_lba.server.core.usage import Held, Usage
 from fractal_lba.server.peers import folder, wire
@@ -60,7 +61,7 @@ class Decided:
     """The shard behind the socket: says what it is told to say, and remembers what it was asked."""
 
     answer: Callable[[Authenticated], Answer] = lambda _: Answer(status=200, body=b"{}")
-    asked: list[tuple[Authenticated, int, bool]] = field(default_factory=list)
+    asked: list[Verified] = field(default_factory=list)
     go: asyncio.Event = field(default_factory=asyncio.Event)
     fences: tuple[str, ...] = ()
     losses: tuple[Loss, ...] = ()
@@ -69,12 +70,10 @@ class Decided:
     def fenced_by(self) -> str | None:
         return next(iter(self.fences), None)
 
-    async def decide(
-        self, authenticated: Authenticated, *, received_ns: int, is_recovered: bool = False
-    ) -> Answer:
-        self.asked.append((authenticated, received_ns, is_recovered))
+    async def decide(self, run: Sequence[Verified]) -> list[End]:
+        self.asked += run
         await self.go.wait()
-        return self.answer(authenticated)
+        return [self.answer(authenticated) for authenticated, _, _ in run]
 
     async def known(self, key: RecordKey) -> Known | None:
         return KNOWN if key == KEY else None
@@ -106,6 +105,19 @@ class Decided:
     async def usage(self, tenant: str, day: int) -> Held:
         assert tenant == "acme"
         return Held(used=Usage(records=day, bytes=2 * day), is_exact=False)
+
+
+async def decide(
+    shard: RemoteShard,
+    authenticated: Authenticated,
+    *,
+    received_ns: int,
+    is_recovered: bool = False,
+) -> Answer:
+    (end,) = await shard.decide([Verified(authenticated, received_ns, is_recovered)])
+    if isinstance(end, Exception):
+        raise end
+    return end
 
 
 async def until(holds: Callable[[], bool]) -> None:
@@ -166,7 +178,7 @@ async def test_a_record_arrives_as_it_was_verified_and_no_key_with_it(tmp_path: 
     decided.go.set()
     ours = verified()
     async with asked_by(tmp_path, decided) as (_, shard, _):
-        answer = await shard.decide(ours, received_ns=7, is_recovered=True)
+        answer = await decide(shard, ours, received_ns=7, is_recovered=True)
     assert answer == Answer(status=202, body=b"{1}", is_replayed=True, received_ns=9)
     ((theirs, received_ns, is_recovered),) = decided.asked
     assert (received_ns, is_recovered) == (7, True)
@@ -190,7 +202,7 @@ async def test_a_record_of_version_0_1_arrives_as_it_was_verified(tmp_path: Path
     decided = Decided()
     decided.go.set()
     async with asked_by(tmp_path, decided) as (_, shard, _):
-        await shard.decide(ours, received_ns=7)
+        await decide(shard, ours, received_ns=7)
     assert replace(decided.asked[0][0], key=ours.key) == ours
 
 
@@ -235,7 +247,7 @@ async def test_what_is_raised_there_is_raised_here(tmp_path: Path, error: Except
     decided.go.set()
     async with asked_by(tmp_path, decided) as (_, shard, _):
         with pytest.raises(type(error)) as raised:
-            await shard.decide(verified(), received_ns=7)
+            await decide(shard, verified(), received_ns=7)
     assert type(raised.value) is type(error)
     assert str(raised.value) == str(error)
     assert vars(raised.value) == vars(error)
@@ -250,7 +262,7 @@ async def test_a_bug_there_is_a_bug_here_and_says_nothing_of_what_it_met(tmp_pat
     decided.go.set()
     async with asked_by(tmp_path, decided) as (_, shard, _):
         with pytest.raises(RuntimeError, match="worker 0: expected an answer, got a failure"):
-            await shard.decide(verified(), received_ns=7)
+            await decide(shard, verified(), received_ns=7)
 
 
 @pytest.mark.asyncio
@@ -259,7 +271,7 @@ async def test_records_are_begun_in_the_order_in_which_they_were_given(tmp_path:
     async with asked_by(tmp_path, decided) as (_, shard, _):
         records = [verified(epoch) for epoch in range(50)]
         asking = [
-            asyncio.ensure_future(shard.decide(each, received_ns=number))
+            asyncio.ensure_future(decide(shard, each, received_ns=number))
             for number, each in enumerate(records)
         ]
         await until(lambda: len(decided.asked) == len(records))
@@ -274,7 +286,7 @@ async def test_a_connection_that_ends_leaves_no_caller_waiting_and_nothing_taken
 ) -> None:
     decided = Decided()
     async with asked_by(tmp_path, decided) as (peer, shard, serving):
-        asking = asyncio.ensure_future(shard.decide(verified(), received_ns=7))
+        asking = asyncio.ensure_future(decide(shard, verified(), received_ns=7))
         await until(lambda: bool(decided.asked))
         serving.cancel()
         with pytest.raises(DurabilityError, match="got the end of the connection"):
@@ -283,14 +295,14 @@ async def test_a_connection_that_ends_leaves_no_caller_waiting_and_nothing_taken
         assert list(shard.fences) == [f"{SHARD}: {peer.down}"]
         for _ in range(3):
             with pytest.raises(DurabilityError, match="got no connection to it"):
-                await shard.decide(verified(), received_ns=7)
+                await decide(shard, verified(), received_ns=7)
         # Its successor is found by itself.
         decided.go.set()
         listener = folder.listen(tmp_path, 0)
         async with running(asyncio.create_task(server_of(decided).run(listener))):
             await peer.opened()
             assert list(shard.fences) == []
-            assert (await shard.decide(verified(), received_ns=7)).status == 200
+            assert (await decide(shard, verified(), received_ns=7)).status == 200
 
 
 @pytest.mark.asyncio
@@ -299,10 +311,10 @@ async def test_an_answer_that_takes_too_long_is_waited_for_no_longer(tmp_path: P
     bounds = replace(BOUNDS, timeout_s=0.05)
     async with asked_by(tmp_path, decided, bounds=bounds) as (peer, shard, _):
         with pytest.raises(DurabilityError, match=r"expected an answer within 0\.05 s, got none"):
-            await shard.decide(verified(), received_ns=7)
+            await decide(shard, verified(), received_ns=7)
         # The late answer is nobody's, and the connection serves on.
         decided.go.set()
-        assert (await shard.decide(verified(2), received_ns=8)).status == 200
+        assert (await decide(shard, verified(2), received_ns=8)).status == 200
         assert peer.down is None
 
 
@@ -314,12 +326,12 @@ async def test_over_its_bounds_nothing_more_is_asked(tmp_path: Path, bounds: Pee
     decided = Decided()
     async with asked_by(tmp_path, decided, bounds=bounds) as (_, shard, _):
         asking = [
-            asyncio.ensure_future(shard.decide(verified(epoch), received_ns=epoch))
+            asyncio.ensure_future(decide(shard, verified(epoch), received_ns=epoch))
             for epoch in range(3)
         ]
         await asyncio.sleep(0)
         with pytest.raises(UnavailableError, match="expected at most"):
-            await shard.decide(verified(9), received_ns=9)
+            await decide(shard, verified(9), received_ns=9)
         if bounds.requests_max == len(asking):
             with pytest.raises(DurabilityError, match="expected at most"):
                 await shard.known(KEY)  # whoever reads has one way to be told
@@ -327,7 +339,7 @@ async def test_over_its_bounds_nothing_more_is_asked(tmp_path: Path, bounds: Pee
         await asyncio.gather(*asking)
         assert len(decided.asked) == 3
         # What was answered makes room.
-        assert (await shard.decide(verified(9), received_ns=9)).status == 200
+        assert (await decide(shard, verified(9), received_ns=9)).status == 200
 
 
 @pytest.mark.asyncio
@@ -358,7 +370,7 @@ async def test_a_worker_of_another_kind_is_not_spoken_with(
     async with asked_by(tmp_path, decided, ours=ours) as (peer, shard, _):
         await until(lambda: why in (peer.down or ""))
         with pytest.raises(DurabilityError, match=why):
-            await shard.decide(verified(), received_ns=7)
+            await decide(shard, verified(), received_ns=7)
     assert not decided.asked
 
 
@@ -373,7 +385,7 @@ async def test_bytes_that_are_no_message_end_the_connection_alone(tmp_path: Path
             with suppress(ConnectionError):
                 await reader.read()
             writer.close()
-        assert (await shard.decide(verified(), received_ns=7)).status == 200
+        assert (await decide(shard, verified(), received_ns=7)).status == 200
 
 
 def test_nobody_else_may_connect_and_a_path_that_cannot_be_named_is_refused(

@@ -24,9 +24,11 @@ class Store:
     following: Spot | None = None
     after: list[Spot] = field(default_factory=list)
 
-    def lookup(self, _key: object) -> None:
-        if self.fenced_by:
-            raise DurabilityError(self.fenced_by)
+    def lookup(self, _keys: object) -> list[DurabilityError | None]:
+        return [DurabilityError(self.fenced_by) if self.fenced_by else None]
+
+    async def read(self, _places: object) -> list[DurabilityError]:
+        return [DurabilityError("north/ledger: expected an entry, got damage")]
 
     async def list_records(self, *asked: Any, records_max: int) -> Page[Listed, Spot]:  # noqa: ANN401 - as the port has it
         self.after.append(asked[2])
@@ -51,6 +53,8 @@ async def test_what_cannot_be_told_is_raised_to_whoever_asks() -> None:
     assert await local(Store()).known(UNUSED) is None
     with pytest.raises(DurabilityError):
         await local(Store("north/ledger: full")).known(UNUSED)
+    with pytest.raises(DurabilityError, match="damage"):
+        await local(Store()).entry(UNUSED, UNUSED)
 
 
 async def test_a_listing_goes_on_at_the_shards_own_place() -> None:

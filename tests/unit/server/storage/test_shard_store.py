@@ -1,6 +1,7 @@
 """What was looked up before a failure is not appended after it."""
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from tests.support.faulty_server import Fault, Faults
 from fractal_lba.protocol.errors import DurabilityError, FencedError
 from fractal_lba.server.core.entry import Decision
 from fractal_lba.server.core.known import Known, RecordKey
+from fractal_lba.server.core.run import NewEntry
 from fractal_lba.server.storage.index import LmdbIndex
 from fractal_lba.server.storage.index_state import Checkpoint
 from fractal_lba.server.storage.replay import open_shard
@@ -48,11 +50,22 @@ async def store_on(disk: Faults, folder: Path, *, items_max: int = 8) -> ShardSt
     )
 
 
+async def append(
+    store: ShardStore, key: RecordKey, entry: Decision, *, received_ns: int
+) -> Known | Exception:
+    (end,) = await store.append([NewEntry(key, entry, received_ns)])
+    return end
+
+
+def lookup(store: ShardStore, key: RecordKey) -> Known | DurabilityError | None:
+    (known,) = store.lookup([key])
+    return known
+
+
 async def fail_one(store: ShardStore, disk: Faults) -> None:
     """Append a decision whose bytes reach the disk and whose sync fails."""
     disk.tell(Fault(at=frozenset({2}), effect=Effect.WHOLE))
-    with pytest.raises(DurabilityError):
-        await store.append(KEY, DECISION, received_ns=1)
+    assert isinstance(await append(store, KEY, DECISION, received_ns=1), DurabilityError)
     assert store.fenced_by is not None
 
 
@@ -65,16 +78,14 @@ def test_an_entry_looked_up_before_the_ledger_was_reopened_is_not_written(
         store = await store_on(disk, tmp_path / "shard-0")
         await fail_one(store, disk)
         # It is on disk all the same: nobody can be told that nothing is known of the id.
-        with pytest.raises(FencedError):
-            store.lookup(KEY)
+        assert isinstance(lookup(store, KEY), FencedError)
         reopening = asyncio.create_task(store.reopen())
         if is_reopening:
             await asyncio.sleep(0)
-        with pytest.raises(FencedError):
-            await store.append(KEY, DECISION, received_ns=2)
+        assert isinstance(await append(store, KEY, DECISION, received_ns=2), FencedError)
         await reopening
-        known = store.lookup(KEY)
-        assert known is not None
+        known = lookup(store, KEY)
+        assert isinstance(known, Known)
         assert (known.place.seq, known.received_ns) == (1, 1)
         await store.close()
 
@@ -90,22 +101,21 @@ def test_an_entry_that_waited_while_the_ledger_was_reopened_is_not_written(
         disk.tell(Fault(at=frozenset({2}), effect=Effect.WHOLE))
 
         async def fail_and_reopen() -> None:
-            with pytest.raises(DurabilityError):
-                await store.append(KEY, DECISION, received_ns=1)
+            assert isinstance(await append(store, KEY, DECISION, received_ns=1), DurabilityError)
             disk.tell(None)
             await store.reopen()
 
         # The second is refused by the fenced ledger; the third comes to it after it was reopened.
         _, second, third = await asyncio.gather(
             fail_and_reopen(),
-            store.append(KEY, DECISION, received_ns=2),
-            store.append(KEY, DECISION, received_ns=3),
+            append(store, KEY, DECISION, received_ns=2),
+            append(store, KEY, DECISION, received_ns=3),
             return_exceptions=True,
         )
         assert isinstance(second, FencedError)
         assert isinstance(third, FencedError)
-        known = store.lookup(KEY)
-        assert known is not None
+        known = lookup(store, KEY)
+        assert isinstance(known, Known)
         assert (known.place.seq, known.received_ns) == (1, 1)
         await store.close()
 
@@ -126,13 +136,15 @@ def test_a_failure_of_any_kind_behind_the_ledgers_write_fences_and_is_mended(
             raise Unexpected
 
         with monkeypatch.context() as patched:
-            patched.setattr(LmdbIndex, "put", fail)
-            with pytest.raises(DurabilityError, match="Unexpected"):
-                await store.append(KEY, DECISION, received_ns=1)
-        with pytest.raises(FencedError, match="Unexpected"):
-            store.lookup(KEY)
+            patched.setattr(LmdbIndex, "put_all", fail)
+            end = await append(store, KEY, DECISION, received_ns=1)
+        assert isinstance(end, DurabilityError)
+        assert "Unexpected" in str(end)
+        known = lookup(store, KEY)
+        assert isinstance(known, FencedError)
+        assert "Unexpected" in str(known)
         await store.reopen()
-        assert store.lookup(KEY) is not None
+        assert isinstance(lookup(store, KEY), Known)
         await store.close()
 
     asyncio.run(run())
@@ -143,28 +155,32 @@ def test_nothing_is_written_after_an_entry_that_the_index_does_not_hold(
 ) -> None:
     other = RecordKey(KEY.tenant, KEY.family, "f" * 64)
     later = replace(DECISION, pcs_id=other.pcs_id)
-    put = LmdbIndex.put
+    put_all = LmdbIndex.put_all
     failures = [Unexpected()]
 
-    def fail_once(index: LmdbIndex, key: RecordKey, known: Known, checkpoint: Checkpoint) -> None:
+    def fail_once(
+        index: LmdbIndex, remembered: Sequence[tuple[RecordKey, Known]], checkpoint: Checkpoint
+    ) -> None:
         if failures:
             raise failures.pop()
-        put(index, key, known, checkpoint)
+        put_all(index, remembered, checkpoint)
 
     async def run() -> None:
         store = await store_on(Faults(), tmp_path / "shard-0", items_max=1)
-        monkeypatch.setattr(LmdbIndex, "put", fail_once)
+        monkeypatch.setattr(LmdbIndex, "put_all", fail_once)
         # The second waits for the first's commit: it passed the fence before there was one.
         results = await asyncio.gather(
-            store.append(KEY, DECISION, received_ns=1),
-            store.append(other, later, received_ns=2),
+            append(store, KEY, DECISION, received_ns=1),
+            append(store, other, later, received_ns=2),
             return_exceptions=True,
         )
         assert [type(result) for result in results] == [DurabilityError, FencedError]
         await store.reopen()
-        assert store.lookup(KEY) is not None
-        assert store.lookup(other) is None
-        assert (await store.append(other, later, received_ns=3)).place.seq == 2
+        assert isinstance(lookup(store, KEY), Known)
+        assert lookup(store, other) is None
+        end = await append(store, other, later, received_ns=3)
+        assert isinstance(end, Known)
+        assert end.place.seq == 2
         await store.close()
 
     asyncio.run(run())
@@ -190,7 +206,7 @@ def test_the_ledger_is_marked_only_once_the_index_holds_what_the_mark_covers(
         monkeypatch.setattr(Stream, "mark", watched)
         bounds = Bounds(items_max=8, bytes_max=1 << 20, queue_items_max=8, queue_bytes_max=1 << 20)
         store = ShardStore(files, meter=Metrics(), bounds=bounds, flush_records=64)
-        await store.append(KEY, DECISION, received_ns=1)
+        await append(store, KEY, DECISION, received_ns=1)
         async with asyncio.timeout(30):
             await is_marked.wait()
         await store.close()

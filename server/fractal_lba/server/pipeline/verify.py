@@ -1,0 +1,140 @@
+"""Verify what was logged, off the event loop: a thread for each lane, pieces of bodies in turn."""
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeAlias, TypeVar
+
+from fractal_lba.protocol.authenticate import LEGACY_TENANT, Authenticated, authenticate
+from fractal_lba.protocol.errors import FractalError
+from fractal_lba.protocol.keyring import Keyring
+from fractal_lba.server.core.inbox_frame import Received
+from fractal_lba.server.core.tenant_policy import Policies
+from fractal_lba.server.pipeline.pace import Pace
+from fractal_lba.server.ports import InboxFrame
+from fractal_lba.wal.group_commit import Bounds, GroupCommit
+
+ResultT = TypeVar("ResultT")
+
+VerifiedOrNot: TypeAlias = Authenticated | Exception
+
+_Piece = tuple[Sequence[bytes], Received]
+_Lane = GroupCommit[_Piece, list[VerifiedOrNot]]
+
+
+class Verifier:
+    """The threads that verify.
+
+    Args:
+        keyring: Returns the ring of this moment.
+        policies: Which tenants may send version 0.1.
+        bounds: Of each thread's batches and queue.
+        pace: Of what is done for unidentified callers.
+    """
+
+    def __init__(
+        self,
+        *,
+        keyring: Callable[[], Keyring],
+        policies: Policies,
+        bounds: Bounds,
+        pace: Pace,
+    ) -> None:
+        self._keyring = keyring
+        self._policies = policies
+        self._bounds = bounds
+        # A thread for each lane: what nobody knows is verified beside the others, not before.
+        self._lane: _Lane = GroupCommit(
+            "verify", self._authenticate_all, bounds=bounds, is_for_its_submitter=True
+        )
+        self._pace = pace
+        self._lane_unidentified: _Lane = GroupCommit(
+            "verify-unidentified",
+            lambda pieces: self._pace.run(lambda: self._authenticate_all(pieces)),
+            bounds=bounds,
+            is_for_its_submitter=True,
+        )
+
+    async def verify(self, bodies: Sequence[bytes], frame: InboxFrame) -> list[VerifiedOrNot]:
+        """Authenticate parts of a logged body; others have their turns meanwhile.
+
+        Returns:
+            For each its record, or why there is none: its refusal, an ``UnavailableError`` where
+            too much waits, or a bug that it met.
+        """
+        tenant = frame.received.identified_tenant
+        lane = self._lane_unidentified if tenant is None else self._lane
+        # Of senders nobody knows each body has its own turn: the lines of a batch must not keep
+        # a single record waiting for all of them.
+        turn = str(frame.seq) if tenant is None else tenant
+        pieces = list(_pieces(bodies, self._bounds))
+        ends = await asyncio.gather(
+            *(
+                lane.submit(
+                    (piece, frame.received),
+                    count=len(piece),
+                    size=sum(map(len, piece)),
+                    turn=turn,
+                )
+                for piece in pieces
+            ),
+            return_exceptions=True,
+        )
+        results: list[VerifiedOrNot] = []
+        for piece, end in zip(pieces, ends, strict=True):
+            if isinstance(end, list):
+                results += end
+            elif isinstance(end, Exception):
+                results += [end] * len(piece)
+            else:
+                raise end
+        return results
+
+    async def run(self, work: Callable[[], ResultT], frame: InboxFrame) -> ResultT:
+        """Run what a logged body needs to be read, at the cost of its lane."""
+        if frame.received.identified_tenant is not None:
+            return await asyncio.to_thread(work)
+        return await self._lane_unidentified.call(lambda: self._pace.run(work))
+
+    async def close(self) -> None:
+        """Verify what was taken, then end the threads."""
+        await self._lane.close()
+        await self._lane_unidentified.close()
+
+    def _authenticate_all(self, pieces: Sequence[_Piece]) -> list[list[VerifiedOrNot]]:
+        keyring = self._keyring()
+        return [self._authenticate(bodies, received, keyring) for bodies, received in pieces]
+
+    def _authenticate(
+        self, bodies: Sequence[bytes], received: Received, keyring: Keyring
+    ) -> list[VerifiedOrNot]:
+        tenant = received.tenant_header or LEGACY_TENANT
+        # Whose keys a record of version 0.1 is tried with; none where it is not taken.
+        legacy_tenant = tenant if self._policies.of(tenant).accepts_legacy else None
+        results: list[VerifiedOrNot] = []
+        for body in bodies:
+            try:
+                results.append(authenticate(body, keyring, legacy_tenant=legacy_tenant))
+            except FractalError as error:
+                results.append(_without_frames(error))
+            except Exception as error:  # noqa: BLE001 - raised to the one whose body it is, not to the whole batch
+                results.append(error)
+        return results
+
+
+def _pieces(bodies: Sequence[bytes], bounds: Bounds) -> Iterator[Sequence[bytes]]:
+    """Yield runs of bodies, each of which fits into one batch, but for a body that does not."""
+    start, size = 0, 0
+    for at, body in enumerate(bodies):
+        if at > start and (at - start >= bounds.items_max or size + len(body) > bounds.bytes_max):
+            yield bodies[start:at]
+            start, size = at, 0
+        size += len(body)
+    if bodies:
+        yield bodies[start:]
+
+
+def _without_frames(error: FractalError) -> FractalError:
+    # The frames of a refusal hold what was parsed before it, two megabytes for a line of empty
+    # objects, and the refusals of a batch live until its lines are answered.
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)
