@@ -107,14 +107,8 @@ class Decided:
         return Held(used=Usage(records=day, bytes=2 * day), is_exact=False)
 
 
-async def decide(
-    shard: RemoteShard,
-    authenticated: Authenticated,
-    *,
-    received_ns: int,
-    is_recovered: bool = False,
-) -> Answer:
-    (end,) = await shard.decide([Verified(authenticated, received_ns, is_recovered)])
+async def decide(shard: RemoteShard, record: Authenticated, *, received_ns: int) -> Answer:
+    (end,) = await shard.decide([Verified(record, received_ns)])
     if isinstance(end, Exception):
         raise end
     return end
@@ -178,7 +172,7 @@ async def test_a_record_arrives_as_it_was_verified_and_no_key_with_it(tmp_path: 
     decided.go.set()
     ours = verified()
     async with asked_by(tmp_path, decided) as (_, shard, _):
-        answer = await decide(shard, ours, received_ns=7, is_recovered=True)
+        (answer,) = await shard.decide([Verified(ours, 7, is_recovered=True)])
     assert answer == Answer(status=202, body=b"{1}", is_replayed=True, received_ns=9)
     ((theirs, received_ns, is_recovered),) = decided.asked
     assert (received_ns, is_recovered) == (7, True)
