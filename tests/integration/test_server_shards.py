@@ -176,6 +176,44 @@ def test_a_fenced_shard_keeps_no_other_from_being_served(folder: Folder, tmp_pat
     assert (code, report["records"]) == (0, 6)
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_shard_that_cannot_be_opened_keeps_no_other_from_being_served_and_is_taken_up(
+    folder: Folder, tmp_path: Path, workers: str
+) -> None:
+    ledger = folder.data / "shard-1" / "ledger"
+    (before, new), (other,) = epochs_of("shard-1", 2), epochs_of("shard-3", 1)
+    with ServerProcess(folder) as server:
+        first = server.submit(body(before))
+        assert first.status == 200
+        assert server.stop() == 0
+    ledger.rename(tmp_path / "away")
+    ledger.write_bytes(b"in the way")
+    flags = ("--workers", workers, "--mend-interval-s", "0.05")
+    with ServerProcess(folder, *flags) as server:
+        ready = server.ask("GET", "/ready")
+        assert ready.status == 503
+        assert all("shard-1: expected to be opened" in each for each in ready.json["reasons"])
+        metrics = server.ask("GET", "/metrics").body.decode()
+        assert 'flk_wal_errors_total{stream="shard-1/ledger"}' in metrics
+        for epoch in (before, new):
+            away = server.submit(body(epoch))
+            assert (away.status, away.json["code"]) == (503, "storage_unavailable")
+            assert int(away.headers["retry-after"]) >= 1
+        assert server.get(id_of(before)).status == 503
+        assert server.submit(body(other)).status == 200
+        said = [line for line in server.log_lines() if line["event"] == "shard not opened"]
+        assert [line["stream"] for line in said] == ["shard-1"]
+        ledger.unlink()
+        (tmp_path / "away").rename(ledger)
+        until_ready(server)
+        again = server.submit(body(before))
+        assert (again.is_replayed, again.body) == (True, first.body)
+        until(lambda: server.get(id_of(new)).status == 200, "what was left open, decided")
+        assert server.stop() == 0
+    code, report = folder.fsck()
+    assert (code, report["records"], report["undecided_inbox"]) == (0, 3, 0)
+
+
 @pytest.mark.parametrize("writes", [True, False])
 def test_a_day_over_four_shards_takes_exactly_what_it_may(
     folder: Folder, tmp_path: Path, *, writes: bool

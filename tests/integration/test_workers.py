@@ -325,8 +325,9 @@ def test_a_second_server_and_a_worker_that_cannot_begin_end_the_start_with_their
         assert refused.value.code == 2
         assert "expected no other process, got pid" in str(refused.value)
         assert server.stop() == 0
-    (folder.data / "shard-0" / "ledger").rename(tmp_path / "ledger")
-    (folder.data / "shard-0" / "ledger").write_bytes(b"in the way")
+    (folder.data / "inbox-1").mkdir(exist_ok=True)
+    (folder.data / "inbox-1").rename(tmp_path / "inbox")
+    (folder.data / "inbox-1").write_bytes(b"in the way")
     with pytest.raises(NotStartedError) as failed:
         ServerProcess(folder, *TWO)
     assert failed.value.code == 1

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 
 from aiohttp import web
@@ -47,6 +48,7 @@ from fractal_lba.server.peers.quotas import SharedQuotas
 from fractal_lba.server.peers.serve import PeerServer
 from fractal_lba.server.pipeline.bounds import commit_bounds, verify_bounds
 from fractal_lba.server.pipeline.local import local_shard
+from fractal_lba.server.pipeline.opening import OwnShards
 from fractal_lba.server.pipeline.pace import Pace
 from fractal_lba.server.pipeline.quota import Quotas
 from fractal_lba.server.pipeline.routed import Routed
@@ -174,37 +176,32 @@ class Server:
             asked = policies(settings)
             numbers = [seat.worker, *logs.left_inboxes(seat.worker, seat.workers)]
             inboxes = [await logs.inbox(number, stack) for number in numbers]
-            stores = {
-                name: await logs.shard(name, shards.data_id, stack, accept_loss=accept_loss)
-                for name in shards_of(seat.worker, seat.workers, shards.names)
-            }
-            crew = Crew(
-                data,
-                shards.data_id,
-                seat,
-                shards.names,
-                bounds=PeerBounds.of(logs.bounds, timeout_s=settings.peer_timeout_s),
-            )
+            bounds = PeerBounds.of(logs.bounds, timeout_s=settings.peer_timeout_s)
+            crew = Crew(data, shards.data_id, seat, shards.names, bounds=bounds)
             every: dict[str, Decisions] = {}
             ring = Ring(shards.shards)
             decisions = Routed(ring, every)
             counted = Quotas(decisions, policies=asked, monotonic=time.monotonic_ns)
             quotas = SharedQuotas(counted, ring=ring, crew=crew)
-            own = {
-                name: local_shard(
-                    name,
-                    store,
+            own = OwnShards(
+                shards_of(seat.worker, seat.workers, shards.names),
+                opened=partial(
+                    logs.shard, data_id=shards.data_id, stack=stack, accept_loss=accept_loss
+                ),
+                decided=partial(
+                    local_shard,
                     params={**IN_FORCE, VERSION: self._params},
                     region=settings.region,
                     policies=asked,
                     quotas=quotas,
                     clock=self._clock,
-                )
-                for name, store in stores.items()
-            }
-            every |= {name: own.get(name) or crew.shard(name) for name in shards.names}
+                ),
+                meter=self._metrics,
+            )
+            await own.open(is_alone=seat.workers == 1)
+            every |= {name: own.decisions.get(name) or crew.shard(name) for name in shards.names}
             peers = PeerServer(
-                own,
+                own.decisions,
                 hello=crew.hello,
                 quotas=counted,
                 requests_max=logs.bounds.queue_items_max,
@@ -214,7 +211,7 @@ class Server:
             ways = [
                 way_of(
                     inbox,
-                    shards=stores,
+                    shards=own.stores,
                     decisions=decisions,
                     keyring=keyring.current,
                     policies=asked,
@@ -236,12 +233,12 @@ class Server:
             admission = admission_of(
                 settings, inbox=inboxes[0], decisions=decisions, room=room, meter=self._metrics
             )
-            self._troubles = Troubles(inboxes, tuple(own.values()), room)
+            self._troubles = Troubles(inboxes, own.decisions.values(), room)
             scrubber = Scrubber(
                 Look(
                     disk=self._disk,
                     data=data,
-                    shards=stores,
+                    shards=own.stores,
                     ring=ring,
                     inboxes=[names.inbox(number) for number in numbers],
                 ),
@@ -258,8 +255,9 @@ class Server:
             meeting = [] if seat.workers == 1 else [peers.run(listen(data, seat.worker))]
             meeting += [peer.run() for peer in crew.peers.values()]
             async with asyncio.TaskGroup() as tasks:
+                reopening = own.run(every.__setitem__, interval_s=settings.mend_interval_s)
                 background = [
-                    *map(tasks.create_task, meeting),
+                    *map(tasks.create_task, [*meeting, reopening]),
                     tasks.create_task(room.run(interval_s=settings.disk_poll_s)),
                     tasks.create_task(scrubber.run()),
                     tasks.create_task(

@@ -2,7 +2,7 @@
 
 import hmac
 from base64 import b64decode
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -19,7 +19,7 @@ class Troubles:
     """Why not everything of this process can be served: its logs, its shards, its disk."""
 
     inboxes: Sequence[Inbox]
-    shards: Sequence[Decisions]
+    shards: Collection[Decisions]
     room: Room
 
     def reasons(self) -> list[str]:

@@ -92,7 +92,7 @@ class Mender:
         left open is not tried again: it would be verified once more to meet the same fence.
         """
         await self._reopen("inbox", self._inbox)
-        for name, shard in self._shards.items():
+        for name, shard in tuple(self._shards.items()):  # one may be opened meanwhile
             await self._reopen(name, shard)
         if self._inbox.fenced_by or self._decisions.fenced_by:
             return

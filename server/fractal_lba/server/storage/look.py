@@ -27,7 +27,7 @@ class Look:
 
     def __call__(self, report: Report) -> Iterator[int]:
         """Yield the bytes of each piece; what is wrong is put into the report."""
-        for name, store in self.shards.items():
+        for name, store in tuple(self.shards.items()):  # one may be opened meanwhile
             index = store.index
             yield from check_shard(
                 self.disk,
