@@ -65,7 +65,8 @@ async def test_one_that_cannot_be_opened_is_tried_until_it_can_and_the_others_se
     del disk.failures["b"]
     await trying
     assert replaced == {"b": ("b", "store of b")}
-    assert list(shards.decisions.values()) == [("a", "store of a"), ("b", "store of b")]
+    held: list[object] = list(shards.decisions.values())
+    assert held == [("a", "store of a"), ("b", "store of b")]
     assert list(shards.stores) == ["a", "b"]
     assert disk.tries.count("a") == 1
 
