@@ -190,9 +190,14 @@ def test_a_shard_that_cannot_be_opened_keeps_no_other_from_being_served_and_is_t
     ledger.write_bytes(b"in the way")
     flags = ("--workers", workers, "--mend-interval-s", "0.05")
     with ServerProcess(folder, *flags) as server:
-        ready = server.ask("GET", "/ready")
-        assert ready.status == 503
-        assert all("shard-1: expected to be opened" in each for each in ready.json["reasons"])
+
+        def is_told_alone() -> bool:
+            ready = server.ask("GET", "/ready")
+            assert ready.status == 503
+            return all("shard-1: expected to be opened" in each for each in ready.json["reasons"])
+
+        # Beside it a worker may not have heard yet that the other one serves.
+        until(is_told_alone, "nothing but that shard is told of")
         metrics = server.ask("GET", "/metrics").body.decode()
         assert 'flk_wal_errors_total{stream="shard-1/ledger"}' in metrics
         for epoch in (before, new):
