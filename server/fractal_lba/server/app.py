@@ -99,7 +99,7 @@ class Server:
         disk: Disk | None = None,
         params: Params = CURRENT_PARAMS,
         clock: Callable[[], int] = time.time_ns,
-        trial: Sequence[str] = (sys.executable, "-m", "fractal_lba.server.trial"),
+        trial: Sequence[str] = (sys.executable, "-P", "-m", "fractal_lba.server.trial"),
         seat: Seat = ALONE,
     ) -> None:
         self._trial = trial

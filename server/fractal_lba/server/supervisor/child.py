@@ -27,8 +27,9 @@ from fractal_lba.server.supervisor.messages import (
     open_reports,
 )
 
-COMMAND = (sys.executable, "-m", "fractal_lba.server.supervisor.work")
-"""A program of its own, so that a replaced worker runs the release that is installed by then."""
+COMMAND = (sys.executable, "-P", "-m", "fractal_lba.server.supervisor.work")
+"""A program of its own, so that a replaced worker runs the release that is installed by then. It
+imports nothing of the folder that the server was started in (``-P``)."""
 
 
 class Child:
