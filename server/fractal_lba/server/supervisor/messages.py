@@ -15,7 +15,9 @@ from typing_extensions import override
 
 from fractal_lba.server.config import Settings
 
-LINE_BYTES_MAX: Final = 65_536
+LINE_BYTES_MAX: Final = 8 << 20
+"""More than the longest there is: what so many shards and workers may have to say, every character
+of it escaped. A longer one ends the channel, and with it the worker."""
 _UNREAD_BYTES_MAX: Final = 1_048_576
 """What waits for one that does not read; it is as good as dead, and nothing more is told to it."""
 
