@@ -9,12 +9,11 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, NoReturn, TypeVar
 
-from fractal_lba.protocol.authenticate import Authenticated
 from fractal_lba.protocol.errors import DurabilityError, LockedError
-from fractal_lba.server.core.answer import Answer
 from fractal_lba.server.core.entry import Entry
 from fractal_lba.server.core.known import Known, NotResolved, Place, RecordKey
 from fractal_lba.server.core.listing import Bookmark, Page, Query
+from fractal_lba.server.core.run import End, Verified
 from fractal_lba.server.core.usage import Held
 from fractal_lba.server.ports import Decisions, Listed, Loss, Meter
 
@@ -46,17 +45,11 @@ class ClosedShard:
         """See ``ports.Decisions.fences``."""
         return (self._why,)
 
-    async def decide(
-        self,
-        authenticated: Authenticated,  # noqa: ARG002 - as the port has it, here and below
-        *,
-        received_ns: int,  # noqa: ARG002
-        is_recovered: bool = False,  # noqa: ARG002
-    ) -> Answer:
+    async def decide(self, run: Sequence[Verified]) -> list[End]:
         """See ``ports.Decisions.decide``."""
-        self._refuse()
+        return [DurabilityError(self._why) for _ in run]
 
-    async def known(self, key: RecordKey) -> Known | None:  # noqa: ARG002
+    async def known(self, key: RecordKey) -> Known | None:  # noqa: ARG002 - as the port has it, here and below
         """See ``ports.Decisions.known``."""
         self._refuse()
 

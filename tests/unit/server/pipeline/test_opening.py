@@ -9,6 +9,7 @@ import pytest
 from fractal_lba.protocol.errors import ContractError, DurabilityError, LockedError
 from fractal_lba.server.core.known import Place, RecordKey
 from fractal_lba.server.core.listing import Query
+from fractal_lba.server.core.run import Verified
 from fractal_lba.server.pipeline.opening import ClosedShard, OwnShards
 from fractal_lba.server.telemetry.metrics import Metrics
 
@@ -93,9 +94,12 @@ async def test_without_one_that_can_be_opened_only_other_processes_are_reason_to
 async def test_nothing_is_told_of_a_closed_shard() -> None:
     shard = ClosedShard("b", "got none")
     assert shard.losses == ()
+    record = Verified(cast("Authenticated", None), received_ns=1)
+    for end in await shard.decide([record, record]):
+        assert isinstance(end, DurabilityError)
+        assert str(end) == shard.fenced_by
     place = Place(seq=1, segment=1, offset=1)
     for asked in (
-        shard.decide(cast("Authenticated", None), received_ns=1),
         shard.known(KEY),
         shard.entry(KEY, place),
         shard.list_records("acme", Query(), {}, records_max=1),
