@@ -91,6 +91,19 @@ async def observe(outbox: Outbox, shard_id: str = "s") -> int:
     return await outbox.append(meta, record(epoch, shard_id))
 
 
+def windows(first: int, count: int, shard_id: str = "s") -> list[tuple[WindowMeta, Record]]:
+    """Return the windows of so many epochs of a stream, as one call takes them."""
+    return [
+        (
+            WindowMeta(
+                source="x", shard_id=shard_id, next_epoch=epoch + 1, position=position_after(epoch)
+            ),
+            record(epoch, shard_id),
+        )
+        for epoch in range(first, first + count)
+    ]
+
+
 def position_after(epoch: int) -> SourcePosition:
     """Return where a source stands behind the window of an epoch."""
     return SourcePosition(offset=10 * epoch + 10, units=epoch + 1, mark="m")

@@ -5,7 +5,7 @@ of a window that was submitted count at once, since what is submitted later stan
 it is pending counts once it is on disk.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import assert_never
 
@@ -24,7 +24,7 @@ from fractal_lba.agent.pending import NS_PER_MS, Pending, Place
 from fractal_lba.agent.segments import Segments
 from fractal_lba.agent.verdict import Fate, fate_of
 from fractal_lba.agent.window import SourcePosition
-from fractal_lba.wal import Damage, Frame, Position
+from fractal_lba.wal import Damage, Frame, NewFrame, Placed, Position
 from fractal_lba.wal.framing import FRAME_BYTES, SEQ_MAX
 
 
@@ -143,6 +143,15 @@ class Contents:
             self._next_epochs[shard_id] = next_epoch
         self._positions[meta.source, shard_id] = meta.position
         self._lost_since[shard_id] = 0
+
+    def arrive(
+        self, windows: Sequence[WindowMeta], frames: Sequence[NewFrame], placed: Sequence[Placed]
+    ) -> None:
+        """Note that windows that were submitted are on disk, together in one segment."""
+        self.pending.add(placed, frames, [window.shard_id for window in windows])
+        stated = self._stated
+        for window, at in zip(windows, placed, strict=True):
+            stated[window.source, window.shard_id] = at[0]
 
     def keep(self, seq: int, place: Place, meta: WindowMeta) -> None:
         """Note that a window is on disk."""

@@ -7,7 +7,7 @@ entry says holds for everything before it.
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from fractal_lba.agent.bounds import (
@@ -33,7 +33,7 @@ _T = TypeVar("_T")
 
 @dataclass(slots=True, eq=False)
 class Entry:
-    """What goes to the log together.
+    """What goes to the log together; windows may join it until its batch begins.
 
     Attributes:
         frames: In their order.
@@ -42,20 +42,18 @@ class Entry:
         after: ``Log.refusals`` when it was made, where it takes all for written that was given
             before: it is not written once any of that was refused.
         is_acks: They are acknowledgements.
-        answer: Where its frames went, once it was given to a log.
+        answers: What waits for the frames' places: each for so many, in their order.
     """
 
-    frames: Sequence[NewFrame]
+    frames: list[NewFrame]
     size: int
-    windows: Sequence[WindowMeta] = ()
+    windows: list[WindowMeta] = field(default_factory=list)
     after: int | None = None
     is_acks: bool = False
-    answer: "asyncio.Future[Sequence[Placed]] | None" = None
+    answers: "list[tuple[asyncio.Future[Sequence[Placed]], int]]" = field(default_factory=list)
 
 
-def entry_of(
-    frames: Sequence[NewFrame], *, after: int | None = None, is_acks: bool = False
-) -> Entry:
+def entry_of(frames: list[NewFrame], *, after: int | None = None, is_acks: bool = False) -> Entry:
     """Return these frames, which are no windows, as an entry."""
     return Entry(frames, sum(map(frame_size, frames)), after=after, is_acks=is_acks)
 
@@ -92,6 +90,7 @@ class Log:
         self._lanes = lanes
         self._tell = done
         self._held: list[Entry] = []
+        self._loop = asyncio.get_running_loop()
         self._entries = 0  # of windows, given and not done
         self.is_full = False
         self.refusals = 0
@@ -104,7 +103,7 @@ class Log:
                 items_max=BATCH_RECORDS_MAX,
                 bytes_max=BATCH_BYTES_MAX,
                 # The last call may pass it by its own; beside the windows stand acknowledgements
-                # and a compaction, an entry at a time.
+                # and a compaction, an entry at a time, which counts as one.
                 queue_items_max=QUEUE_RECORDS_MAX + BATCH_RECORDS_MAX,
                 queue_bytes_max=QUEUE_BYTES_MAX + CALL_BYTES_MAX + 2 * BATCH_BYTES_MAX,
             ),
@@ -131,9 +130,32 @@ class Log:
     def give(self, entry: Entry) -> "asyncio.Future[Sequence[Placed]]":
         """Give an entry its place, and return what ``write`` awaits."""
         self._commits.give(entry, size=entry.size)
-        entry.answer = answer = asyncio.get_running_loop().create_future()
-        if entry.windows:
+        answer = self._loop.create_future()
+        entry.answers.append((answer, len(entry.frames)))
+        return answer
+
+    def give_windows(
+        self, frames: Sequence[NewFrame], windows: Sequence[WindowMeta], size: int
+    ) -> "asyncio.Future[Sequence[Placed]]":
+        """Give windows of so many bytes their place, and return what waits for their frames'.
+
+        Windows that come one after the other before the disk is ready for them share an entry.
+        """
+        entry = self._commits.last
+        if (
+            entry is not None
+            and entry.windows
+            and self._commits.grow(count=len(windows), size=size)
+        ):
+            entry.size += size
+        else:
+            entry = Entry([], size)
+            self._commits.give(entry, count=len(windows), size=size)
             self._entries += 1
+        entry.frames += frames
+        entry.windows += windows
+        answer = self._loop.create_future()
+        entry.answers.append((answer, len(frames)))
         return answer
 
     @property
@@ -153,7 +175,7 @@ class Log:
             held, self._held = self._held, []
             self.is_full = False
             for entry in held:
-                self._commits.give(entry, size=entry.size)
+                self._commits.give(entry, count=len(entry.windows), size=entry.size)
             self._entries += len(held)
 
     def let_go(self) -> None:
@@ -280,13 +302,15 @@ class Log:
     def _end(self, batch: Sequence[Entry], results: Sequence[Sequence[Placed] | Exception]) -> None:
         self._tell(batch, results)
         for entry, result in zip(batch, results, strict=True):
-            answer = entry.answer
-            if answer is None or answer.done():
-                continue
-            if isinstance(result, Exception):
-                answer.set_exception(result)
-            else:
-                answer.set_result(result)
+            start = 0
+            for answer, count in entry.answers:
+                if answer.done():
+                    pass
+                elif isinstance(result, Exception):
+                    answer.set_exception(result)
+                else:
+                    answer.set_result(result[start : start + count])
+                start += count
 
     def _on_disk(self, work: Callable[[], _T], /) -> Awaitable[_T]:
         return self._lanes.run(Lane.OUTBOX, work)

@@ -29,7 +29,6 @@ from fractal_lba.agent.log import Entry, Log, frame_size
 from fractal_lba.agent.measures import Sample
 from fractal_lba.agent.opening import open_log
 from fractal_lba.agent.outbox_measures import Counts, Depth, outbox_samples
-from fractal_lba.agent.pending import NS_PER_MS, Place
 from fractal_lba.agent.ports import Clock, Lane, Lanes, now_ms
 from fractal_lba.agent.room import Room
 from fractal_lba.agent.stop import first_of
@@ -343,7 +342,7 @@ class Outbox:
     ) -> "asyncio.Future[Sequence[Placed]]":
         """Give the log the frames of windows that have room, so many bytes, behind the answers."""
         self._acks.give()
-        answer = self._log.give(Entry(frames, size, windows))
+        answer = self._log.give_windows(frames, windows, size)
         for window in windows:
             self.contents.submit(window)
         self._room.take(len(frames), size)
@@ -376,8 +375,7 @@ class Outbox:
     def _arrive(
         self, windows: Sequence[WindowMeta], frames: Sequence[NewFrame], placed: Sequence[Placed]
     ) -> None:
-        keep, arrivals = self.contents.keep, self._arrivals
-        for window, frame, (seq, position) in zip(windows, frames, placed, strict=True):
-            shard_id, received_ms = window.shard_id, frame.received_ns // NS_PER_MS
-            keep(seq, Place(position, frame_size(frame), received_ms, shard_id), window)
-            arrivals.append((seq, shard_id))
+        self.contents.arrive(windows, frames, placed)
+        self._arrivals += [
+            (at[0], window.shard_id) for at, window in zip(placed, windows, strict=True)
+        ]

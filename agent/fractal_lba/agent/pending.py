@@ -11,12 +11,13 @@ The integer's bits, from the lowest::
 Streams are numbered in the order in which they came.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
 from fractal_lba.agent.segments import Segments
-from fractal_lba.wal import Position
+from fractal_lba.wal import NewFrame, Placed, Position
+from fractal_lba.wal.framing import FRAME_BYTES
 
 NS_PER_MS = 1_000_000
 
@@ -88,16 +89,29 @@ class Pending:
         (segment, offset), size, received_ms, shard_id = place
         stream = self._numbers.get(shard_id)
         if stream is None:
-            stream = self._numbers[shard_id] = len(self._names)
-            self._names.append(shard_id)
-        places[seq] = (
-            (segment << _STREAM_BITS | stream) << _BELOW_STREAM
-            | offset << _MS_BITS + _SIZE_BITS
-            | size << _MS_BITS
-            | min(received_ms, _MS_MAX)
-        )
+            stream = self._number(shard_id)
+        places[seq] = _packed(segment, stream, offset, size, received_ms)
         self.size += size
         self._segments.live(segment, size)
+
+    def add(
+        self, placed: Sequence[Placed], frames: Sequence[NewFrame], shard_ids: Iterable[str]
+    ) -> None:
+        """Add one window or more that were appended to one segment together, under new numbers."""
+        places, numbers = self._places, self._numbers
+        segment = placed[0].position.segment
+        total = 0
+        for (seq, (_, offset)), (received_ns, meta, payload), shard_id in zip(
+            placed, frames, shard_ids, strict=True
+        ):
+            size = FRAME_BYTES + len(meta) + len(payload)
+            total += size
+            stream = numbers.get(shard_id)
+            if stream is None:
+                stream = self._number(shard_id)
+            places[seq] = _packed(segment, stream, offset, size, received_ns // NS_PER_MS)
+        self.size += total
+        self._segments.live(segment, total)
 
     def end(self, seq: int) -> bool:
         """Remove a window; False when it is not pending."""
@@ -124,6 +138,11 @@ class Pending:
         for seq, packed in self._places.items():
             yield seq, self._names[packed >> _BELOW_STREAM & (1 << _STREAM_BITS) - 1]
 
+    def _number(self, shard_id: str) -> int:
+        number = self._numbers[shard_id] = len(self._names)
+        self._names.append(shard_id)
+        return number
+
     def _count(self, place: Place, sign: int) -> None:
         self.size += sign * place.size
         self._segments.live(place.position.segment, sign * place.size)
@@ -135,6 +154,15 @@ class Pending:
         return Place(
             Position(segment, offset), _size(packed), packed & _MS_MAX, self._names[stream]
         )
+
+
+def _packed(segment: int, stream: int, offset: int, size: int, received_ms: int) -> int:
+    return (
+        (segment << _STREAM_BITS | stream) << _BELOW_STREAM
+        | offset << _MS_BITS + _SIZE_BITS
+        | size << _MS_BITS
+        | min(_MS_MAX, received_ms)
+    )
 
 
 def _size(packed: int) -> int:

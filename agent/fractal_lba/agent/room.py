@@ -57,8 +57,11 @@ class Room:
 
     def has(self, count: int = 1) -> bool:
         """Tell whether so many windows may be given to the log now."""
-        is_queue_full = self.queued >= QUEUE_RECORDS_MAX or self._queued_bytes >= QUEUE_BYTES_MAX
-        return not (is_queue_full or self.is_full(count))
+        return (
+            self.queued < QUEUE_RECORDS_MAX
+            and self._queued_bytes < QUEUE_BYTES_MAX
+            and not self.is_full(count)
+        )
 
     def left(self, count: int) -> int:
         """Return how many of so many windows, of any size, may be given to the log now."""

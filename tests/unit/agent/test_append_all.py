@@ -10,28 +10,15 @@ from tests.support.outboxes import (
     make_small,
     opened,
     position_after,
-    record,
     set_default,
+    windows,
 )
 from tests.support.quota_disk import QuotaDisk
 from tests.support.virtual_time import run_virtual
 
 from fractal_lba.agent import log, outbox
 from fractal_lba.agent.bounds import OutboxBounds, OutboxFullError, WhenFull
-from fractal_lba.agent.frames import WindowMeta
-from fractal_lba.protocol import ContractError, Record
-
-
-def windows(first: int, count: int, shard_id: str = "s") -> list[tuple[WindowMeta, Record]]:
-    return [
-        (
-            WindowMeta(
-                source="x", shard_id=shard_id, next_epoch=epoch + 1, position=position_after(epoch)
-            ),
-            record(epoch, shard_id),
-        )
-        for epoch in range(first, first + count)
-    ]
+from fractal_lba.protocol import ContractError
 
 
 def test_windows_of_one_call_share_a_sync_and_stand_in_their_order(tmp_path: Path) -> None:

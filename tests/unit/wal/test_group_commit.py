@@ -4,34 +4,14 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import pytest
+from tests.support.group_commits import BOUNDS, Disk
 
 from fractal_lba.protocol.errors import DurabilityError, UnavailableError
-from fractal_lba.wal.group_commit import Bounds, GroupCommit
+from fractal_lba.wal.group_commit import GroupCommit
 
 pytestmark = pytest.mark.asyncio
 
 T = TypeVar("T")
-BOUNDS = Bounds(items_max=4, bytes_max=100, queue_items_max=8, queue_bytes_max=1_000)
-
-
-class Disk:
-    """Work that waits for leave, and writes down its batches."""
-
-    def __init__(self) -> None:
-        self.batches: list[list[int]] = []
-        self.threads: set[str] = set()
-        self.may_go = threading.Semaphore(0)
-        self.started = threading.Semaphore(0)
-
-    def commit(self, batch: Sequence[int]) -> list[int | Exception]:
-        self.started.release()
-        self.may_go.acquire()
-        self.batches.append(list(batch))
-        self.threads.add(threading.current_thread().name)
-        return [item * 10 for item in batch]
-
-    async def has_started(self) -> None:
-        await asyncio.to_thread(self.started.acquire)
 
 
 async def test_what_arrives_during_a_commit_forms_the_next_batch() -> None:
@@ -257,6 +237,59 @@ async def test_what_was_committed_makes_room_in_the_queue_again() -> None:
     for item in range(20):
         assert await commits.submit(item, size=BOUNDS.queue_bytes_max // 2) == item
     await commits.close()
+
+
+async def test_the_last_item_grows_until_it_is_taken_within_a_batchs_bounds() -> None:
+    batches: list[list[list[int]]] = []
+
+    def work(batch: Sequence[list[int]]) -> list[int | Exception]:
+        batches.append([list(item) for item in batch])
+        return [sum(item) for item in batch]
+
+    commits = GroupCommit("disk", work, bounds=BOUNDS)
+    assert not commits.grow(count=1, size=1)
+    first = asyncio.create_task(commits.submit([1], size=60))
+    await asyncio.sleep(0)
+    growing = commits.last
+    assert growing == [1]
+    assert not commits.grow(count=1, size=41)
+    assert not commits.grow(count=4, size=1)
+    assert commits.grow(count=3, size=40)
+    growing.extend([2, 3, 4])
+    assert await first == 10
+    assert commits.last is None
+    assert not commits.grow(count=1, size=1)
+    assert batches == [[[1, 2, 3, 4]]]
+    # What it grew by was counted, and is given back.
+    count_max, bytes_max = BOUNDS.queue_items_max, BOUNDS.queue_bytes_max
+    assert await commits.submit([5], count=count_max, size=bytes_max) == 5
+    await commits.close()
+
+
+async def test_an_item_grows_only_as_far_as_the_queue_has_room() -> None:
+    disk = Disk()
+    commits = GroupCommit("disk", disk.commit, bounds=BOUNDS)
+    first = asyncio.create_task(commits.submit(1))
+    await disk.has_started()
+    large = asyncio.create_task(commits.submit(2, count=6, size=BOUNDS.queue_bytes_max - 30))
+    small = asyncio.create_task(commits.submit(3, size=10))
+    await asyncio.sleep(0)
+    assert not commits.grow(count=2, size=0)
+    assert not commits.grow(count=1, size=21)
+    assert commits.grow(count=1, size=20)
+    full = asyncio.create_task(commits.submit(4, count=0, size=1))
+    more = asyncio.create_task(commits.submit(5))
+    closing = asyncio.create_task(commits.close())
+    await asyncio.sleep(0)
+    assert not commits.grow(count=0, size=0)
+    for _ in range(3):
+        disk.may_go.release()
+    assert [await first, await large, await small] == [10, 20, 30]
+    for refused in (full, more):
+        with pytest.raises(UnavailableError, match="one more"):
+            await refused
+    await closing
+    assert disk.batches == [[1], [2], [3]]
 
 
 async def test_work_for_its_submitter_alone_is_not_done_once_nobody_waits() -> None:

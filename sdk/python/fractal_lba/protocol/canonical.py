@@ -67,7 +67,7 @@ def without(members: Mapping[str, JsonValue], names: frozenset[str]) -> Mapping[
 
     Where it has none of them it is returned itself.
     """
-    if names.isdisjoint(members):
+    if members.keys().isdisjoint(names):
         return members
     left = PlainObject(members) if type(members) is PlainObject else dict(members)
     for name in names:

@@ -113,6 +113,7 @@ class GroupCommit(Generic[ItemT, ResultT]):
         self._queue: OrderedDict[str, deque[_Waiting[ItemT, ResultT]]] = OrderedDict()
         self._queue_items = 0
         self._queue_bytes = 0
+        self._last: _Waiting[ItemT, ResultT] | None = None
         self._under_way: list[_Waiting[ItemT, ResultT]] = []
         self._wake = asyncio.Event()
         self._is_closing = False
@@ -141,13 +142,41 @@ class GroupCommit(Generic[ItemT, ResultT]):
         self._give(item, count, size, turn, answer)
         return await answer
 
-    def give(self, item: ItemT, *, size: int = 0, turn: str = "") -> None:
+    def give(self, item: ItemT, *, count: int = 1, size: int = 0, turn: str = "") -> None:
         """Queue an item whose result ``done`` alone is told.
 
         Raises:
             UnavailableError: As ``submit``.
         """
-        self._give(item, 1, size, turn, None)
+        self._give(item, count, size, turn, None)
+
+    @property
+    def last(self) -> ItemT | None:
+        """The item given last, as long as nothing was taken since: it may still grow."""
+        return None if self._last is None else self._last.item
+
+    def grow(self, *, count: int, size: int) -> bool:
+        """Count more things and bytes for ``last``, to which its giver adds in place of an item.
+
+        Returns:
+            False where there is none, it would be more than a batch may be, or the queue has no
+            room or is closing: nothing was counted, and the item must stay as it is.
+        """
+        last, bounds = self._last, self._bounds
+        if (
+            last is None
+            or self._is_closing
+            or last.count + count > bounds.items_max
+            or last.size + size > bounds.bytes_max
+            or self._queue_items + count > bounds.queue_items_max
+            or self._queue_bytes + size > bounds.queue_bytes_max
+        ):
+            return False
+        last.count += count
+        last.size += size
+        self._queue_items += count
+        self._queue_bytes += size
+        return True
 
     async def call(self, work: Callable[[], OtherT]) -> OtherT:
         """Run one piece of work on the committer's thread, between two batches."""
@@ -185,7 +214,8 @@ class GroupCommit(Generic[ItemT, ResultT]):
         waiting = self._queue.get(turn)
         if waiting is None:
             waiting = self._queue[turn] = deque()
-        waiting.append(_Waiting(item, count, size, answer))
+        self._last = _Waiting(item, count, size, answer)
+        waiting.append(self._last)
         self._queue_items += count
         self._queue_bytes += size
         self._wake.set()
@@ -235,6 +265,7 @@ class GroupCommit(Generic[ItemT, ResultT]):
         count = size = 0
         items_max, bytes_max = self._bounds.items_max, self._bounds.bytes_max
         is_within = True
+        self._last = None
         while self._queue and is_within and count < items_max:
             turn, waiting = next(iter(self._queue.items()))
             # One of each in turn; where nobody else waits, as many as there are.

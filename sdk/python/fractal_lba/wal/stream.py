@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from enum import StrEnum
+from itertools import count, repeat
 from pathlib import Path
 from typing import Final, Self
 
@@ -175,10 +176,7 @@ class Stream:
             first_seq = self._active.next_seq
             offsets = self._active.append(frames)
         ordinal = self._active.header.ordinal
-        return [
-            Placed(first_seq + index, Position(ordinal, offset))
-            for index, offset in enumerate(offsets)
-        ]
+        return list(map(Placed, count(first_seq), map(Position, repeat(ordinal), offsets)))
 
     def finds_room(self, size: int, *, spare: int = 0) -> bool:
         """Tell whether a batch of this size finds room and leaves some, and reserve both.
