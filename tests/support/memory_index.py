@@ -11,10 +11,12 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from fractal_lba.protocol.errors import CorruptionError, DurabilityError
+from fractal_lba.protocol.errors import DurabilityError
+from fractal_lba.server.core.forgetting import NOTHING_YET, Due, Forgot, Forgotten
 from fractal_lba.server.core.known import Known, RecordKey
 from fractal_lba.server.core.listing import Query, Spot
-from fractal_lba.server.core.usage import NO_USAGE, Usage
+from fractal_lba.server.core.usage import NO_USAGE, Usage, day_of
+from fractal_lba.server.storage.index_lists import due_of
 from fractal_lba.server.storage.index_port import Index
 from fractal_lba.server.storage.index_state import Checkpoint, State
 
@@ -30,6 +32,7 @@ class Commit:
     records: dict[RecordKey, Known] = field(default_factory=dict)
     rows: dict[tuple[str, int, int, str], RecordKey] = field(default_factory=dict)
     usage: dict[tuple[str, int], Usage] = field(default_factory=dict)
+    forgot: Forgot = NOTHING_YET
 
 
 class IndexFile:
@@ -74,6 +77,7 @@ class MemoryIndex:
         self._data_id = data_id or state.data_id
         self._checkpoint, self._losses = state.checkpoint, state.losses
         self._accepted_seq = state.accepted_seq
+        self._forgot = self.committed.forgot
 
     @property
     def committed(self) -> Commit:
@@ -98,6 +102,10 @@ class MemoryIndex:
         return self._accepted_seq
 
     @property
+    def forgot(self) -> Forgot:
+        return self._forgot
+
+    @property
     def unflushed(self) -> int:
         return len(self._records)
 
@@ -107,13 +115,6 @@ class MemoryIndex:
     def lookup_all(self, keys: Sequence[RecordKey]) -> list[Known | None]:
         return [self.lookup(key) for key in keys]
 
-    def listed(self, key: RecordKey) -> Known:
-        known = self.lookup(key)
-        if known is None:
-            self.is_damaged = True
-            raise CorruptionError("index: expected the record that a listing names, got none")
-        return known
-
     def put(self, key: RecordKey, known: Known, checkpoint: Checkpoint) -> None:
         self.put_all([(key, known)], checkpoint)
 
@@ -122,6 +123,31 @@ class MemoryIndex:
     ) -> None:
         self._records.update(remembered)
         self._checkpoint = checkpoint
+
+    def due(self, through: Due, *, count: int | None = None) -> list[Due]:
+        found = sorted(due for due in map(due_of, self.committed.records.values()) if due)
+        return [due for due in found if due <= through][:count]
+
+    def first_seq(self) -> int | None:
+        return min((each.place.seq for each in self.committed.records.values()), default=None)
+
+    def forget(self, mark: Forgotten, checkpoint: Checkpoint) -> None:
+        self.flush()
+        due = set(self.due(Due(mark.until_ms, mark.until_seq)))
+        gone = {key: known for key, known in self.committed.records.items() if due_of(known) in due}
+        usage, floors = dict(self.committed.usage), dict(mark.floors)
+        for key, known in gone.items():
+            assert known.kept is not None
+            floors[key.tenant] = max(known.kept.from_ms, floors.get(key.tenant, 0))
+            of = (key.tenant, day_of(known.received_ns))
+            usage[of] -= Usage(records=1, bytes=known.size)
+            if not usage[of].records:
+                del usage[of]
+        self._forgot = self._forgot.after(mark, checkpoint.seq, floors)
+        self._checkpoint = checkpoint
+        kept = {key: known for key, known in self.committed.records.items() if key not in gone}
+        rows = {row: key for row, key in self.committed.rows.items() if key not in gone}
+        self._commit(replace(self.committed, records=kept, rows=rows, usage=usage))
 
     def spots(
         self, tenant: str, query: Query, after: Spot, *, count: int
@@ -154,7 +180,10 @@ class MemoryIndex:
         self._losses = ()
 
     def flush(self) -> None:
-        before = self.committed
+        self._commit(self.committed)
+        self._records, self._charged = {}, {}
+
+    def _commit(self, before: Commit) -> None:
         commit = replace(
             before,
             state=State(
@@ -162,9 +191,12 @@ class MemoryIndex:
                 checkpoint=self._checkpoint,
                 losses=self._losses,
                 accepted_seq=self._accepted_seq,
+                marks=self._forgot.marks,
+                as_of_ms=self._forgot.as_of_ms,
             ),
+            forgot=self._forgot,
             records=before.records | self._records,
-            rows=self._rows(),
+            rows=before.rows | self._put_rows(),
             usage=before.usage | self._charged,
         )
         try:
@@ -173,7 +205,6 @@ class MemoryIndex:
             raise DurabilityError(
                 f"index: expected a commit, got {errno.errorcode[error.errno or 0]}"
             ) from error
-        self._records, self._charged = {}, {}
 
     def reopen(self) -> None:
         """Nothing of it is ever beyond use."""
@@ -182,6 +213,7 @@ class MemoryIndex:
         self._file.commits.clear()
         self._records, self._charged = {}, {}
         self._checkpoint, self._losses, self._accepted_seq = None, (), 0
+        self._forgot = NOTHING_YET
         self.is_damaged = False
 
     def items(self) -> Iterator[tuple[RecordKey, Known]]:
@@ -196,11 +228,13 @@ class MemoryIndex:
 
     def _rows(self) -> dict[tuple[str, int, int, str], RecordKey]:
         """Return every place a record was put for; a later one takes no earlier one away."""
-        put = {
+        return self.committed.rows | self._put_rows()
+
+    def _put_rows(self) -> dict[tuple[str, int, int, str], RecordKey]:
+        return {
             (key.tenant, known.place.seq, known.summary.epoch, known.summary.shard_id): key
             for key, known in self._records.items()
         }
-        return self.committed.rows | put
 
 
 def is_an_index(index: MemoryIndex) -> Index:

@@ -40,7 +40,7 @@ from fractal_lba.server.http.resolve import Resolve
 from fractal_lba.server.http.serve import bind, serve
 from fractal_lba.server.http.settled_log import SettledLog
 from fractal_lba.server.http.submit import Submit
-from fractal_lba.server.jobs.scrub import Scrubber
+from fractal_lba.server.jobs.upkeep import is_settled, upkeep_of
 from fractal_lba.server.peers.client import PeerBounds
 from fractal_lba.server.peers.crew import Crew
 from fractal_lba.server.peers.folder import counts, listen
@@ -234,17 +234,14 @@ class Server:
                 settings, inbox=inboxes[0], decisions=decisions, room=room, meter=self._metrics
             )
             self._troubles = Troubles(inboxes, own.decisions.values(), room)
-            scrubber = Scrubber(
-                Look(
-                    disk=self._disk,
-                    data=data,
-                    shards=own.stores,
-                    ring=ring,
-                    inboxes=[names.inbox(number) for number in numbers],
-                ),
-                bytes_per_s=settings.scrub_bytes_per_s,
-                interval_s=settings.scrub_interval_s,
+            read = [names.inbox(number) for number in numbers]
+            upkeep = upkeep_of(
+                settings,
+                look=Look(disk=self._disk, data=data, shards=own.stores, ring=ring, inboxes=read),
+                shards=own.stores,
+                may_forget=lambda: is_settled(inboxes, decisions),
                 is_busy=lambda: admission.in_flight.count >= settings.scrub_pause_in_flight,
+                clock=self._clock,
                 meter=self._metrics,
             )
             settled_log = SettledLog()
@@ -257,9 +254,8 @@ class Server:
             async with asyncio.TaskGroup() as tasks:
                 reopening = own.run(every.__setitem__, interval_s=settings.mend_interval_s)
                 background = [
-                    *map(tasks.create_task, [*meeting, reopening]),
+                    *map(tasks.create_task, [*meeting, *upkeep, reopening]),
                     tasks.create_task(room.run(interval_s=settings.disk_poll_s)),
-                    tasks.create_task(scrubber.run()),
                     tasks.create_task(
                         keyring.watch(self._reload, interval_s=settings.keyring_poll_s)
                     ),

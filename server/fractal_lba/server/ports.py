@@ -179,6 +179,10 @@ class Shard(Protocol):
         """
         ...
 
+    def floor_ms(self, tenant: str) -> int | None:
+        """Return a tenant's floor (see ``core.forgetting``) in ms since 1970, or ``None``."""
+        ...
+
     def usage(self, tenant: str, day: int) -> Usage:
         """Return what a tenant sent in a day of receipt, as far as it is in the index.
 

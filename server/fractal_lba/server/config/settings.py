@@ -68,7 +68,7 @@ class Settings(WorkerSettings, frozen=True, kw_only=True, forbid_unknown_fields=
         int,
         msgspec.Meta(
             ge=1,
-            description="A new record with an older created_at is refused with 410.",
+            description="A new record with an older created_at is refused; others are kept so.",
         ),
     ] = 400
     tenant_accepts_legacy: Annotated[

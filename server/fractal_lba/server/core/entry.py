@@ -13,13 +13,14 @@ import msgspec
 
 from fractal_lba.protocol.errors import ContractError, CorruptionError
 from fractal_lba.protocol.undecodable import UNDECODABLE
+from fractal_lba.server.core.forgetting import Forgotten, Kept
 
 ENTRY_VERSION = 2
 _READ_SINCE = (0, 1)
 META = struct.pack("<HBB", ENTRY_VERSION, *_READ_SINCE)
 
 _META_1 = struct.pack("<H", 1)
-"""Version 1 has no resolutions, and is otherwise the same."""
+"""Version 1 has no resolutions, no marks and no ``kept``, and is otherwise the same."""
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="decision"):
@@ -27,6 +28,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
 
     ``record`` holds the canonical bytes with ``sig`` and without ``delivery``; ``answer`` the exact
     body that was sent with ``status`` (200, 202 or 422); ``region`` names where it was decided.
+    ``kept`` says until when it is remembered; ``None``: for ever.
     """
 
     tenant: str
@@ -40,6 +42,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
     status: int
     answer: bytes
     record: bytes
+    kept: Kept | None = None
 
 
 class Conflict(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="conflict"):
@@ -68,12 +71,16 @@ class Resolution(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", ta
 
 
 Entry = Decision | Conflict | Resolution
+"""An entry about one record."""
+
+Written = Entry | Forgotten
+"""What a ledger's frames hold."""
 
 _ENCODER = msgspec.msgpack.Encoder()
-_DECODER: msgspec.msgpack.Decoder[Entry] = msgspec.msgpack.Decoder(Entry)
+_DECODER: msgspec.msgpack.Decoder[Written] = msgspec.msgpack.Decoder(Written)
 
 
-def encode_entry(entry: Entry) -> bytes:
+def encode_entry(entry: Written) -> bytes:
     """Return the payload of the entry's frame; its meta block is ``META``."""
     return _ENCODER.encode(entry)
 
@@ -94,7 +101,19 @@ def version_of(meta: bytes) -> int:
 
 
 def decode_entry(meta: bytes, payload: bytes) -> Entry:
-    """Return the entry that a ledger frame holds.
+    """Return the entry about a record that a ledger frame holds.
+
+    Raises:
+        CorruptionError: See ``decode_written``; or the frame holds a mark.
+    """
+    entry = decode_written(meta, payload)
+    if isinstance(entry, Forgotten):
+        raise CorruptionError("ledger entry: expected one about a record, got a mark")
+    return entry
+
+
+def decode_written(meta: bytes, payload: bytes) -> Written:
+    """Return what a ledger frame holds.
 
     Raises:
         CorruptionError: The frame verified but holds no entry of a version this program reads.
@@ -105,10 +124,11 @@ def decode_entry(meta: bytes, payload: bytes) -> Entry:
         entry = _DECODER.decode(payload)
     except UNDECODABLE as error:
         raise CorruptionError(
-            "ledger entry: expected a decision, a conflict or a resolution, got something else"
+            "ledger entry: expected a decision, a conflict, a resolution or a mark,"
+            " got something else"
         ) from error
-    if meta == _META_1 and isinstance(entry, Resolution):
-        raise CorruptionError("ledger entry: expected no resolution in version 1, got one")
+    if meta == _META_1 and isinstance(entry, Resolution | Forgotten):
+        raise CorruptionError("ledger entry: expected no resolution or mark in version 1, got one")
     return entry
 
 

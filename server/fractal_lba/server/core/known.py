@@ -8,6 +8,7 @@ from fractal_lba.protocol.authenticate import Authenticated
 from fractal_lba.protocol.errors import Refusal, RefusalCode
 from fractal_lba.protocol.timestamps import format_timestamp
 from fractal_lba.protocol.versions import created_at_ms, key_member
+from fractal_lba.server.core.forgetting import Kept
 from fractal_lba.server.core.listing import ESCALATED_STATUS, Summary
 
 CONFLICTS_KEPT_MAX = 8
@@ -72,7 +73,8 @@ class KnownResolution:
 class Known:
     """A decided id: what it was decided for, and where.
 
-    ``status`` is the answer's; ``summary`` what a listing says of the record.
+    ``status`` is the answer's; ``summary`` what a listing says of the record; ``size`` its stored
+    bytes; ``kept`` until when it is remembered, ``None`` for ever.
     """
 
     content_digest: str
@@ -80,6 +82,8 @@ class Known:
     place: Place
     status: int
     summary: Summary
+    size: int = 0
+    kept: Kept | None = None
     conflicts: tuple[KnownConflict, ...] = ()
     resolutions: tuple[KnownResolution, ...] = ()
 
@@ -87,6 +91,13 @@ class Known:
     def is_escalated(self) -> bool:
         """Whether somebody was asked to look at it."""
         return self.status == ESCALATED_STATUS
+
+    @property
+    def settled_seq(self) -> int | None:
+        """From which number on nobody has to look at it, ``None`` while somebody has."""
+        if not self.is_escalated:
+            return self.place.seq
+        return min((each.place.seq for each in self.resolutions), default=None)
 
 
 class NotResolved(StrEnum):
@@ -120,12 +131,21 @@ def standing(authenticated: Authenticated, known: Known | None) -> Standing:
     return Standing.CONFLICT
 
 
-def admit_new(authenticated: Authenticated, *, received_ns: int, horizon_days: int) -> None:
+def admit_new(
+    authenticated: Authenticated, *, received_ns: int, horizon_days: int, floor_ms: int | None
+) -> None:
     """Refuse a new record that came too late, for its key or for the tenant's horizon.
 
     Judged at the time the body was first received, so that a recovery hours later answers the same.
     Not asked of a repeat: a lost answer can still be fetched. A record of version 0.1 signs no time
     and is within every horizon.
+
+    Args:
+        authenticated: The record.
+        received_ns: When its body was first received.
+        horizon_days: The tenant's.
+        floor_ms: What was made up to then may be forgotten, whatever the horizon is by now: the
+            same bytes are never decided twice.
 
     Raises:
         Refusal: ``key_not_valid_now`` or ``beyond_horizon``; nothing is remembered.
@@ -147,6 +167,16 @@ def admit_new(authenticated: Authenticated, *, received_ns: int, horizon_days: i
             member="created_at",
             message=(
                 f"created_at: expected at most {horizon_days} days before receipt,"
+                f" got {format_timestamp(created_ms)}"
+            ),
+        )
+    if created_ms is not None and floor_ms is not None and created_ms <= floor_ms:
+        raise Refusal(
+            RefusalCode.BEYOND_HORIZON,
+            reason="beyond_horizon",
+            member="created_at",
+            message=(
+                "created_at: expected a time after that of every record that was forgotten,"
                 f" got {format_timestamp(created_ms)}"
             ),
         )

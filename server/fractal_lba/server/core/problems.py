@@ -151,7 +151,8 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
 class Report(msgspec.Struct, kw_only=True):
     """What was read and what is wrong.
 
-    ``accepted`` does not count the escalated. ``torn_bytes`` were never acknowledged,
+    ``accepted`` does not count the escalated, ``records`` not the ``forgotten``, which are those
+    that still stand in a ledger. ``torn_bytes`` were never acknowledged,
     ``undecided_inbox`` bodies are decided by the next start, and ``poison`` are the digests of
     bodies that ended the server and are set aside: none is a problem of what is stored.
     ``signatures_unchecked`` are those whose key is not in the keyring any more, ``kids_unknown``
@@ -165,6 +166,7 @@ class Report(msgspec.Struct, kw_only=True):
     conflicts: int = 0
     resolutions: int = 0
     stored_twice: int = 0
+    forgotten: int = 0
     inbox_bodies: int = 0
     undecided_inbox: int = 0
     poison: list[str] = msgspec.field(default_factory=list)

@@ -17,10 +17,16 @@ from fractal_lba.protocol.errors import (
     UnavailableError,
 )
 from fractal_lba.protocol.judge import Params, decision_body
-from fractal_lba.protocol.versions import is_remembered, judge_any, stored_bytes_of
+from fractal_lba.protocol.versions import (
+    created_at_ms,
+    is_remembered,
+    judge_any,
+    stored_bytes_of,
+)
 from fractal_lba.server.charging import Quotas
 from fractal_lba.server.core.answer import Answer, conflicting
 from fractal_lba.server.core.entry import Conflict, Decision, Entry
+from fractal_lba.server.core.forgetting import kept
 from fractal_lba.server.core.known import Known, RecordKey, Standing, admit_new, key_of, standing
 from fractal_lba.server.core.run import End, NewEntry, Verified
 from fractal_lba.server.core.tenant_policy import Policies
@@ -198,7 +204,12 @@ class Decider:
         """
         authenticated, received_ns = verified.authenticated, verified.received_ns
         policy = self._policies.of(key.tenant)
-        admit_new(authenticated, received_ns=received_ns, horizon_days=policy.horizon_days)
+        admit_new(
+            authenticated,
+            received_ns=received_ns,
+            horizon_days=policy.horizon_days,
+            floor_ms=self._shard.floor_ms(key.tenant),
+        )
         outcome = judge_any(authenticated.record, self._params)
         body = decision_body(
             pcs_id=key.pcs_id, record_digest=authenticated.record_digest, outcome=outcome
@@ -218,6 +229,11 @@ class Decider:
             region=self._region,
             status=outcome.status,
             answer=body,
+            kept=kept(
+                created_ms=created_at_ms(authenticated.record),
+                received_ns=received_ns,
+                horizon_days=policy.horizon_days,
+            ),
             record=stored_bytes_of(authenticated.record),
         )
         return decision, answer

@@ -51,6 +51,8 @@ def put_appended(
             place=Place(seq=seq, segment=segment, offset=offset),
             status=entry.status,
             summary=summary_of(entry.record),
+            size=len(entry.record),
+            kept=entry.kept,
         )
         decisions.append((each.key, known))
         remembered.append(known)

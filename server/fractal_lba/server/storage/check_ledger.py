@@ -5,7 +5,7 @@ counts for. Ids that the index does not hold yet (or where there is none) are ke
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -14,7 +14,8 @@ from fractal_lba.protocol.authenticate import verify_stored
 from fractal_lba.protocol.errors import ContractError, FractalError, Refusal, RefusalCode
 from fractal_lba.protocol.keyring import Keyring
 from fractal_lba.server.core import names
-from fractal_lba.server.core.entry import Conflict, Decision, Entry, Resolution, decode_entry
+from fractal_lba.server.core.entry import Conflict, Decision, Entry, Resolution, decode_written
+from fractal_lba.server.core.forgetting import Due, Forgotten, Mark, is_forgotten, with_mark
 from fractal_lba.server.core.known import Known, Place, RecordKey
 from fractal_lba.server.core.listing import summary_of
 from fractal_lba.server.core.problems import Kind, Report
@@ -71,6 +72,9 @@ class LedgerCheck:
     least: Counted = field(default_factory=dict)
     most: Counted = field(default_factory=dict)
     _unindexed: set[bytes] = field(default_factory=set)
+    _marks: tuple[Mark, ...] = ()
+    _marks_read: tuple[Mark, ...] = ()
+    _first_seq: int = 0
 
     @property
     def stream(self) -> str:
@@ -84,6 +88,7 @@ class LedgerCheck:
             ContractError: A segment is another stream's, or of a newer format.
             DurabilityError: The disk or the index refused to be read.
         """
+        self._marks = self._read_marks() if self.view is None else self.view.marks
         batch: list[_Read] = []
         size = 0
         damaged: set[str] = set()
@@ -93,13 +98,17 @@ class LedgerCheck:
                 self._note_damage(item)
                 continue
             position, frame = item
+            self._first_seq = self._first_seq or frame.seq
             self.last_seq = max(self.last_seq, frame.seq)
             size += len(frame.payload)
             try:
-                entry = decode_entry(frame.meta, frame.payload)
+                entry = decode_written(frame.meta, frame.payload)
             except FractalError as error:
                 self._add(Kind.ENTRY_UNREADABLE, f"entry {frame.seq}", str(error))
                 self.is_whole = False  # nobody can tell whose it is
+                continue
+            if isinstance(entry, Forgotten):
+                self._note_mark(frame.seq, entry)
                 continue
             place = Place(seq=frame.seq, segment=position.segment, offset=position.offset)
             key = RecordKey(entry.tenant, entry.family, entry.pcs_id)
@@ -110,12 +119,69 @@ class LedgerCheck:
                 batch, size = [], 0
         self._check(batch)
         yield size
+        self._compare_marks()
         for read, damage in check_footers(
             self.disk, self.folder / names.LEDGER, self.stream, damaged
         ):
             if damage is not None:
                 self._add(Kind.FOOTER_DIFFERS, damage.segment, damage.what)
             yield read
+
+    def _read_marks(self) -> tuple[Mark, ...]:
+        """Return what is forgotten, where no index says it: the ledger is read once more."""
+        marks: tuple[Mark, ...] = ()
+        for item in scan_folder(self.disk, self.folder / names.LEDGER, self.stream):
+            if isinstance(item, Damage):
+                continue
+            try:
+                entry = decode_written(item[1].meta, item[1].payload)
+            except FractalError:
+                continue  # told where it is read for what it says
+            if isinstance(entry, Forgotten) and entry.count:
+                marks = with_mark(marks, Mark(item[1].seq, entry.until_ms, entry.until_seq))
+        return marks
+
+    def _note_mark(self, seq: int, mark: Forgotten) -> None:
+        if mark.count and self.view is not None and seq <= self.view.through:
+            self._marks_read = with_mark(self._marks_read, Mark(seq, mark.until_ms, mark.until_seq))
+
+    def _compare_marks(self) -> None:
+        """Compare what the index says is forgotten with what the ledger does."""
+        if self.view is None or not self.is_whole:
+            return
+        # What stood before the first segment that there is was about nothing that is there.
+        held = tuple(mark for mark in self.view.marks if mark.seq >= self._first_seq)
+        if held != self._marks_read:
+            self._add_index(Kind.INDEX_DIFFERS, "what is forgotten as the ledger says")
+
+    def _is_forgotten(self, read: _Read, decision: Decision, known: Known | None) -> bool:
+        """Tell whether the marks say that a decision is forgotten.
+
+        Of an escalated one that the index does not hold it is taken that somebody resolved it.
+        """
+        if decision.kept is None:
+            return False
+        seq = read.place.seq
+        is_held = known is not None and known.place.seq == seq
+        due = Due(decision.kept.until_ms, seq)
+        if known is not None and is_held and self.view is not None:
+            # Held after the view was made: by what came later it may be forgotten since.
+            return is_forgotten(self.view.marks, due, settled_seq=known.settled_seq)
+        return is_forgotten(self._marks, due, settled_seq=seq)
+
+    def _see_new_marks(self, batch: list[_Read], found: Sequence[Found]) -> None:
+        """Look again at what is forgotten where the index lacks what it held a moment ago."""
+        if self.view is None:
+            return
+        for read, under in zip(batch, found, strict=True):
+            if (
+                isinstance(read.entry, Decision)
+                and read.place.seq <= self.view.through
+                and under.known is None
+                and not self._is_forgotten(read, read.entry, None)
+            ):
+                self._marks = self.view.marks_now()
+                return
 
     def _note_damage(self, damage: Damage) -> None:
         if not damage.is_loss:
@@ -129,6 +195,7 @@ class LedgerCheck:
     def _check(self, batch: list[_Read]) -> None:
         keys = [read.key for read in batch]
         found = [NOTHING] * len(keys) if self.view is None else self.view.find(keys)
+        self._see_new_marks(batch, found)
         for read, under in zip(batch, found, strict=True):
             where = f"entry {read.place.seq}"
             is_sound = True
@@ -171,6 +238,8 @@ class LedgerCheck:
     def _counts(self, where: str, read: _Read, decision: Decision, under: Found) -> bool:
         """Count a decision; tell whether it is the first of its id, as it should be."""
         report = self.report
+        if self._counts_as_forgotten(read, decision, under.known):
+            return False
         report.records += 1
         outcome = _STATUS_NAMES.get(decision.status)
         if outcome is not None:
@@ -194,6 +263,20 @@ class LedgerCheck:
         if self.view is None or seq > self.view.through:
             return False
         self.least[day] = self.least.get(day, NO_USAGE) + usage_of(decision)
+        return True
+
+    def _counts_as_forgotten(self, read: _Read, decision: Decision, known: Known | None) -> bool:
+        if not self._is_forgotten(read, decision, known):
+            return False
+        self.numbers.put(read.place.seq, read.key, is_decision=True)
+        if known is not None and known.place.seq == read.place.seq:
+            self._add_index(Kind.INDEX_DIFFERS, f"{read.key.pcs_id} forgotten")
+            return False
+        self.report.forgotten += 1
+        if self.view is not None and self._marks != self.view.marks:
+            # Perhaps forgotten only since the counters were read.
+            day = (read.key.tenant, day_of(read.received_ns))
+            self.most[day] = self.most.get(day, NO_USAGE) + usage_of(decision)
         return True
 
     def _compare(self, read: _Read, decision: Decision, under: Found) -> None:
@@ -222,6 +305,10 @@ class LedgerCheck:
             self.report.conflicts += 1
         seq, key, known = read.place.seq, read.key, under.known
         self.numbers.put(seq, key, is_decision=False)
+        if (known is None or known.place.seq > seq) and (
+            self._first_seq > 1 or any(mark.seq > seq for mark in self._marks)
+        ):
+            return  # what it is about may be forgotten
         has_decision = (known is not None and known.place.seq < seq) or (
             _digest(key) in self._unindexed
         )
@@ -250,6 +337,8 @@ def _known(read: _Read, decision: Decision) -> Known:
         place=read.place,
         status=decision.status,
         summary=summary_of(decision.record),
+        size=len(decision.record),
+        kept=decision.kept,
     )
 
 

@@ -10,17 +10,19 @@ How keys and values are written: ``index_values``.
 import shutil
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import lmdb
 
 from fractal_lba.protocol.errors import CorruptionError, DurabilityError
+from fractal_lba.server.core.forgetting import NOTHING_YET, Due, Forgot, Forgotten
 from fractal_lba.server.core.known import Known, RecordKey
 from fractal_lba.server.core.listing import Query, Spot
 from fractal_lba.server.core.usage import NO_USAGE, Usage
 from fractal_lba.server.storage.index_chunks import entries
-from fractal_lba.server.storage.index_files import UNREADABLE, Opened, open_environment
+from fractal_lba.server.storage.index_files import UNREADABLE, Opened, open_files
+from fractal_lba.server.storage.index_forgets import Forgetting, floors_of, forgetting_of, remove
 from fractal_lba.server.storage.index_state import (
     FORMAT_VERSION,
     META_STATE,
@@ -77,12 +79,12 @@ class LmdbIndex:
         """Whether something was met that is not sound: what else is wrong nobody can tell."""
         self._checkpoint: Checkpoint | None = None
         self._losses: tuple[tuple[int, int], ...] = ()
-        self._accepted_seq = 0
+        self._accepted_seq, self._forgot = 0, NOTHING_YET
         self._fresh_usage: dict[tuple[str, int], Usage] = {}
         self.reading = threading.Lock()
         """Held by whoever reads on another thread: the file must neither grow nor go meanwhile."""
         self._has_failed = False
-        self._env, self._records, self._usage, self._meta, self._lists = self._open()
+        self._take_files(self._open())
         if self._take_state():
             return
         if is_read_only:
@@ -108,9 +110,14 @@ class LmdbIndex:
         return self._accepted_seq
 
     @property
+    def forgot(self) -> Forgot:
+        """What is forgotten."""
+        return self._forgot
+
+    @property
     def handles(self) -> Opened:
         """For whoever reads what is committed, holding ``reading``."""
-        return Opened(self._env, self._records, self._usage, self._meta, self._lists)
+        return self._opened
 
     @property
     def unflushed(self) -> int:
@@ -142,20 +149,6 @@ class LmdbIndex:
                             found[at] = known_of(name, value)
             return found
 
-    def listed(self, key: RecordKey) -> Known:
-        """Return what is remembered under a key that a listing names.
-
-        Raises:
-            CorruptionError: As ``lookup``; also where there is nothing: a page must not end early,
-                or pass a record over, because a value was lost.
-            DurabilityError: LMDB failed.
-        """
-        with self._noting_damage("a record"):
-            known = self.lookup(key)
-            if known is None:
-                raise CorruptionError("index: expected the record that a listing names, got none")
-            return known
-
     def put(self, key: RecordKey, known: Known, checkpoint: Checkpoint) -> None:
         """Remember an entry that is on disk in the ledger, and that everything up to it is."""
         self.put_all([(key, known)], checkpoint)
@@ -169,14 +162,37 @@ class LmdbIndex:
             self._lists.put(key, known)
         self._checkpoint = checkpoint
 
+    def due(self, through: Due, *, count: int) -> list[Due]:
+        """Return the first committed places in the order of deadlines; raises like ``lookup``."""
+        with self._noting_damage("deadlines"), self._env.begin() as transaction:
+            return [due for due, _ in self._lists.due(transaction, through, count=count)]
+
+    def first_seq(self) -> int | None:
+        """Return the lowest number of a committed record; raises like ``lookup``."""
+        with self._noting_damage("numbers"), self._env.begin() as transaction:
+            return self._lists.first_seq(transaction)
+
+    def forget(self, mark: Forgotten, checkpoint: Checkpoint) -> None:
+        """Forget what a mark that is on disk in the ledger says, and commit that.
+
+        Raises:
+            DurabilityError: See ``lookup``; nothing is forgotten.
+        """
+        self.flush()
+        with self._noting_damage("what is due"):
+            what = forgetting_of(self._opened, mark)
+        # Before the commit: who finds an id forgotten is told of its tenant's floor.
+        self._forgot = self._forgot.after(mark, checkpoint.seq, what.floors)
+        self._checkpoint = checkpoint
+        self.flush(what)
+
     def spots(
         self, tenant: str, query: Query, after: Spot, *, count: int
     ) -> list[tuple[Spot, RecordKey]]:
         """Return what follows a place in the order of a query (see ``IndexLists.spots``).
 
         Raises:
-            CorruptionError: A value does not verify; the index ``is_damaged`` from now on.
-            DurabilityError: LMDB failed.
+            DurabilityError: See ``lookup``.
         """
         with self._noting_damage("a listing"):
             return self._lists.spots(tenant, query, after, count=count)
@@ -220,23 +236,17 @@ class LmdbIndex:
         """Take over that losses up to a number were accepted, and that those numbers were given."""
         self._accepted_seq = max(self._accepted_seq, seq)
 
-    def flush(self) -> None:
-        """Commit what is in memory, with its checkpoint.
+    def flush(self, forgetting: Forgetting | None = None) -> None:
+        """Commit what is in memory, with its checkpoint, and what is forgotten with it.
 
         Raises:
             DurabilityError: LMDB failed; what was in memory still is.
         """
         fresh, fresh_usage = self._fresh, self._fresh_usage
-        state = State(
-            data_id=self._data_id,
-            checkpoint=self._checkpoint,
-            losses=self._losses,
-            accepted_seq=self._accepted_seq,
-        )
         with self._noting_damage("a commit"):
             while True:
                 try:
-                    self._commit(fresh, fresh_usage, state)
+                    self._commit(fresh, fresh_usage, forgetting)
                     break
                 except lmdb.MapFullError:
                     self._grow()
@@ -248,9 +258,11 @@ class LmdbIndex:
         self,
         fresh: dict[RecordKey, Known],
         fresh_usage: dict[tuple[str, int], Usage],
-        state: State,
+        forgetting: Forgetting | None,
     ) -> None:
-        with self._env.begin(write=True) as transaction:
+        # Whoever reads a page meanwhile must not miss a record that its order names.
+        alone = nullcontext() if forgetting is None else self.reading
+        with alone, self._env.begin(write=True) as transaction:
             for key, known in fresh.items():
                 name = record_key_bytes(key)
                 transaction.put(name, known_bytes(name, known), db=self._records)
@@ -258,7 +270,9 @@ class LmdbIndex:
             for (tenant, day), usage in fresh_usage.items():
                 name = tenant_day_bytes(tenant, day)
                 transaction.put(name, usage_bytes(name, usage), db=self._usage)
-            transaction.put(META_STATE, state_bytes(state), db=self._meta)
+            if forgetting is not None:
+                remove(transaction, self._opened, forgetting)
+            transaction.put(META_STATE, state_bytes(self._state()), db=self._meta)
 
     @contextmanager
     def _noting_damage(self, expected: str) -> Iterator[None]:
@@ -291,9 +305,9 @@ class LmdbIndex:
         shutil.rmtree(self._folder)
         self._fresh = {}
         self._checkpoint, self._losses, self._accepted_seq = None, (), 0
-        self.is_damaged = False
+        self._forgot, self.is_damaged = NOTHING_YET, False
         self._fresh_usage = {}
-        self._env, self._records, self._usage, self._meta, self._lists = self._open()
+        self._take_files(self._open())
 
     def reopen(self) -> None:
         """Open it anew where LMDB failed, as its last commit left it: a replay puts the rest again.
@@ -308,7 +322,7 @@ class LmdbIndex:
         with self.reading:
             self._env.close()
         self._fresh, self._fresh_usage = {}, {}
-        self._env, self._records, self._usage, self._meta, self._lists = self._open()
+        self._take_files(self._open())
         self._has_failed = False
         if not self._take_state():
             self.discard()
@@ -317,8 +331,7 @@ class LmdbIndex:
         """Yield every committed entry, in key order; what is committed meanwhile may be missing.
 
         Raises:
-            CorruptionError: A value does not verify.
-            DurabilityError: LMDB failed.
+            DurabilityError: See ``lookup``.
         """
         for key, value in entries(self._env, self._records, self.reading):
             yield record_key_of(key), known_of(key, value)
@@ -327,8 +340,7 @@ class LmdbIndex:
         """Yield every committed tenant and day with what was sent, in that order.
 
         Raises:
-            CorruptionError: A value does not verify.
-            DurabilityError: LMDB failed.
+            DurabilityError: See ``lookup``.
         """
         for key, value in entries(self._env, self._usage, self.reading):
             yield *tenant_day_of(key), usage_of(key, value)
@@ -341,23 +353,17 @@ class LmdbIndex:
             self._env.close()
 
     def _open(self) -> Opened:
-        def opened() -> Opened:
-            return open_environment(
-                self._folder, map_bytes=self._map_bytes, is_read_only=self._is_read_only
-            )
+        return open_files(self._folder, map_bytes=self._map_bytes, is_read_only=self._is_read_only)
 
-        try:
-            try:
-                return opened()
-            except UNREADABLE:
-                if self._is_read_only:
-                    raise
-                shutil.rmtree(self._folder)
-                return opened()
-        except (lmdb.Error, OSError) as error:
-            raise DurabilityError(
-                f"index: expected to open {self._folder.name}, got {error}"
-            ) from error
+    def _state(self) -> State:
+        return State(
+            data_id=self._data_id,
+            checkpoint=self._checkpoint,
+            losses=self._losses,
+            accepted_seq=self._accepted_seq,
+            marks=self._forgot.marks,
+            as_of_ms=self._forgot.as_of_ms,
+        )
 
     def _take_state(self) -> bool:
         """Take over what the last commit says of itself; tell whether it is of any use."""
@@ -366,7 +372,16 @@ class LmdbIndex:
             return False
         self._checkpoint, self._losses = state.checkpoint, state.losses
         self._accepted_seq = state.accepted_seq
+        try:
+            floors = floors_of(self._opened)
+        except (lmdb.Error, CorruptionError):
+            return False
+        self._forgot = Forgot(marks=state.marks, as_of_ms=state.as_of_ms, floors=floors)
         return True
+
+    def _take_files(self, opened: Opened) -> None:
+        self._opened = opened
+        self._env, self._records, self._usage, self._meta, _, self._lists = opened
 
     def _read_state(self) -> State | None:
         try:

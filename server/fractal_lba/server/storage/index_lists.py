@@ -1,9 +1,11 @@
-"""The orders of an index: each tenant's records by number, by stream and epoch, and those to do.
+"""The orders of an index: each tenant's records by number, by stream, those to do; all by deadline.
 
-Three LMDB databases beside what is remembered of each id, derived like it and committed with it:
+Four LMDB databases beside what is remembered of each id, derived like it and committed with it:
 ``numbers``: ``tenant NUL number``; ``streams``: ``tenant NUL SHA-256(shard_id) epoch number``;
-``open``: ``tenant NUL number`` of escalated records without a resolution. Numbers and epochs are
-u64 big-endian, so that keys sort as they count; a value is ``family NUL pcs_id`` behind its seal.
+``open``: ``tenant NUL number`` of escalated records without a resolution; ``deadlines``: ``deadline
+number`` of those that are kept for a time and not open. Numbers, epochs and deadlines (ms since
+1970) are u64 big-endian, so that keys sort as they count; a value is ``family NUL pcs_id``, in
+``deadlines`` with the tenant in front, behind its seal.
 What is not committed yet is held beside them, for each tenant by itself.
 """
 
@@ -14,14 +16,21 @@ from typing import NamedTuple
 
 import lmdb
 
+from fractal_lba.server.core.forgetting import Due
 from fractal_lba.server.core.known import Known, RecordKey
 from fractal_lba.server.core.listing import EPOCH_MAX, Query, Spot
-from fractal_lba.server.storage.index_values import sealed, unsealed
+from fractal_lba.server.storage.index_values import (
+    record_key_bytes,
+    record_key_of,
+    sealed,
+    unsealed,
+)
 
-DATABASES = (b"numbers", b"streams", b"open")
+DATABASES = (b"numbers", b"streams", b"open", b"deadlines")
 
 _NUL = b"\x00"
 _U64 = struct.Struct(">Q")
+_DUE = struct.Struct(">QQ")
 
 
 class _Fresh(NamedTuple):
@@ -40,7 +49,9 @@ class IndexLists:
 
     def __init__(self, env: lmdb.Environment) -> None:
         self._env = env
-        self._numbers, self._streams, self._open = (env.open_db(name) for name in DATABASES)
+        self._numbers, self._streams, self._open, self._deadlines = (
+            env.open_db(name) for name in DATABASES
+        )
         self._fresh: dict[str, list[_Fresh]] = {}
 
     def put(self, key: RecordKey, known: Known) -> None:
@@ -63,11 +74,63 @@ class IndexLists:
             transaction.put(by_number, sealed(by_number, value), db=self._open)
         elif known.resolutions:
             transaction.delete(by_number, db=self._open)
+        if (due := due_of(known)) is not None:
+            name = _DUE.pack(*due)
+            transaction.put(name, sealed(name, record_key_bytes(key)), db=self._deadlines)
+
+    def remove(self, transaction: lmdb.Transaction, key: RecordKey, known: Known) -> None:
+        """Take a record out of each order it belongs to."""
+        by_number, by_stream, _ = _rows(key, known)
+        transaction.delete(by_number, db=self._numbers)
+        transaction.delete(by_stream, db=self._streams)
+        transaction.delete(by_number, db=self._open)
+        if (due := due_of(known)) is not None:
+            transaction.delete(_DUE.pack(*due), db=self._deadlines)
+
+    def due(
+        self, transaction: lmdb.Transaction, through: Due, *, count: int | None = None
+    ) -> list[tuple[Due, RecordKey]]:
+        """Return what is due up to a place in the order of deadlines, at most so many, in order.
+
+        Raises:
+            CorruptionError: A value does not verify.
+        """
+        found: list[tuple[Due, RecordKey]] = []
+        with transaction.cursor(db=self._deadlines) as cursor:
+            is_more = cursor.first()
+            while is_more and len(found) != count:
+                key = bytes(cursor.key())
+                due = Due(*_DUE.unpack(key))
+                if due > through:
+                    break
+                found.append((due, record_key_of(unsealed(key, bytes(cursor.value())))))
+                is_more = cursor.next()
+        return found
+
+    def first_seq(self, transaction: lmdb.Transaction) -> int | None:
+        """Return the lowest number that a record has; ``None`` where there is none.
+
+        Reads one row for each tenant.
+        """
+        lowest: int | None = None
+        with transaction.cursor(db=self._numbers) as cursor:
+            is_more = cursor.first()
+            while is_more:
+                key = bytes(cursor.key())
+                seq = _U64.unpack(key[-_U64.size :])[0]
+                lowest = seq if lowest is None else min(lowest, seq)
+                # The first row behind every one of this tenant's.
+                is_more = cursor.set_range(key[: -_U64.size - len(_NUL)] + b"\x01")
+        return lowest
 
     def hold(self, transaction: lmdb.Transaction, key: RecordKey, known: Known) -> bool:
         """Tell whether a record stands in each order it belongs to, and in no other."""
         by_number, by_stream, value = _rows(key, known)
         is_open = known.is_escalated and not known.resolutions
+        if (due := due_of(known)) is not None:
+            name = _DUE.pack(*due)
+            if transaction.get(name, db=self._deadlines) != sealed(name, record_key_bytes(key)):
+                return False
         return (
             transaction.get(by_number, db=self._numbers) == sealed(by_number, value)
             and transaction.get(by_stream, db=self._streams) == sealed(by_stream, value)
@@ -127,6 +190,13 @@ class IndexLists:
                 )
                 count -= 1
                 is_more = cursor.next()
+
+
+def due_of(known: Known) -> Due | None:
+    """Return a record's place in the order of deadlines; ``None`` where it has none."""
+    if known.kept is None or known.settled_seq is None:
+        return None
+    return Due(known.kept.until_ms, known.place.seq)
 
 
 def first_spot(query: Query, after: Spot) -> Spot:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from fractal_lba.server.core.forgetting import Due, Forgot, Forgotten
 from fractal_lba.server.core.known import Known, RecordKey
 from fractal_lba.server.core.listing import Query, Spot
 from fractal_lba.server.core.usage import Usage
@@ -39,6 +40,11 @@ class Index(Protocol):
         ...
 
     @property
+    def forgot(self) -> Forgot:
+        """What is forgotten."""
+        ...
+
+    @property
     def unflushed(self) -> int:
         """How many entries are in memory only."""
         ...
@@ -51,10 +57,6 @@ class Index(Protocol):
         """Return what is remembered under each key, read at once."""
         ...
 
-    def listed(self, key: RecordKey) -> Known:
-        """Return what is remembered under a key that a listing names."""
-        ...
-
     def put(self, key: RecordKey, known: Known, checkpoint: Checkpoint) -> None:
         """Remember an entry that is on disk in the ledger."""
         ...
@@ -63,6 +65,18 @@ class Index(Protocol):
         self, remembered: Sequence[tuple[RecordKey, Known]], checkpoint: Checkpoint
     ) -> None:
         """Remember entries that are on disk in the ledger, up to a checkpoint."""
+        ...
+
+    def due(self, through: Due, *, count: int) -> list[Due]:
+        """Return the first places in the order of deadlines that are committed, up to one."""
+        ...
+
+    def first_seq(self) -> int | None:
+        """Return the lowest number of a committed record."""
+        ...
+
+    def forget(self, mark: Forgotten, checkpoint: Checkpoint) -> None:
+        """Forget what a mark that is on disk in the ledger says, and commit that."""
         ...
 
     def spots(

@@ -4,6 +4,7 @@ import msgspec
 
 from fractal_lba.protocol.errors import CorruptionError
 from fractal_lba.protocol.undecodable import UNDECODABLE
+from fractal_lba.server.core.forgetting import Mark
 from fractal_lba.server.storage.index_values import sealed, unsealed
 
 FORMAT_VERSION = 3
@@ -28,6 +29,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     """What is committed together with the entries.
 
     ``losses`` see ``ports.Shard``; up to the number ``accepted_seq`` the operator accepted them.
+    ``marks`` and ``as_of_ms`` say what is forgotten (see ``core.forgetting``).
     """
 
     format_version: int = FORMAT_VERSION
@@ -35,6 +37,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     checkpoint: Checkpoint | None = None
     losses: tuple[tuple[int, int], ...] = ()
     accepted_seq: int = 0
+    marks: tuple[Mark, ...] = ()
+    as_of_ms: int | None = None
 
 
 _STATES = msgspec.msgpack.Decoder(State)

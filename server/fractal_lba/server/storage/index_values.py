@@ -2,15 +2,17 @@
 
 ``records``: ``tenant NUL family NUL pcs_id`` (the last as 32 bytes) → a msgpack array of decision
 number, segment, offset, received_ns, content digest, the conflicts, status, what a listing says of
-the record (version, shard_id, epoch, regime) and the resolutions. ``usage``: ``tenant NUL
-day`` (u32 big-endian) → a msgpack array of records and bytes. Each value stands behind a CRC-32C of
-key and array: LMDB has no checksums, and a flipped bit must not turn a repeat into a conflict.
+the record (version, shard_id, epoch, regime), the resolutions, the record's bytes, and from when
+until when it is kept. ``usage``: ``tenant NUL day`` (u32 big-endian) → a msgpack array of records
+and bytes. ``floors``: ``tenant`` → a msgpack integer. Each value stands behind a CRC-32C of key and
+value: LMDB has no checksums, and a flipped bit must not turn a repeat into a conflict.
 """
 
 import msgspec
 from crc32c import crc32c
 
 from fractal_lba.protocol.errors import CorruptionError
+from fractal_lba.server.core.forgetting import Kept
 from fractal_lba.server.core.known import Known, KnownConflict, KnownResolution, Place, RecordKey
 from fractal_lba.server.core.listing import Summary
 from fractal_lba.server.core.usage import Usage
@@ -41,10 +43,13 @@ class _Value(msgspec.Struct, frozen=True, array_like=True):
     epoch: int
     regime: str
     resolutions: tuple[tuple[int, int, int, int], ...]
+    size: int
+    kept: Kept | None
 
 
 _VALUES = msgspec.msgpack.Decoder(_Value)
 _USAGES = msgspec.msgpack.Decoder(tuple[int, int])
+_FLOORS = msgspec.msgpack.Decoder(int)
 _ENCODER = msgspec.msgpack.Encoder()
 
 
@@ -106,6 +111,8 @@ def known_bytes(key: bytes, known: Known) -> bytes:
                 (each.received_ns, each.place.seq, each.place.segment, each.place.offset)
                 for each in known.resolutions
             ),
+            size=known.size,
+            kept=known.kept,
         )
     )
     return sealed(key, data)
@@ -143,6 +150,8 @@ def known_of(key: bytes, value: bytes) -> Known:
             )
             for received_ns, seq, segment, offset in decoded.resolutions
         ),
+        size=decoded.size,
+        kept=decoded.kept,
     )
 
 
@@ -170,3 +179,17 @@ def usage_of(key: bytes, value: bytes) -> Usage:
     """
     records, size = _USAGES.decode(unsealed(key, value))
     return Usage(records=records, bytes=size)
+
+
+def floor_bytes(key: bytes, floor_ms: int) -> bytes:
+    """Return the value of a tenant's floor."""
+    return sealed(key, _ENCODER.encode(floor_ms))
+
+
+def floor_of(key: bytes, value: bytes) -> int:
+    """Return a tenant's floor.
+
+    Raises:
+        CorruptionError: The value does not verify.
+    """
+    return _FLOORS.decode(unsealed(key, value))

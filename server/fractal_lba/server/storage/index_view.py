@@ -10,6 +10,7 @@ from typing import NamedTuple
 import lmdb
 
 from fractal_lba.protocol.errors import CorruptionError
+from fractal_lba.server.core.forgetting import Mark
 from fractal_lba.server.core.known import Known, RecordKey
 from fractal_lba.server.core.usage import Usage
 from fractal_lba.server.storage.index import LmdbIndex
@@ -35,7 +36,9 @@ NOTHING = Found(None)
 
 
 class IndexView:
-    """A committed index. ``through`` is the last decision number that it held when this was made.
+    """A committed index.
+
+    ``through`` is the last number that it held when this was made, ``marks`` what was forgotten.
 
     Args:
         index: Opened; its owner may be writing it, in this process or another.
@@ -48,6 +51,7 @@ class IndexView:
         self._index = index
         state = self._read_state()
         self.through = 0 if state is None or state.checkpoint is None else state.checkpoint.seq
+        self.marks = () if state is None else state.marks
 
     @property
     def losses(self) -> tuple[tuple[int, int], ...]:
@@ -86,6 +90,15 @@ class IndexView:
     def items(self) -> Iterator[tuple[RecordKey, Known]]:
         """See ``LmdbIndex.items``."""
         return self._index.items()
+
+    def marks_now(self) -> tuple[Mark, ...]:
+        """Return what is forgotten by now.
+
+        Raises:
+            DurabilityError: LMDB failed.
+        """
+        state = self._read_state()
+        return () if state is None else state.marks
 
     def usages(self) -> dict[tuple[str, int], Usage]:
         """Return what each tenant sent in each day, as far as it is committed.

@@ -1,5 +1,7 @@
 """A page of a listing, out of an index: the order from its lists, the rest from its records."""
 
+from fractal_lba.protocol.errors import CorruptionError
+from fractal_lba.server.core.known import Known, RecordKey
 from fractal_lba.server.core.listing import Page, Query, Spot
 from fractal_lba.server.ports import Listed
 from fractal_lba.server.storage.index_lists import first_spot, is_beyond
@@ -26,7 +28,7 @@ def list_page(
     while looked_at < LOOKED_AT_MAX:
         with index.reading:
             found = [
-                Listed(shard=index.shard, spot=at, key=key, known=index.listed(key))
+                Listed(shard=index.shard, spot=at, key=key, known=_listed(index, key))
                 for at, key in index.spots(tenant, query, spot, count=_CHUNK)
             ]
         for listed in found:
@@ -41,6 +43,20 @@ def list_page(
         if len(found) < _CHUNK:
             return Page(items=tuple(items), next=None)
     return Page(items=tuple(items), next=spot)
+
+
+def _listed(index: Index, key: RecordKey) -> Known:
+    """Return what is remembered under a key that a listing names: no page may pass it over.
+
+    Raises:
+        CorruptionError: There is nothing; the index ``is_damaged`` from now on.
+        DurabilityError: The index failed.
+    """
+    known = index.lookup(key)
+    if known is None:
+        index.is_damaged = True
+        raise CorruptionError("index: expected the record that a listing names, got none")
+    return known
 
 
 def _is_asked_for(query: Query, listed: Listed) -> bool:

@@ -14,13 +14,13 @@ from typing import Final, NamedTuple
 
 from fractal_lba.protocol.errors import DurabilityError
 from fractal_lba.server.core import names
-from fractal_lba.server.core.entry import Decision, decode_entry
-from fractal_lba.server.core.known import RecordKey
+from fractal_lba.server.core.entry import decode_written
+from fractal_lba.server.core.forgetting import Forgotten
 from fractal_lba.server.core.problems import MENDED_BY_REPAIR, Report
 from fractal_lba.server.storage.index import LmdbIndex
-from fractal_lba.server.storage.replay import REPLAY_FLUSH, put_entry
+from fractal_lba.server.storage.replay import REPLAY_FLUSH, is_of_none, key_of, put_entry, put_mark
 from fractal_lba.wal import Damage, Disk, lock_folder, scan_folder
-from fractal_lba.wal.folder import io_errors
+from fractal_lba.wal.folder import io_errors, read_folder
 
 NEW_INDEX: Final = "index.new"
 _DATA: Final = "data.mdb"
@@ -104,7 +104,9 @@ def _fill(disk: Disk, folder: Path, index: LmdbIndex, old: LmdbIndex | None) -> 
     if old is not None:
         index.accept_losses_up_to(old.accepted_seq)
     missing: list[tuple[int, int]] = []
-    count, expected = 0, 1
+    with io_errors(f"stream {stream}"):
+        first_seq = read_folder(disk, folder / names.LEDGER, stream).kept_from
+    count, expected = 0, first_seq
 
     def miss(first: int, last: int) -> None:
         index.lose(first, last)
@@ -117,10 +119,13 @@ def _fill(disk: Disk, folder: Path, index: LmdbIndex, old: LmdbIndex | None) -> 
         if frame.seq > expected:
             miss(expected, frame.seq - 1)
         expected = max(expected, frame.seq + 1)
-        entry = decode_entry(frame.meta, frame.payload)
-        key = RecordKey(entry.tenant, entry.family, entry.pcs_id)
-        if not isinstance(entry, Decision) and missing and index.lookup(key) is None:
-            continue  # the decision it is about is among the lost ones
+        entry = decode_written(frame.meta, frame.payload)
+        if isinstance(entry, Forgotten):
+            put_mark(index, entry, frame, position)
+            continue
+        key = key_of(entry)
+        if is_of_none(entry, key, index, first_seq=first_seq):
+            continue
         put_entry(index, key, entry, frame, position)
         count += 1
         if index.unflushed >= REPLAY_FLUSH:

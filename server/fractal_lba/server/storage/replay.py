@@ -1,7 +1,8 @@
 """Bring an index up to its ledger: what a shard does before it serves, and after it was fenced.
 
 The ledger is the system of record; whatever the index does not hold of it is put, in order, and
-committed with the checkpoint. Numbers that are missing are decisions whose ids nobody knows.
+committed with the checkpoint. Numbers that are missing are decisions whose ids nobody knows; those
+before the first that the ledger keeps were all forgotten before it let them go.
 """
 
 import logging
@@ -15,6 +16,7 @@ from fractal_lba.protocol.errors import CorruptionError, DurabilityError
 from fractal_lba.server.core import entry as entries
 from fractal_lba.server.core import names
 from fractal_lba.server.core.entry import Conflict, Decision, Entry, Resolution
+from fractal_lba.server.core.forgetting import Forgotten
 from fractal_lba.server.core.known import (
     Known,
     KnownConflict,
@@ -106,7 +108,7 @@ def replay(stream: Stream, index: Index) -> Replayed:
     """Put what the index does not hold of the ledger, and commit it.
 
     Everything in segments younger than the checkpoint's is put again even where its number is
-    older: a recovery may have copied it there.
+    older: a recovery may have copied it there. What the index forgot since is not revived by that.
 
     Raises:
         ContractError: A later release wrote an entry that this one does not read.
@@ -115,12 +117,13 @@ def replay(stream: Stream, index: Index) -> Replayed:
     damage = dict.fromkeys(stream.recovery.damage)
     index.reopen()
     checkpoint = index.checkpoint
-    if index.is_damaged or (checkpoint is not None and not _matches(stream, checkpoint)):
+    if index.is_damaged or (checkpoint is not None and not _is_of(checkpoint, stream)):
         _log.warning("index does not match its ledger, rebuilding", extra={"stream": stream.name})
         index.discard()
         checkpoint = None
     count = 0
-    expected = checkpoint.seq + 1 if checkpoint else 1
+    held_seq = checkpoint.seq if checkpoint else 0
+    expected = held_seq + 1 if checkpoint else stream.first_seq
     for item in stream.scan(from_seq=checkpoint.segment_first_seq if checkpoint else 1):
         if isinstance(item, Damage):
             if item.is_loss:
@@ -129,16 +132,12 @@ def replay(stream: Stream, index: Index) -> Replayed:
         position, frame = item
         # Asked of what the index holds already too: a downgrade is met before anything is decided.
         entries.require_readable(frame.meta)
-        if checkpoint and position.segment == checkpoint.segment and frame.seq <= checkpoint.seq:
+        if checkpoint and position.segment == checkpoint.segment and frame.seq <= held_seq:
             continue
         if frame.seq > expected:
             index.lose(expected, frame.seq - 1)
         expected = max(expected, frame.seq + 1)
-        key, entry = _decode(frame)
-        if not isinstance(entry, Decision) and index.losses and index.lookup(key) is None:
-            continue  # the decision it is about is among the lost ones
-        put_entry(index, key, entry, frame, position)
-        count += 1
+        count += _put(index, frame, position, held_seq=held_seq, first_seq=stream.first_seq)
         if index.unflushed >= REPLAY_FLUSH:
             index.flush()
     if expected < stream.next_seq:
@@ -147,20 +146,80 @@ def replay(stream: Stream, index: Index) -> Replayed:
     return Replayed(count=count, damage=tuple(damage))
 
 
-def _matches(stream: Stream, checkpoint: Checkpoint) -> bool:
-    """Whether the ledger holds no other entry in the checkpoint's place.
+def _put(index: Index, frame: Frame, position: Position, *, held_seq: int, first_seq: int) -> bool:
+    """Put what a frame holds; tell whether an entry was put.
+
+    ``held_seq`` is the last number that the index held before, ``first_seq`` the first that the
+    ledger keeps.
+    """
+    entry = entries.decode_written(frame.meta, frame.payload)
+    if isinstance(entry, Forgotten):
+        if frame.seq > held_seq:
+            put_mark(index, entry, frame, position)
+        return False
+    key = key_of(entry)
+    if frame.seq <= held_seq and not is_held(index.lookup(key), frame.seq):
+        return False  # forgotten since
+    if is_of_none(entry, key, index, first_seq=first_seq):
+        return False
+    put_entry(index, key, entry, frame, position)
+    return True
+
+
+def key_of(entry: Entry) -> RecordKey:
+    """Return under what the record of an entry is remembered."""
+    return RecordKey(entry.tenant, entry.family, entry.pcs_id)
+
+
+def is_held(known: Known | None, seq: int) -> bool:
+    """Tell whether what is remembered of an id is of the entry with that number, too."""
+    return known is not None and seq in {
+        known.place.seq,
+        *(each.place.seq for each in known.conflicts),
+        *(each.place.seq for each in known.resolutions),
+    }
+
+
+def is_of_none(entry: Entry, key: RecordKey, index: Index, *, first_seq: int) -> bool:
+    """Tell whether an entry is about a decision that the ledger lost, or forgot and let go."""
+    return (
+        not isinstance(entry, Decision)
+        and (first_seq > 1 or bool(index.losses))
+        and index.lookup(key) is None
+    )
+
+
+def _is_of(checkpoint: Checkpoint, stream: Stream) -> bool:
+    """Whether the ledger holds no other entry in the checkpoint's place, and let none go behind it.
 
     One that is not there at all was lost to damage, which does not unsay what the index holds.
     """
+    if checkpoint.seq + 1 < stream.first_seq:
+        return False
     for item in stream.scan(from_seq=checkpoint.segment_first_seq):
         if not isinstance(item, Damage) and item[1].seq == checkpoint.seq:
             return crc32c(item[1].payload) == checkpoint.payload_crc32c
     return True
 
 
-def _decode(frame: Frame) -> tuple[RecordKey, Entry]:
-    entry = entries.decode_entry(frame.meta, frame.payload)
-    return RecordKey(entry.tenant, entry.family, entry.pcs_id), entry
+def put_mark(index: Index, mark: Forgotten, frame: Frame, position: Position) -> None:
+    """Forget what a mark says that is on disk at a position.
+
+    Raises:
+        DurabilityError: The index failed, or is not sound.
+    """
+    index.forget(mark, _checkpoint(index, frame, position))
+
+
+def _checkpoint(index: Index, frame: Frame, position: Position) -> Checkpoint:
+    last = index.checkpoint
+    is_same_segment = last is not None and last.segment == position.segment
+    return Checkpoint(
+        seq=frame.seq,
+        segment=position.segment,
+        segment_first_seq=last.segment_first_seq if last and is_same_segment else frame.seq,
+        payload_crc32c=crc32c(frame.payload),
+    )
 
 
 def put_entry(
@@ -184,6 +243,8 @@ def put_entry(
             place=place,
             status=entry.status,
             summary=summary_of(entry.record),
+            size=len(entry.record),
+            kept=entry.kept,
             conflicts=before.conflicts if before else (),
             resolutions=before.resolutions if before else (),
         )
@@ -198,18 +259,7 @@ def put_entry(
     if before is None and isinstance(entry, Decision):
         # Once for each id, however often a replay puts it: both are committed together.
         index.charge(key.tenant, day_of(frame.received_ns), usage_of(entry))
-    last = index.checkpoint
-    is_same_segment = last is not None and last.segment == position.segment
-    index.put(
-        key,
-        known,
-        Checkpoint(
-            seq=frame.seq,
-            segment=position.segment,
-            segment_first_seq=last.segment_first_seq if last and is_same_segment else frame.seq,
-            payload_crc32c=crc32c(frame.payload),
-        ),
-    )
+    index.put(key, known, _checkpoint(index, frame, position))
     return known
 
 

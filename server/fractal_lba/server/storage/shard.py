@@ -9,19 +9,21 @@ its bytes are damaged later.
 import asyncio
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from fractal_lba.protocol.errors import (
     ContractError,
     CorruptionError,
     DurabilityError,
     FencedError,
+    FullError,
     UnavailableError,
 )
 from fractal_lba.server.core import entry as entries_core
-from fractal_lba.server.core.entry import Entry
+from fractal_lba.server.core.entry import Decision, Entry
+from fractal_lba.server.core.forgetting import Forgotten
 from fractal_lba.server.core.known import Known, Place, RecordKey
 from fractal_lba.server.core.listing import Page, Query, Spot
 from fractal_lba.server.core.run import NewEntry
@@ -29,11 +31,16 @@ from fractal_lba.server.core.usage import Usage
 from fractal_lba.server.ports import Listed, Meter
 from fractal_lba.server.storage.appended import put_appended
 from fractal_lba.server.storage.fence import Fence, look_for_room
+from fractal_lba.server.storage.forget import Forgetter
 from fractal_lba.server.storage.index_port import Index
 from fractal_lba.server.storage.listing import list_page
-from fractal_lba.server.storage.replay import ShardFiles, replay
-from fractal_lba.wal import NewFrame, Position
+from fractal_lba.server.storage.replay import ShardFiles, put_mark, replay
+from fractal_lba.wal import Frame, NewFrame, Position
 from fractal_lba.wal.group_commit import Bounds, GroupCommit
+
+_T = TypeVar("_T")
+
+_NS_PER_MS = 1_000_000
 
 _log = logging.getLogger(__name__)
 
@@ -67,6 +74,7 @@ class ShardStore:
         self._fence = Fence(self._stream.name, meter=meter)
         self._reopened = 0
         self._is_behind = False
+        self._forgetter = Forgetter(self._stream, self._index, self._append_mark)
         self._bounds = bounds
         self._commits: GroupCommit[_Append, list[Known]] = GroupCommit(
             self._stream.name,
@@ -114,6 +122,10 @@ class ShardStore:
                 f" got damage over the numbers {first} to {last}: this id may be one of them"
             )
         return found if unknown is None else [known or unknown for known in found]
+
+    def floor_ms(self, tenant: str) -> int | None:
+        """See ``ports.Shard.floor_ms``."""
+        return self._index.forgot.floors.get(tenant)
 
     def usage(self, tenant: str, day: int) -> Usage:
         """See ``ports.Shard.usage``.
@@ -221,6 +233,31 @@ class ShardStore:
             await self._commits.call(self._reopen)
         self._fence.lift()
 
+    async def forget(self, *, now_ns: int, at_s: float, records_max: int) -> tuple[int, float]:
+        """Forget what is due, at most so many; see ``Forgetter.forget``.
+
+        Returns:
+            How many that were, and by how many seconds forgetting is behind the clock.
+
+        Raises:
+            DurabilityError: The ledger or the index failed, and is fenced unless it is only full.
+        """
+        forgetter = self._forgetter
+
+        def forget() -> tuple[int, float]:
+            count = forgetter.forget(now_ns=now_ns, at_s=at_s, records_max=records_max)
+            return count, forgetter.behind_s(now_ns)
+
+        return await self._between_commits(forget)
+
+    async def let_go(self) -> int:
+        """Remove segments of what was forgotten by the last call; return their bytes.
+
+        Raises:
+            DurabilityError: As ``forget``.
+        """
+        return await self._between_commits(self._forgetter.let_go)
+
     async def close(self) -> None:
         """Commit what was taken, commit the index, write the durable offset, release the files."""
         await self._commits.close()
@@ -229,12 +266,52 @@ class ShardStore:
         finally:
             self._stream.close()
 
+    async def _between_commits(self, work: Callable[[], _T]) -> _T:
+        name = self._stream.name
+        if self._fence.reason is not None:
+            raise FencedError(self._fence.reason)
+        if self._index.losses:
+            raise CorruptionError(f"{name}: expected every decision to be readable, got damage")
+        try:
+            return await self._commits.call(work)
+        except (FencedError, FullError):
+            raise  # nothing is in doubt
+        except DurabilityError as error:
+            self._fence.put_up(error)
+            raise
+        except Exception as error:
+            failure = DurabilityError(f"{name}: expected a mark, got {type(error).__name__}")
+            self._fence.put_up(failure)
+            raise failure from error
+
+    def _append_mark(self, mark: Forgotten) -> int:
+        if self._is_behind:
+            raise FencedError(f"{self._stream.name}: expected a whole index, got one that is not")
+        frame = NewFrame(
+            received_ns=mark.as_of_ms * _NS_PER_MS,
+            meta=entries_core.META,
+            payload=entries_core.encode_entry(mark),
+        )
+        [place] = self._stream.append([frame])
+        self._is_behind = True
+        on_disk = Frame(
+            seq=place.seq, received_ns=frame.received_ns, meta=frame.meta, payload=frame.payload
+        )
+        put_mark(self._index, mark, on_disk, place.position)
+        self._is_behind = False
+        self._stream.mark()
+        return place.seq
+
     def _commit(self, batch: Sequence[_Append]) -> list[list[Known] | Exception]:
         if self._is_behind:
             raise FencedError(f"{self._stream.name}: expected a whole index, got one that is not")
         # What a failed commit brought to the disk all the same is remembered once the ledger is
         # reopened: an id that was looked up before that may be decided by now.
-        current = [append for append in batch if append.reopened == self._reopened]
+        current = [
+            append
+            for append in batch
+            if append.reopened == self._reopened and not self._is_about_nothing(append)
+        ]
         try:
             known = iter(self._write(current))
         except (DurabilityError, ContractError):
@@ -244,12 +321,22 @@ class ShardStore:
             raise DurabilityError(
                 f"{self._stream.name}: expected a commit, got {type(error).__name__}"
             ) from error
+        written = {id(append) for append in current}
         return [
             [*islice(known, len(append.entries))]
-            if append.reopened == self._reopened
-            else FencedError(f"{self._stream.name}: expected no failure since the lookup, got one")
+            if id(append) in written
+            else FencedError(
+                f"{self._stream.name}: expected what was looked up before, got a change since"
+            )
             for append in batch
         ]
+
+    def _is_about_nothing(self, append: _Append) -> bool:
+        """Tell whether a record that an entry is about was forgotten since it was looked up."""
+        return any(
+            not isinstance(each.entry, Decision) and self._index.lookup(each.key) is None
+            for each in append.entries
+        )
 
     def _write(self, batch: Sequence[_Append]) -> list[Known]:
         entries = [each for append in batch for each in append.entries]

@@ -1,4 +1,7 @@
-"""Read a ledger beside a server that may run: its entries, as far as they are marked durable."""
+"""Read a ledger beside a server that may run: its entries, as far as they are marked durable.
+
+What is forgotten is left out, also where its bytes are still there.
+"""
 
 import heapq
 from collections.abc import Iterator
@@ -6,8 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fractal_lba.server.core import names
-from fractal_lba.server.core.entry import Conflict, Decision, Entry, Resolution, decode_entry
+from fractal_lba.server.core.entry import Conflict, Decision, Entry, Resolution, decode_written
+from fractal_lba.server.core.forgetting import Due, Forgotten, Mark, is_forgotten, with_mark
 from fractal_lba.server.core.known import RecordKey
+from fractal_lba.server.core.listing import ESCALATED_STATUS
 from fractal_lba.server.storage.data_folder import ShardSet
 from fractal_lba.wal import Damage, Disk, scan_folder
 
@@ -19,7 +24,7 @@ class StoredEntry:
     shard: str
     number: int
     received_ns: int
-    entry: Entry
+    entry: Entry | Forgotten
 
 
 @dataclass(slots=True, kw_only=True)
@@ -28,6 +33,8 @@ class Appended:
 
     conflicts: list[tuple[int, Conflict]] = field(default_factory=list)
     resolutions: list[tuple[int, Resolution]] = field(default_factory=list)
+    settled_seq: int | None = None
+    """The number of the first resolution."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -37,6 +44,7 @@ class StoredRecords:
     Attributes:
         appended: By id, with the receipts in ns; about 2 KiB for each entry.
         damage: What could not be read, for a person.
+        marks: What is forgotten, by shard.
     """
 
     disk: Disk
@@ -44,9 +52,10 @@ class StoredRecords:
     shards: ShardSet
     appended: dict[RecordKey, Appended] = field(default_factory=dict)
     damage: list[str] = field(default_factory=list)
+    marks: dict[str, tuple[Mark, ...]] = field(default_factory=dict)
 
     def read_appended(self) -> None:
-        """Read every conflict and resolution, and note the damage.
+        """Read every conflict, resolution and mark, and note the damage.
 
         Raises:
             ContractError: A segment is of a format this release does not read.
@@ -59,11 +68,17 @@ class StoredRecords:
             entry = item.entry
             if isinstance(entry, Decision):
                 continue
+            if isinstance(entry, Forgotten):
+                if entry.count:
+                    mark = Mark(item.number, entry.until_ms, entry.until_seq)
+                    self.marks[item.shard] = with_mark(self.marks.get(item.shard, ()), mark)
+                continue
             to = self.appended.setdefault(_key(entry), Appended())
             if isinstance(entry, Conflict):
                 to.conflicts.append((item.received_ns, entry))
             else:
                 to.resolutions.append((item.received_ns, entry))
+                to.settled_seq = to.settled_seq or item.number
 
     def decisions(self) -> Iterator[tuple[StoredEntry, Decision, Appended]]:
         """Yield each decision with what was appended to it, each shard's in their order.
@@ -77,8 +92,21 @@ class StoredRecords:
         nothing = Appended()
         shards = [self._entries_of(name) for name in self.shards.names]
         for item in heapq.merge(*shards, key=_received):
-            if not isinstance(item, Damage) and isinstance(item.entry, Decision):
-                yield item, item.entry, self.appended.get(_key(item.entry), nothing)
+            if isinstance(item, Damage) or not isinstance(item.entry, Decision):
+                continue
+            appended = self.appended.get(_key(item.entry), nothing)
+            if not self._is_forgotten(item, item.entry, appended):
+                yield item, item.entry, appended
+
+    def _is_forgotten(self, item: StoredEntry, decision: Decision, appended: Appended) -> bool:
+        if decision.kept is None:
+            return False
+        is_escalated = decision.status == ESCALATED_STATUS
+        return is_forgotten(
+            self.marks.get(item.shard, ()),
+            Due(decision.kept.until_ms, item.number),
+            settled_seq=appended.settled_seq if is_escalated else item.number,
+        )
 
     def _entries(self) -> Iterator[StoredEntry | Damage]:
         for name in self.shards.names:
@@ -98,7 +126,7 @@ class StoredRecords:
                 shard=shard,
                 number=frame.seq,
                 received_ns=frame.received_ns,
-                entry=decode_entry(frame.meta, frame.payload),
+                entry=decode_written(frame.meta, frame.payload),
             )
 
 

@@ -109,6 +109,20 @@ class Metrics:
                 ("full_in_seconds", "Until nothing more is taken, at that growth; +Inf: never."),
             )
         }
+        self._forgotten = Counter(
+            "flk_forgotten_total", "Records forgotten after their deadline.", registry=registry
+        )
+        self._forgetting_behind = Gauge(
+            "flk_forgetting_behind_seconds",
+            "By how much forgetting is behind the clock, at the last look.",
+            multiprocess_mode="max",
+            registry=registry,
+        )
+        self._ledger_removed = Counter(
+            "flk_ledger_removed_bytes_total",
+            "Bytes of ledger segments removed once all in them was forgotten.",
+            registry=registry,
+        )
         self._scrub_bytes = Counter(
             "flk_scrub_bytes_total", "Stored bytes read and checked again.", registry=registry
         )
@@ -233,6 +247,18 @@ class Metrics:
         self._disk["room_bytes"].set(room)
         self._disk["growth_bytes_per_second"].set(growth_per_s)
         self._disk["full_in_seconds"].set(until_full_s)
+
+    def forgot(self, records: int) -> None:
+        """Count records that were forgotten."""
+        self._forgotten.inc(records)
+
+    def forgetting_is_behind(self, seconds: float) -> None:
+        """Note by how much forgetting is behind the clock."""
+        self._forgetting_behind.set(seconds)
+
+    def ledger_removed(self, size: int) -> None:
+        """Count bytes of a ledger that were removed."""
+        self._ledger_removed.inc(size)
 
     def scrub_read(self, size: int) -> None:
         """Count bytes that were read and checked again."""

@@ -54,7 +54,7 @@ def test_an_entry_of_version_1_is_read(entry: Entry) -> None:
 
 
 def test_version_1_has_no_resolutions() -> None:
-    with pytest.raises(CorruptionError, match="no resolution in version 1"):
+    with pytest.raises(CorruptionError, match="no resolution or mark in version 1"):
         decode_entry(META_1, encode_entry(RESOLUTION))
 
 
@@ -73,5 +73,5 @@ def test_a_meta_block_that_is_no_version_is_refused(meta: bytes) -> None:
 
 @pytest.mark.parametrize("payload", [b"", b"\xc0", b"\x81\xa4kind\xa5other", b"{}"])
 def test_a_payload_that_is_no_entry_is_refused(payload: bytes) -> None:
-    with pytest.raises(CorruptionError, match="a decision, a conflict or a resolution"):
+    with pytest.raises(CorruptionError, match="a decision, a conflict, a resolution or a mark"):
         decode_entry(META, payload)

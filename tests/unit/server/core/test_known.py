@@ -70,7 +70,9 @@ def test_only_known_versions_have_a_family() -> None:
 
 
 def _admit(authenticated: Authenticated, received_ms: int, horizon_days: int = 400) -> None:
-    admit_new(authenticated, received_ns=received_ms * 1_000_000, horizon_days=horizon_days)
+    admit_new(
+        authenticated, received_ns=received_ms * 1_000_000, horizon_days=horizon_days, floor_ms=None
+    )
 
 
 def test_the_horizon_is_inclusive_to_the_millisecond() -> None:

@@ -28,6 +28,9 @@ NAMES = {
     "flk_disk_room_bytes": "gauge",
     "flk_disk_growth_bytes_per_second": "gauge",
     "flk_disk_full_in_seconds": "gauge",
+    "flk_forgotten_total": "counter",
+    "flk_forgetting_behind_seconds": "gauge",
+    "flk_ledger_removed_bytes_total": "counter",
     "flk_scrub_bytes_total": "counter",
     "flk_scrub_problems": "gauge",
     "flk_scrub_last_finished_seconds": "gauge",
@@ -55,6 +58,9 @@ def used() -> Metrics:
     metrics.wal_failed(stream="inbox-0")
     metrics.recovered(stream="inbox-0", torn_bytes=7, damaged_ranges=2)
     metrics.disk_measured(used=1, free=2, room=3, growth_per_s=4.0, until_full_s=5.0)
+    metrics.forgot(2)
+    metrics.forgetting_is_behind(3_600.0)
+    metrics.ledger_removed(5)
     metrics.scrub_read(7)
     metrics.scrubbed(problems={"ledger_damaged": 2}, finished_s=9.0)
     metrics.keyring_refused()
