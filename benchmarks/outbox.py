@@ -3,8 +3,10 @@
 Producers on one event loop append signed records to a real outbox, each waiting until its own are
 durable before it gives more: one window a call, or several a call, as a source has that cuts many
 small windows out of what it read. Beside them, in turn, in the same folder: one append and one
-``fdatasync`` at a time of a frame's bytes. The records are signed beforehand; canonical bytes,
-framing, checksums, group commit and the sync are what is measured.
+``fdatasync`` at a time of a frame's bytes. Canonical bytes, framing, checksums, group commit and
+the sync are what is measured. The records are signed beforehand; each producer has one of its own
+and appends it again and again, so that it is near at hand as one is that was signed just now, and
+not one of thousands that come from memory.
 """
 
 import asyncio
@@ -38,39 +40,45 @@ SHARD_ID: Final = "benchmark"
 
 
 def kept_per_second(
-    folder: Path, records: Sequence[Record], producers: int, *, a_call: int = 1
+    folder: Path, records: Sequence[Record], windows: int, *, a_call: int = 1
 ) -> float:
-    """Return the windows a second that so many producers bring to the disk, so many a call."""
+    """Return the windows a second that a producer for each record brings to the disk.
+
+    Args:
+        folder: Made, and removed.
+        records: One for each producer.
+        windows: Of all producers together.
+        a_call: How many of them it gives at a time.
+    """
     try:
-        return asyncio.run(_keep(folder, records, producers, a_call))
+        return asyncio.run(_keep(folder, records, windows // len(records), a_call))
     finally:
         shutil.rmtree(folder)
 
 
-async def _keep(folder: Path, records: Sequence[Record], producers: int, a_call: int) -> float:
+async def _keep(folder: Path, records: Sequence[Record], each: int, a_call: int) -> float:
     lanes = ThreadLanes()
     outbox = await Outbox.open(
         RealDisk(), folder, clock=SystemClock(), lanes=lanes, bounds=OutboxBounds()
     )
 
-    async def produce(mine: Sequence[Record]) -> None:
+    async def produce(record: Record) -> None:
         if a_call == 1:
-            for record in mine:
+            for _ in range(each):
                 await outbox.append(_meta(record), record)
             return
-        for start in range(0, len(mine), a_call):
-            await outbox.append_all(
-                [(_meta(record), record) for record in mine[start : start + a_call]]
-            )
+        for start in range(0, each, a_call):
+            count = min(a_call, each - start)
+            await outbox.append_all([(_meta(record), record) for _ in range(count)])
 
     started = time.perf_counter()
     async with asyncio.TaskGroup() as group:
-        for number in range(producers):
-            group.create_task(produce(records[number::producers]))
+        for record in records:
+            group.create_task(produce(record))
     seconds = time.perf_counter() - started
     await outbox.close()
     lanes.close()
-    return len(records) / seconds
+    return len(records) * each / seconds
 
 
 def _meta(record: Record) -> WindowMeta:
@@ -88,7 +96,7 @@ def bare_per_second(descriptor: int, data: bytes) -> float:
 
 def measure(folder: Path) -> list[Figure]:
     """Return the figures of this module."""
-    records = [parse_record(body) for body in signed_bodies(hmac_key(), WINDOWS_OF_MANY)]
+    records = [parse_record(body) for body in signed_bodies(hmac_key(), MANY)]
     data = stored_bytes(records[0])
     descriptor = os.open(folder / "bare-outbox", os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
     one: list[float] = []
@@ -98,9 +106,9 @@ def measure(folder: Path) -> list[Figure]:
     try:
         for number in range(-1, ROUNDS):  # the first one warms up
             taken = (
-                kept_per_second(folder / "outbox", records[:WINDOWS_OF_ONE], 1),
-                kept_per_second(folder / "outbox", records, MANY),
-                kept_per_second(folder / "outbox", records, MANY, a_call=A_CALL),
+                kept_per_second(folder / "outbox", records[:1], WINDOWS_OF_ONE),
+                kept_per_second(folder / "outbox", records, WINDOWS_OF_MANY),
+                kept_per_second(folder / "outbox", records, WINDOWS_OF_MANY, a_call=A_CALL),
                 bare_per_second(descriptor, data),
             )
             if number >= 0:

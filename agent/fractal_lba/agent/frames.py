@@ -171,7 +171,7 @@ class _Version(msgspec.Struct):
 
 def window_frame(meta: WindowMeta | AgainMeta, record: bytes, *, received_ns: int) -> NewFrame:
     """Return the frame of a window."""
-    return NewFrame(received_ns=received_ns, meta=msgspec.json.encode(meta), payload=record)
+    return NewFrame(received_ns, msgspec.json.encode(meta), record)
 
 
 def carried_frame(seq: int, frame: Frame) -> NewFrame:

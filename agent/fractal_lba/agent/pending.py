@@ -25,6 +25,7 @@ _MS_BITS = 44
 _SIZE_BITS = 24
 _OFFSET_BITS = 30  # a segment has at most 1 GiB
 _STREAM_BITS = 24  # more streams than windows that may wait
+_OFFSET_AT = _MS_BITS + _SIZE_BITS
 _MS_MAX = (1 << _MS_BITS) - 1
 _BELOW_STREAM = _MS_BITS + _SIZE_BITS + _OFFSET_BITS
 
@@ -101,15 +102,20 @@ class Pending:
         places, numbers = self._places, self._numbers
         segment = placed[0].position.segment
         total = 0
+        last: str | None = None
+        base = 0  # segment and stream, in their places
         for (seq, (_, offset)), (received_ns, meta, payload), shard_id in zip(
             placed, frames, shard_ids, strict=True
         ):
             size = FRAME_BYTES + len(meta) + len(payload)
             total += size
-            stream = numbers.get(shard_id)
-            if stream is None:
-                stream = self._number(shard_id)
-            places[seq] = _packed(segment, stream, offset, size, received_ns // NS_PER_MS)
+            if shard_id != last:  # windows of one stream come one after the other
+                stream = numbers.get(shard_id)
+                if stream is None:
+                    stream = self._number(shard_id)
+                last, base = shard_id, _packed(segment, stream, 0, 0, 0)
+            received_ms = min(received_ns // NS_PER_MS, _MS_MAX)
+            places[seq] = base | offset << _OFFSET_AT | size << _MS_BITS | received_ms
         self.size += total
         self._segments.live(segment, total)
 
@@ -159,7 +165,7 @@ class Pending:
 def _packed(segment: int, stream: int, offset: int, size: int, received_ms: int) -> int:
     return (
         (segment << _STREAM_BITS | stream) << _BELOW_STREAM
-        | offset << _MS_BITS + _SIZE_BITS
+        | offset << _OFFSET_AT
         | size << _MS_BITS
         | min(_MS_MAX, received_ms)
     )

@@ -6,9 +6,9 @@ from collections import deque
 
 import pytest
 
-from fractal_lba.agent.pending import Pending, Place
+from fractal_lba.agent.pending import NS_PER_MS, Pending, Place
 from fractal_lba.agent.segments import Segments
-from fractal_lba.wal import Position
+from fractal_lba.wal import NewFrame, Placed, Position
 
 
 @pytest.mark.parametrize(
@@ -29,6 +29,9 @@ def test_a_clock_beyond_all_years_is_kept_as_the_last_one() -> None:
     pending = Pending(Segments())
     pending.keep(7, Place(Position(3, 216), 5, 1 << 60, "s"))
     assert pending[7] == Place(Position(3, 216), 5, (1 << 44) - 1, "s")
+    frame = NewFrame(NS_PER_MS << 60, b"meta", b"payload")
+    pending.add([Placed(8, Position(3, 221))], [frame], ["s"])
+    assert pending[8] == Place(Position(3, 221), 37, (1 << 44) - 1, "s")
 
 
 def test_places_are_those_of_a_plain_dictionary() -> None:

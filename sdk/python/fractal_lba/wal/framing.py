@@ -73,6 +73,10 @@ FRAME_BYTES: Final = _FRAME.size
 _FRAME_BODY: Final = struct.Struct("<QQH")
 _FRAME_CHECKED: Final = struct.Struct("<IQQH")
 """A frame's header as its checksum covers it: without itself."""
+# Looked up once: these are called for every frame.
+_FRAME_BODY_BYTES: Final = _FRAME_BODY.size
+_pack_checked: Final = _FRAME_CHECKED.pack
+_pack_header: Final = _FRAME.pack
 FRAME_SEQ_AT: Final = 8
 META_BYTES_MAX: Final = 0xFFFF
 RECEIVED_NS_MAX: Final = (1 << 64) - 1
@@ -237,11 +241,11 @@ def _frame_parts(key: SegmentKey, seq: int, new: NewFrame) -> tuple[bytes, bytes
     """Return a frame's header, its meta block and its payload, which nothing copies here."""
     received_ns, meta, payload = new
     meta_bytes = len(meta)
-    length = _FRAME_BODY.size + meta_bytes + len(payload)
+    length = _FRAME_BODY_BYTES + meta_bytes + len(payload)
     stored_seq = seq ^ key.mask
-    crc = crc32c(_FRAME_CHECKED.pack(length, stored_seq, received_ns, meta_bytes), key.crc)
-    crc = crc32c(payload, crc32c(meta, crc))
-    return _FRAME.pack(length, crc, stored_seq, received_ns, meta_bytes), meta, payload
+    checked = _pack_checked(length, stored_seq, received_ns, meta_bytes) + meta
+    crc = crc32c(payload, crc32c(checked, key.crc))
+    return _pack_header(length, crc, stored_seq, received_ns, meta_bytes), meta, payload
 
 
 def pack_batch(
@@ -252,10 +256,10 @@ def pack_batch(
     starts = []
     end = BATCH_BYTES
     for seq, new in enumerate(frames, start=first_seq):
-        packed = _frame_parts(key, seq, new)
-        parts += packed
+        header, meta, payload = _frame_parts(key, seq, new)
+        parts += header, meta, payload
         starts.append(end)
-        end += FRAME_BYTES + len(packed[1]) + len(packed[2])
+        end += FRAME_BYTES + len(meta) + len(payload)
     body = _BATCH_BODY.pack(end - BATCH_BYTES, len(starts), first_seq ^ key.mask, durable_offset)
     parts[0] = BATCH_MAGIC + _CRC.pack(crc32c(body, key.crc)) + body
     return b"".join(parts), starts

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from enum import StrEnum
-from itertools import count, repeat
 from pathlib import Path
 from typing import Final, Self
 
@@ -35,7 +34,7 @@ from fractal_lba.wal.recovery import Recovered, recover
 from fractal_lba.wal.retention import Retained, check_cursor, remove, split
 from fractal_lba.wal.scan import Scanned, scan_segments
 from fractal_lba.wal.segment import create_segment
-from fractal_lba.wal.values import Damage, Placed, Position, Recovery, Sealed
+from fractal_lba.wal.values import Damage, Placed, Position, Recovery, Sealed, placed
 
 
 class _State(StrEnum):
@@ -176,7 +175,7 @@ class Stream:
             first_seq = self._active.next_seq
             offsets = self._active.append(frames)
         ordinal = self._active.header.ordinal
-        return list(map(Placed, count(first_seq), map(Position, repeat(ordinal), offsets)))
+        return placed(first_seq, ordinal, offsets)
 
     def finds_room(self, size: int, *, spare: int = 0) -> bool:
         """Tell whether a batch of this size finds room and leaves some, and reserve both.

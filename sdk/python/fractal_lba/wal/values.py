@@ -1,7 +1,11 @@
 """What a stream says of its frames and of what opening or reading it found."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import count, repeat
 from typing import NamedTuple
+
+_new = tuple.__new__
 
 
 class Position(NamedTuple):
@@ -20,6 +24,13 @@ class Placed(NamedTuple):
 
     seq: int
     position: Position
+
+
+def placed(first_seq: int, segment: int, offsets: Iterable[int]) -> list[Placed]:
+    """Return where frames went that were appended together, the first one under this number."""
+    # No call in Python for each of them: ``Placed(…)`` would be one, and ``Position(…)`` another.
+    positions = map(_new, repeat(Position), zip(repeat(segment), offsets, strict=False))
+    return list(map(_new, repeat(Placed), zip(count(first_seq), positions, strict=False)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
