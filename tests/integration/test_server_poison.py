@@ -5,11 +5,17 @@ from hashlib import sha256
 
 import pytest
 from tests.support.poison_server import leave_open, plant, poison
-from tests.support.server_process import Folder, NotStartedError, ServerProcess
+from tests.support.server_process import (
+    WIDE_LANE,
+    Folder,
+    NotStartedError,
+    ServerProcess,
+    until,
+)
 from tests.support.signed import body
 
 from fractal_lba.server.core import names
-from fractal_lba.server.core.poison import RETRY_AFTER_S, Note, encode_note
+from fractal_lba.server.core.poison import RETRY_AFTER_S, Note, Poison, encode_note
 
 GONE = (http.client.RemoteDisconnected, ConnectionError)
 SET_ASIDE = (503, "storage_unavailable", str(int(RETRY_AFTER_S)))
@@ -84,3 +90,21 @@ def test_bodies_of_a_process_that_ended_for_another_reason_are_tried_and_decided
         assert "a process ended over these" in [line["event"] for line in server.log_lines()]
         assert server.stop() == 0
     assert folder.fsck()[1]["undecided_inbox"] == 0
+
+
+def test_what_one_worker_found_to_be_poison_ends_no_other(folder: Folder) -> None:
+    killer = body(1)
+    known = Poison(sha256=sha256(killer).hexdigest(), bytes=len(killer), noted_at="then")
+    flags = ("--workers", "2", "--mend-interval-s", "0.05", *WIDE_LANE)
+    with ServerProcess(folder, *flags) as server:
+        # As another one's trial leaves it.
+        note = folder.data / names.judging(names.inbox(7))
+        new = note.with_suffix(".new")
+        new.write_bytes(encode_note(Note(poison=(known,))))
+        new.replace(note)
+        until(
+            lambda: {server.submit(body(1)).status for _ in range(8)} == {503},
+            "known to both workers",
+        )
+        assert server.submit(body(2)).status == 200
+        assert server.stop() == 0

@@ -209,24 +209,35 @@ def replace(path: Path, by: Path) -> None:
     new.replace(path)
 
 
-def test_new_certificates_take_over_and_broken_ones_change_nothing(folder: Folder) -> None:
+@pytest.mark.parametrize("workers", [1, 2])
+def test_new_certificates_take_over_and_broken_ones_change_nothing(
+    folder: Folder, workers: int
+) -> None:
     authority, own, acme, globex, stranger = prepare(folder)
-    with ServerProcess(folder, *flags(authority, own, "--keyring-poll-s=3600")) as server:
+    asked = flags(authority, own, "--keyring-poll-s=3600")
+    with ServerProcess(folder, *asked, "--workers", str(workers)) as server:
         world = World(server, authority, own, acme, globex, stranger)
         first = world.peer()
         kept = socket.create_connection(server.address, timeout=30)
         with authority.client().wrap_socket(kept, server_hostname="127.0.0.1") as open_before:
             own.key.write_text("no key")
             server.process.send_signal(signal.SIGHUP)
-            until(lambda: "TLS files refused" in server.log.read_text(), "a broken key is told")
-            assert world.peer() == first
+            until(
+                lambda: server.log.read_text().count("TLS files refused") == workers,
+                "a broken key is told by each",
+            )
+            assert {world.peer() for _ in range(4 * workers)} == {first}
             metrics = server.ask("GET", "/metrics", tls=authority.client()).body.decode()
-            assert "flk_tls_errors_total 1.0" in metrics
+            assert f"flk_tls_errors_total {workers}.0" in metrics
             second = authority.issue("second")
             replace(own.certificate, second.certificate)
             replace(own.key, second.key)
             server.process.send_signal(signal.SIGHUP)
-            until(lambda: world.peer() != first, "the new certificate is shown")
+            until(
+                lambda: first not in {world.peer() for _ in range(4 * workers)},
+                "the new certificate is shown by each",
+            )
+            assert server.submit(body(1), tls=authority.client(acme)).status == 200
             # What was open goes on.
             open_before.sendall(HEALTH)
             assert open_before.recv(15) == b"HTTP/1.1 200 OK"

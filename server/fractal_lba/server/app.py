@@ -17,6 +17,7 @@ from fractal_lba.protocol.record import VERSION
 from fractal_lba.protocol.versions import IN_FORCE
 from fractal_lba.server.config import (
     Settings,
+    budget_of,
     divided,
     metrics_credentials,
     policies,
@@ -25,7 +26,6 @@ from fractal_lba.server.config import (
 )
 from fractal_lba.server.core import names
 from fractal_lba.server.core.cursor import Cursors
-from fractal_lba.server.core.disk_budget import Budget
 from fractal_lba.server.core.ring import Ring, ShardSpec
 from fractal_lba.server.core.workers import shards_of
 from fractal_lba.server.http.admit import Admission
@@ -149,11 +149,11 @@ class Server:
             DurabilityError: The disk failed while opening, or another server holds the folder.
         """
         seat, settings = self._seat, self._settings
-        allow_open_files(settings.connections_max)
         sys.setswitchinterval(_SWITCH_INTERVAL_S)
         credentials = metrics_credentials(settings, self._base)
         data = resolve(self._base, settings, "data")
         shards = data_folder.check(data, shard_specs(settings.shards))
+        allow_open_files(settings.connections_max, shards=len(shards.shards))
         async with AsyncExitStack() as stack:
             listener = seat.listener
             if listener is None:
@@ -208,6 +208,7 @@ class Server:
             )
             pace = Pace(settings.unidentified_cpu_share)
             trial = TrialProcess([*self._trial, str(resolve(self._base, settings, "keyring"))])
+            judgings = [await logs.judging(number) for number in numbers]
             ways = [
                 way_of(
                     inbox,
@@ -217,18 +218,18 @@ class Server:
                     policies=asked,
                     clock=self._clock,
                     meter=self._metrics,
-                    judging=await logs.judging(number),
+                    judging=judging,
                     trial=trial,
                     bounds=verify_bounds(settings),
                     pace=pace,
                     batches_at_once_max=settings.batches_at_once_max,
                     left_open_max=settings.left_open_max,
                 )
-                for number, inbox in zip(numbers, inboxes, strict=True)
+                for judging, inbox in zip(judgings, inboxes, strict=True)
             ]
             for way in ways:
                 stack.push_async_callback(way.intake.close)
-            room = self._room(data)
+            room = self._room(data, len(shards.shards))
             await room.look()
             admission = admission_of(
                 settings, inbox=inboxes[0], decisions=decisions, room=room, meter=self._metrics
@@ -249,8 +250,10 @@ class Server:
             routes = self._routes(
                 ways[0], decisions, admission, keyring, shards, settled_log, credentials
             )
-            meeting = [] if seat.workers == 1 else [peers.run(listen(data, seat.worker))]
-            meeting += [peer.run() for peer in crew.peers.values()]
+            meeting = [peer.run() for peer in crew.peers.values()]
+            if seat.workers > 1:
+                meeting += [peers.run(listen(data, seat.worker))]
+                meeting += [each.follow(interval_s=settings.mend_interval_s) for each in judgings]
             async with asyncio.TaskGroup() as tasks:
                 reopening = own.run(every.__setitem__, interval_s=settings.mend_interval_s)
                 background = [
@@ -292,11 +295,10 @@ class Server:
         paths = _tls_paths(self._settings, self._base)
         return None if paths is None else TlsFiles(paths, meter=self._metrics)
 
-    def _room(self, data: Path) -> DiskRoom:
-        settings = self._settings
+    def _room(self, data: Path, shards: int) -> DiskRoom:
         return DiskRoom(
             data,
-            budget=Budget(used_max=settings.disk_bytes_max, free_min=settings.disk_free_bytes_min),
+            budget=budget_of(self._settings, shards),
             meter=self._metrics,
             monotonic=time.monotonic,
         )

@@ -2,7 +2,8 @@
 
 import pytest
 
-from fractal_lba.server.config import Settings, divided, workers_of
+from fractal_lba.server.config import Settings, budget_of, divided, workers_of
+from fractal_lba.server.core.disk_budget import Budget
 
 TOTALS = (
     "connections_max",
@@ -56,6 +57,13 @@ def test_no_address_and_no_tenant_may_have_more_than_a_worker_has(workers: int) 
         ("unidentified_bytes_in_flight_max", "bytes_in_flight_max"),
     ):
         assert 1 <= getattr(part, share) <= getattr(part, total), share
+
+
+def test_each_further_shard_keeps_a_segment_of_the_disk_free_unless_nothing_is_to_be() -> None:
+    settings = Settings(disk_bytes_max=7, disk_free_bytes_min=1_000, segment_bytes_max=70_000)
+    assert budget_of(settings, 1) == Budget(used_max=7, free_min=1_000)
+    assert budget_of(settings, 4) == Budget(used_max=7, free_min=211_000)
+    assert budget_of(Settings(disk_free_bytes_min=0), 4).free_min == 0
 
 
 def test_by_default_there_is_no_worker_without_a_core_or_a_shard() -> None:

@@ -1,6 +1,6 @@
 """The server's settings: what can be set, and how it is read."""
 
-from fractal_lba.server.config.divided import divided, workers_of
+from fractal_lba.server.config.divided import budget_of, divided, workers_of
 from fractal_lba.server.config.load import (
     LOG_LEVELS,
     SHARDS_DEFAULT,
@@ -23,6 +23,7 @@ __all__ = [
     "SHARDS_DEFAULT",
     "Settings",
     "TenantTable",
+    "budget_of",
     "descriptions",
     "divided",
     "listen_address",

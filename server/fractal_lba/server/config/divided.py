@@ -12,6 +12,7 @@ import os
 from msgspec.structs import replace
 
 from fractal_lba.server.config.settings import Settings
+from fractal_lba.server.core.disk_budget import Budget
 
 _BATCH_BYTES = 16_777_216
 """A body of the largest kind must have room in every worker."""
@@ -63,6 +64,17 @@ def divided(settings: Settings, workers: int) -> Settings:
         exports_max=part(settings.exports_max),
         inbox_evidence_bytes_max=part(settings.inbox_evidence_bytes_max, 0),
     )
+
+
+def budget_of(settings: Settings, shards: int) -> Budget:
+    """Return what a folder of so many shards may take of the disk, and has to leave free.
+
+    What is set to be left free is for one shard: recovery copies up to a segment of each.
+    """
+    free_min = settings.disk_free_bytes_min
+    if free_min:
+        free_min += (shards - 1) * settings.segment_bytes_max
+    return Budget(used_max=settings.disk_bytes_max, free_min=free_min)
 
 
 def _cores() -> int:

@@ -31,6 +31,7 @@ INBOX_SEGMENT_BYTES_MIN = 18 << 20
 RUN = "run"
 
 _INBOX_NAME = re.compile(r"inbox-(0|[1-9][0-9]{0,5})")
+_JUDGING_NAME = re.compile(rf"{_INBOX_NAME.pattern}-judging\.json")
 _SHARD_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 
@@ -47,6 +48,11 @@ def is_inbox(name: str) -> bool:
 def judging(inbox: str) -> str:
     """Name the note of what is being judged from an inbox."""
     return f"{inbox}-judging.json"
+
+
+def is_judging(name: str) -> bool:
+    """Tell whether ``name`` is the note of some inbox."""
+    return _JUDGING_NAME.fullmatch(name) is not None
 
 
 def inbox_number(name: str) -> int | None:

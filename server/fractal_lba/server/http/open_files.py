@@ -6,18 +6,21 @@ from contextlib import suppress
 from fractal_lba.protocol.errors import ContractError
 
 OTHERS_MAX = 256
-"""Segments, index, log, libraries: what the server has open beside its connections."""
+"""Inbox, log, other workers, libraries: what the server has open beside connections and shards."""
+SHARD_MAX = 8
+"""Its segment, its lock, its index with that one's lock, and what a reader or a recovery opens."""
 
 
-def allow_open_files(connections_max: int) -> None:
-    """Raise the soft limit of this process to what so many connections need.
+def allow_open_files(connections_max: int, *, shards: int) -> None:
+    """Raise the soft limit of this process to what so many connections and shards need.
 
     A log that cannot open its next segment is fenced: without this, idle connections could do that.
 
     Raises:
         ContractError: The hard limit is lower; nothing was changed.
     """
-    needed = connections_max + OTHERS_MAX
+    others = OTHERS_MAX + shards * SHARD_MAX
+    needed = connections_max + others
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= needed:
         return
@@ -26,6 +29,6 @@ def allow_open_files(connections_max: int) -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
             return
     raise ContractError(
-        f"connections_max: expected at most {max(0, hard - OTHERS_MAX)}, which {hard} open files"
+        f"connections_max: expected at most {max(0, hard - others)}, which {hard} open files"
         f" allow (ulimit -Hn), got {connections_max}"
     )

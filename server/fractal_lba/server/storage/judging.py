@@ -1,16 +1,19 @@
 """The note beside an inbox: which bodies are being judged, and what is known to be poison.
 
 A small file that is replaced whole. It is the server's own: without it the next start judges what
-is open once more, and poison ends a process again before it is known.
+is open once more, and poison ends a process again before it is known. The notes beside other
+inboxes are read and not written: what ended one worker twice ends no other.
 """
 
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from fractal_lba.keyfile import write_private
-from fractal_lba.protocol.errors import CorruptionError, DurabilityError
+from fractal_lba.protocol.errors import ContractError, CorruptionError, DurabilityError
+from fractal_lba.server.core import names
 from fractal_lba.server.core.answer import timestamp
 from fractal_lba.server.core.poison import (
     POISON_MAX,
@@ -67,6 +70,7 @@ class Judging:
         self._clock = clock
         self._note = Note()
         self._digests: frozenset[str] = frozenset()
+        self._of_others: frozenset[str] = frozenset()
         self.suspects: frozenset[int] = frozenset()
 
     async def load(self) -> None:
@@ -87,7 +91,24 @@ class Judging:
 
     def is_poison(self, body: bytes) -> bool:
         """See ``ports.Judging``."""
-        return bool(self._digests) and digest_of(body) in self._digests
+        if not self._digests and not self._of_others:
+            return False
+        digest = digest_of(body)
+        return digest in self._digests or digest in self._of_others
+
+    async def look_around(self) -> None:
+        """Learn what the notes of other inboxes say to be poison.
+
+        What cannot be read of them says nothing: their own processes tell of it.
+        """
+        with suppress(OSError):
+            self._of_others = await asyncio.to_thread(self._noted_by_others)
+
+    async def follow(self, *, interval_s: float) -> None:
+        """Look around every ``interval_s`` seconds until cancelled."""
+        while True:
+            await asyncio.sleep(interval_s)
+            await self.look_around()
 
     async def begin(self, seqs: Sequence[int]) -> None:
         """See ``ports.Judging``."""
@@ -116,6 +137,16 @@ class Judging:
                 "a body ended two processes and is set aside",
                 extra={"sha256": each.sha256, "path": self._path.name},
             )
+
+    def _noted_by_others(self) -> frozenset[str]:
+        found: set[str] = set()
+        folder = self._path.parent
+        for name in self._disk.names(folder):
+            if names.is_judging(name) and name != self._path.name:
+                with suppress(ContractError, CorruptionError):
+                    note = read_note(self._disk, folder / name)
+                    found.update(each.sha256 for each in note.poison)
+        return frozenset(found)
 
     def _know(self) -> None:
         self._digests = frozenset(each.sha256 for each in self._note.poison)

@@ -97,6 +97,7 @@ class Logs:
         path = self.data / names.judging(names.inbox(worker))
         judging = Judging(self.disk, path, meter=self.meter, clock=self.clock)
         await judging.load()
+        await judging.look_around()
         return judging
 
     def left_inboxes(self, worker: int, workers: int) -> list[int]:

@@ -34,12 +34,12 @@ def supervise(
         ContractError: Something that the settings name cannot be used; nothing was started.
         DurabilityError: Another server holds the data folder, or the disk failed.
     """
-    allow_open_files(divided(settings, workers).connections_max)
     data = resolve(base, settings, "data")
     folder.check(data, workers)
     with ExitStack() as stack:
         # In this order as with one worker: an address that is not to be had is known first.
-        app.check_data(settings, base)
+        shards = app.check_data(settings, base).shards
+        allow_open_files(divided(settings, workers).connections_max, shards=len(shards))
         listener = bind(settings)
         stack.callback(listener.close)
         lock = lock_folder(RealDisk(), data)

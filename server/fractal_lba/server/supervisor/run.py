@@ -67,6 +67,16 @@ class _Slot:
     def is_gone(self) -> bool:
         return self.child is None or self.child.has_ended
 
+    def is_replaced(self, before: Child) -> bool:
+        """Whether another one serves, and nothing is wrong with it that was not before."""
+        child = self.child
+        return (
+            child is not None
+            and child is not before
+            and child.is_ready
+            and set(child.reasons) <= set(before.reasons)
+        )
+
     @property
     def state(self) -> WorkerState:
         return WorkerState(
@@ -294,7 +304,7 @@ class Supervisor:
             ):
                 child.signal(signal.SIGKILL)
             await self._until(
-                lambda: self._is_ending() or (slot.child is not child and slot.is_ready)  # noqa: B023 - awaited here
+                lambda: self._is_ending() or slot.is_replaced(child)  # noqa: B023 - awaited here
             )
             slot.is_leaving = False
         _log.info("workers replaced", extra={"count": len(self._slots)})

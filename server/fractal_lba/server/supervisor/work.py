@@ -101,7 +101,7 @@ class _Worker:
         beating = loop.create_task(self._beat(channel))
         try:
             await server.run(
-                lambda url: channel.send(Ready(url=url)), accept_loss=orders.accept_loss
+                lambda url: self._announce(channel, url), accept_loss=orders.accept_loss
             )
         except (FractalError, OSError) as error:
             is_unusable = isinstance(error, ContractError | LockedError)
@@ -111,6 +111,11 @@ class _Worker:
         finally:
             beating.cancel()
         return 0
+
+    def _announce(self, channel: Channel, url: str) -> None:
+        # First what is wrong with it: whoever waits until it serves may ask for more than that.
+        channel.send(Beat(reasons=shown(self._server.troubles())))
+        channel.send(Ready(url=url))
 
     async def _beat(self, channel: Channel) -> None:
         interval_s = min(_BEAT_MAX_S, self._orders.settings.worker_timeout_s / _BEATS)

@@ -160,3 +160,28 @@ def test_a_stop_of_the_server_in_the_middle_of_a_trial_makes_no_poison(tmp_path:
                 process.send_signal(number)
             assert last_step(first + reader.read()) == (0, 4_000)
         assert process.returncode == 0
+
+
+def test_what_another_inbox_found_to_be_poison_is_known_here_and_not_noted_again(
+    tmp_path: Path,
+) -> None:
+    theirs, ours = (
+        opened(tmp_path / "inbox-0-judging.json"),
+        opened(tmp_path / "inbox-1-judging.json"),
+    )
+    asyncio.run(theirs.clear([b"ends"]))
+    assert not ours.is_poison(b"ends")
+    asyncio.run(ours.look_around())
+    assert ours.is_poison(b"ends")
+    assert not ours.is_poison(b"other")
+    asyncio.run(ours.clear([b"ends"]))
+    assert not (tmp_path / "inbox-1-judging.json").exists()
+    # What is no note, or a later release's, says nothing and keeps nobody from the others.
+    (tmp_path / "inbox-2-judging.json").write_bytes(b"no note")
+    (tmp_path / "inbox-3-judging.json").write_bytes(b'{"format_version": 9}')
+    asyncio.run(ours.look_around())
+    assert ours.is_poison(b"ends")
+    # Once the operator removed it, it may be judged again.
+    (tmp_path / "inbox-0-judging.json").unlink()
+    asyncio.run(ours.look_around())
+    assert not ours.is_poison(b"ends")
