@@ -354,10 +354,7 @@ class Settings(WorkerSettings, frozen=True, kw_only=True, forbid_unknown_fields=
         int,
         msgspec.Meta(
             ge=0,
-            description=(
-                "Bytes of its disk that stay free (recovery copies a segment), and"
-                " segment_bytes_max for each shard but one; 0: none."
-            ),
+            description="Bytes that stay free, and a segment for each further shard; 0: none.",
         ),
     ] = 268_435_456
     disk_poll_s: Annotated[
