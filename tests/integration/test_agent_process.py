@@ -314,3 +314,26 @@ async def test_the_token_identifies_the_agent(rig: AgentRig) -> None:
     async with serving(Deciding()) as server:
         await rig.run(server.url, "z.txt", "--token-file", "token")
     assert {each["Authorization"] for each in server.headers} == {"Bearer t0ken-t0ken"}
+
+
+async def test_a_run_that_nobody_answers_gives_up_with_6_and_the_next_one_sends_it_all(
+    rig: AgentRig,
+) -> None:
+    deciding = Deciding()
+    async with serving(scripted(problem(503, "overloaded"))) as down:
+        arguments = ("x.csv", "--window", "100", "--give-up-after", "1", "--grace", "3600")
+        end = await rig.run(down.url, *arguments)
+    assert (end.code, end.report["exit_code"], end.report["pending"]) == (6, 6, 4)
+    assert "no final answer for 1 s (--give-up-after" in end.err
+    async with serving(deciding) as server:
+        later = await rig.run(server.url)
+    assert (later.code, later.report["resumed"], later.report["pending"]) == (0, 4, 0)
+    assert len(deciding.first) == 4
+
+
+async def test_a_run_whose_metrics_address_is_taken_goes_on_and_says_so(rig: AgentRig) -> None:
+    async with serving(Deciding()) as server:
+        taken = server.url.removeprefix("http://")
+        end = await rig.run(server.url, "x.csv", "--window", "100", "--metrics", taken)
+    assert (end.code, end.report["accepted"]) == (0, 4)
+    assert f"metrics: expected an address to listen on, got {taken}" in end.err

@@ -38,6 +38,7 @@ def agent_of(  # noqa: PLR0913 - each by name
     kept: Keeping | None = None,
     lanes: Lanes | None = None,
     recipe: Recipe = RECIPE,
+    give_up_s: float | None = None,
     clock: Clock | None = None,
     **changes: Any,  # noqa: ANN401 - of Setup's own types
 ) -> Agent:
@@ -58,6 +59,7 @@ def agent_of(  # noqa: PLR0913 - each by name
         policy=RetryPolicy(),
         outbox=bounds or OutboxBounds(),
         kept=kept,
+        give_up_s=give_up_s,
     )
 
     @contextlib.asynccontextmanager

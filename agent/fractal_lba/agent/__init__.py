@@ -10,7 +10,7 @@ Public surface, for programs: ``Agent`` (asyncio) and ``SyncAgent`` (threads) wi
 take (``Rows``) and tell (``Outcome`` with its ``Fate`` to a ``Callback``; ``Hooks`` of an ``Event``
 and each ``Attribute``); ``OutboxBounds`` (``WhenFull``) and ``Keeping`` (``WhenKept``) for how much
 is kept; and what they raise, each a ``FractalError``: ``ContractError``, ``DurabilityError``,
-``LockedError``, ``OutboxFullError``, ``KeptFullError``.
+``LockedError``, ``OutboxFullError``, ``KeptFullError``, ``GaveUpError``.
 """
 
 from typing import TYPE_CHECKING
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from fractal_lba.agent.kept import Keeping, KeptFullError, WhenKept
     from fractal_lba.agent.options import AgentOptions, Callback
     from fractal_lba.agent.outcome import Outcome
+    from fractal_lba.agent.session import GaveUpError
     from fractal_lba.agent.verdict import Fate
     from fractal_lba.protocol import ContractError, DurabilityError, FractalError, LockedError
 
@@ -38,6 +39,7 @@ __all__ = [
     "Event",
     "Fate",
     "FractalError",
+    "GaveUpError",
     "Hooks",
     "Keeping",
     "KeptFullError",
@@ -67,6 +69,7 @@ _HOMES = {
     "Event": f"{__name__}.hooks",
     "Fate": f"{__name__}.verdict",
     "FractalError": _PROTOCOL,
+    "GaveUpError": f"{__name__}.session",
     "Hooks": f"{__name__}.hooks",
     "Keeping": f"{__name__}.kept",
     "KeptFullError": f"{__name__}.kept",

@@ -27,11 +27,11 @@ from fractal_lba.agent.options import AgentOptions, Setup, setup_of
 from fractal_lba.agent.outcome import Outcome
 from fractal_lba.agent.ports import Clock, SystemClock
 from fractal_lba.agent.repair import gappy
-from fractal_lba.agent.session import World, session
-from fractal_lba.agent.stop import Stop
+from fractal_lba.agent.session import GaveUpError, World, session
+from fractal_lba.agent.stop import Stop, first_of
 from fractal_lba.agent.tally import Tally
 from fractal_lba.agent.window import Window, check_period, check_window_size
-from fractal_lba.protocol import ContractError, DurabilityError, JsonValue
+from fractal_lba.protocol import ContractError, DurabilityError, FractalError, JsonValue
 from fractal_lba.signals.window import check_bytes, check_points
 
 # The source of every window that a program observes by itself.
@@ -185,6 +185,7 @@ class Agent:
                 open; nothing was kept and no epoch was taken.
             OutboxFullError: As much waits for an answer as may, and nobody waits for room, or the
                 agent closed meanwhile; nothing was kept.
+            GaveUpError: No window was answered for ``give_up_s``; nothing was kept.
             DurabilityError: It may or may not be on disk. The agent takes nothing more: close it,
                 and open another one over the same folder once the disk is sound.
         """
@@ -232,7 +233,7 @@ class Agent:
             closed=self._streams.discard,
         )
         if self._stop.observing.is_set():
-            raise _closed()
+            raise self._ended()
         self._streams.add(stream)
         return stream
 
@@ -264,7 +265,7 @@ class Agent:
             raise ContractError("deadline_s: expected a number of seconds, got nan")
         keeper = self._open()
         waiting = _Waiting(set(keeper.outbox.contents.pending), asyncio.Event())
-        if waiting.seqs and not self._is_over:
+        if waiting.seqs and not (self._is_over or self._stop.sending.is_set()):
             self._waiting.append(waiting)
             try:
                 with contextlib.suppress(TimeoutError):
@@ -318,7 +319,7 @@ class Agent:
         self._nothing_under_way.clear()
         try:
             if self._is_over or (self._stop.observing.is_set() and not is_rest):
-                raise _closed()
+                raise self._ended()
             return await keeper.keep(window, source=KEY, shard_id=shard_id, is_live=True, meta=meta)
         except DurabilityError as error:
             self._tally.could_not_keep(error)
@@ -343,13 +344,23 @@ class Agent:
                 async with session(self._setup.shipping, world, self._stop, self._tally) as keeper:
                     self._keeper, self._clock = keeper, world.clock
                     ready.set_result(None)
-                    await self._closing.wait()
+                    if not await first_of(self._closing, self._stop.sending.wait()):
+                        self._end_flushes()  # it gave up: nothing will be answered
+                        await self._closing.wait()
                     await self._end_streams()
                     await self._nothing_under_way.wait()
                     self._takes_rows = False
         finally:
-            for waiting in self._waiting:
-                waiting.event.set()
+            self._end_flushes()
+
+    def _ended(self) -> FractalError:
+        if self._tally.has_given_up:
+            return GaveUpError("agent: expected a final answer in time (give_up_s), got none")
+        return ContractError("agent: expected one that is open, got one that is closed")
+
+    def _end_flushes(self) -> None:
+        for waiting in self._waiting:
+            waiting.event.set()
 
     async def _end_streams(self) -> None:
         for left, why in await asyncio.gather(*(each.end() for each in self._streams)):
@@ -366,10 +377,6 @@ class Agent:
             waiting.seqs.discard(outcome.outbox_seq)
             if not waiting.seqs:
                 waiting.event.set()
-
-
-def _closed() -> ContractError:
-    return ContractError("agent: expected one that is open, got one that is closed")
 
 
 @dataclass(slots=True)

@@ -19,7 +19,8 @@ from fractal_lba.access import access_of
 from fractal_lba.agent import report
 from fractal_lba.agent.bounds import OutboxBounds
 from fractal_lba.agent.connection import connection_options
-from fractal_lba.agent.endpoint import parse_address, serving
+from fractal_lba.agent.endpoint import parse_address, serving_in_the_end
+from fractal_lba.agent.folder import check_usable
 from fractal_lba.agent.hooks import Silent
 from fractal_lba.agent.kept import Keeping
 from fractal_lba.agent.kept_options import kept_options
@@ -219,6 +220,7 @@ def run(  # noqa: PLR0913, PLR0917 - one argument for each option
             raise ContractError("--window: expected windows of units, got texts, each a window")
         if interval_s is not None and live.KEY not in sources:
             raise ContractError("--interval: expected live: among the sources, got none")
+        check_usable(RealDisk(), data)
         if not (sources or RealDisk().is_folder(data / OUTBOX)):
             raise ContractError(f"{data}: expected a SOURCE, or a folder with an outbox to send")
         chosen = choose(sources, choice)
@@ -326,8 +328,13 @@ async def _run(
     meter = Meter()
     async with contextlib.AsyncExitStack() as stack:
         if metrics is not None:
-            where = await stack.enter_async_context(serving(meter, metrics))
-            _say(f"fractal-agent: metrics on {where}")
+            listening = serving_in_the_end(
+                meter,
+                metrics,
+                say=lambda text: _say(f"fractal-agent: {text}"),
+                complain=lambda text: _complain(text, console),
+            )
+            await stack.enter_async_context(listening)
         world = await stack.enter_async_context(this_machine(clients, meter=meter, hooks=Silent()))
         if console.is_terminal:
             stack.enter_context(report.drawn_progress(tally, console))

@@ -4,9 +4,11 @@ It holds counts and durations, no ids and nothing that was observed, and asks no
 the address decides who can read it, the loopback unless another one is named.
 """
 
+import asyncio
 import contextlib
+import errno
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, generate_latest
@@ -24,6 +26,15 @@ _PORT_MAX = 65_535
 
 # An endpoint has nothing to finish: whoever reads it at the end comes again.
 _END_S = 0.5
+
+
+# A port that the agent before this one, or another program, has not given up yet.
+_RETRY_S = 10.0
+_MAY_PASS = frozenset({errno.EADDRINUSE, errno.EADDRNOTAVAIL})
+
+
+class TakenError(ContractError):
+    """Somebody else listens there, or the address is not this machine's yet."""
 
 
 class _Collector(Collector):
@@ -76,6 +87,7 @@ async def serving(meter: Meter, address: tuple[str, int]) -> AsyncIterator[str]:
         address: Host and port; port 0 takes a free one.
 
     Raises:
+        TakenError: Somebody else listens there now.
         ContractError: Nothing can listen there.
     """
     host, port = address
@@ -91,7 +103,8 @@ async def serving(meter: Meter, address: tuple[str, int]) -> AsyncIterator[str]:
         try:
             await web.TCPSite(runner, host, port).start()
         except OSError as error:
-            raise ContractError(
+            kind = TakenError if error.errno in _MAY_PASS else ContractError
+            raise kind(
                 f"metrics: expected an address to listen on, got {host}:{port}: {error.strerror}"
             ) from error
         bound_host, bound_port = runner.addresses[0][:2]
@@ -99,3 +112,49 @@ async def serving(meter: Meter, address: tuple[str, int]) -> AsyncIterator[str]:
         yield f"http://{shown}:{bound_port}/metrics"
     finally:
         await runner.cleanup()
+
+
+@contextlib.asynccontextmanager
+async def serving_in_the_end(
+    meter: Meter,
+    address: tuple[str, int],
+    *,
+    say: Callable[[str], None],
+    complain: Callable[[str], None],
+    retry_s: float = _RETRY_S,
+) -> AsyncIterator[None]:
+    """Do as ``serving``; where somebody else has the address, try again until it is free.
+
+    Args:
+        meter: What is shown.
+        address: Host and port; port 0 takes a free one.
+        say: Told the URL.
+        complain: Told that nothing is shown until the address is free.
+        retry_s: Between two attempts.
+
+    Raises:
+        ContractError: Nothing will ever listen there.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def begin() -> None:
+            say(f"metrics on {await stack.enter_async_context(serving(meter, address))}")
+
+        async def begin_later() -> None:
+            while True:
+                await asyncio.sleep(retry_s)
+                with contextlib.suppress(TakenError):
+                    return await begin()
+
+        try:
+            await begin()
+        except TakenError as error:
+            complain(f"{error}: goes on without metrics, tries again every {retry_s:g} s")
+            trying = asyncio.create_task(begin_later())
+            stack.push_async_callback(_ended, trying)
+        yield
+
+
+async def _ended(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    await asyncio.wait([task])

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fractal_lba.agent.contents import Contents
+from fractal_lba.agent.folder import check_used
 from fractal_lba.agent.frames import AgainMeta, CarriedMeta, WindowMeta, read_meta
 from fractal_lba.agent.opening import FOLDER, STREAM
 from fractal_lba.agent.pending import Place
-from fractal_lba.protocol import ContractError, format_timestamp
+from fractal_lba.protocol import format_timestamp
 from fractal_lba.wal import Damage, Disk, Frame, Position, scan_folder
 
 # What a terminal or a script takes at once.
@@ -114,8 +115,7 @@ def inspect(disk: Disk, data: Path, meant: Filter, *, now_ms: int) -> Inspection
         DurabilityError: The disk refused.
     """
     folder = data / FOLDER
-    if not disk.is_folder(folder):
-        raise ContractError(f"{data}: expected a data folder of fractal-agent, got no outbox in it")
+    check_used(disk, data)
     contents = Contents.read(scan_folder(disk, folder, STREAM))
     pending = contents.pending
     fitting = fitting_bytes = 0

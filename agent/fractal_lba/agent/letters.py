@@ -14,8 +14,9 @@ from itertools import islice
 from pathlib import Path
 
 from fractal_lba.agent.deadletters import DeadLetter, read_dead_letters, take_out
+from fractal_lba.agent.folder import check_used
 from fractal_lba.agent.frames import AgainMeta, window_frame
-from fractal_lba.agent.opening import FOLDER, open_log
+from fractal_lba.agent.opening import open_log
 from fractal_lba.protocol import ContractError, LockedError, Refusal, parse_record
 from fractal_lba.wal import Disk, NewFrame
 
@@ -84,8 +85,7 @@ def letters_of(
         ContractError: The folder is none of an agent, or a newer program wrote it.
         DurabilityError: The disk refused.
     """
-    if not disk.is_folder(data / FOLDER):
-        raise ContractError(f"{data}: expected a data folder of fractal-agent, got no outbox in it")
+    check_used(disk, data)
     last: dict[int, int] = {}
     found = Found()
     for at, letter in enumerate(read_dead_letters(disk, data)):

@@ -13,6 +13,7 @@ import click
 import msgspec
 
 from fractal_lba.agent.deadletters import DeadLetter
+from fractal_lba.agent.folder import check_usable
 from fractal_lba.agent.letters import Choice, Found, drop, letters_of, send_again
 from fractal_lba.agent.ports import SystemClock
 from fractal_lba.agent.tally import Exit
@@ -167,6 +168,7 @@ def retry(choice: Choice, data: Path, is_all: bool, is_json: bool) -> None:  # n
     """
     with _ending():
         _check_chosen(choice, is_all=is_all)
+        check_usable(RealDisk(), data)
         found = send_again(RealDisk(), data, choice, now_ns=SystemClock().now_ns())
     _done(found, len(found.seqs), "put back into the outbox", is_json=is_json)
 
@@ -204,6 +206,7 @@ def drop_letters(  # noqa: PLR0913 - one argument for each option
             raise ContractError(
                 f"drop: expected --yes, since what is dropped is gone for good, got {count} chosen"
             )
+        check_usable(RealDisk(), data)
         found = drop(RealDisk(), data, choice, now_ns=SystemClock().now_ns(), is_damaged=is_damaged)
     count = found.damaged if is_damaged else len(found.seqs)
     _done(found, count, "dropped", is_json=is_json)

@@ -33,6 +33,7 @@ _KINDS: Mapping[str, tuple[str, tuple[type, ...]]] = {
     "in_flight": _WHOLE,
     "ordered": _FLAG,
     "grace_s": ("a number of seconds", (int, float)),
+    "give_up_s": ("a number of seconds", (int, float)),
     "outbox": ("OutboxBounds", (OutboxBounds,)),
     "kept": ("Keeping", (Keeping,)),
     "metrics": ("HOST:PORT", (str,)),
@@ -40,7 +41,7 @@ _KINDS: Mapping[str, tuple[str, tuple[type, ...]]] = {
 _CALLBACKS = ("on_accepted", "on_escalated", "on_dead")
 
 # What None stands for: nothing was said.
-_MAY_BE_NONE = frozenset({"kid", "token_file", "ca", "cert", "key", "kept", "metrics"})
+_MAY_BE_NONE = frozenset({"kid", "token_file", "ca", "cert", "key", "kept", "metrics", "give_up_s"})
 
 
 def check_names(
@@ -74,9 +75,10 @@ def check_types(given: Mapping[str, object]) -> None:
                 raise ContractError(f"{name}: expected {what}, got {type(value).__name__}")
         if name in _CALLBACKS and not (value is None or callable(value)):
             raise ContractError(f"{name}: expected a function, got {type(value).__name__}")
-    grace_s = given.get("grace_s", 0.0)
-    if isinstance(grace_s, int | float) and not (math.isfinite(grace_s) and grace_s >= 0):
-        raise ContractError(f"grace_s: expected 0 or more seconds, got {grace_s}")
+    for name, least in (("grace_s", 0), ("give_up_s", 1)):
+        seconds = given.get(name)
+        if isinstance(seconds, int | float) and not (math.isfinite(seconds) and seconds >= least):
+            raise ContractError(f"{name}: expected {least} or more seconds, got {seconds}")
 
 
 def urls_of(url: object) -> list[str]:

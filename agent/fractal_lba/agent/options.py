@@ -9,6 +9,7 @@ from typing import Required, TypedDict
 from fractal_lba.access import access_of
 from fractal_lba.agent.bounds import OutboxBounds
 from fractal_lba.agent.endpoint import parse_address
+from fractal_lba.agent.folder import check_usable
 from fractal_lba.agent.hooks import Hooks, Silent
 from fractal_lba.agent.kept import Keeping
 from fractal_lba.agent.machine import signing_key
@@ -22,6 +23,7 @@ from fractal_lba.client import Client, RetryPolicy
 from fractal_lba.keyfile import load_keyring
 from fractal_lba.protocol import ContractError, Profile
 from fractal_lba.signals import DEFAULT_SCALES, DEFAULT_SEED
+from fractal_lba.wal import RealDisk
 
 _LOG = logging.getLogger("fractal_lba.agent")
 
@@ -53,6 +55,8 @@ class AgentOptions(TypedDict, total=False):
         in_flight: Requests on their way at once at the most, each of up to 256 windows; default 16.
         ordered: A stream's next window is sent only when the one before it has its final answer.
         grace_s: For so long ``close`` goes on sending; default 10.
+        give_up_s: Where windows wait and none had a final answer for so many seconds (1 or more),
+            nothing more is observed (``GaveUpError``) or sent; default None: it waits for ever.
         outbox: How much may wait for an answer, and what happens beyond; default: as the command.
         kept: Where windows are kept, and how many; default: nowhere.
         on_accepted: Called with the outcome of each window that was accepted, on the agent's loop,
@@ -81,6 +85,7 @@ class AgentOptions(TypedDict, total=False):
     in_flight: int
     ordered: bool
     grace_s: float
+    give_up_s: float | None
     outbox: OutboxBounds
     kept: Keeping | None
     on_accepted: Callback
@@ -122,6 +127,7 @@ def setup_of(options: AgentOptions) -> Setup:
     given: dict[str, object] = dict(options)
     check_names(given, AgentOptions.__required_keys__, AgentOptions.__optional_keys__)
     check_types(given)
+    check_usable(RealDisk(), Path(options["data"]))
     in_flight = options.get("in_flight", IN_FLIGHT_DEFAULT)
     if in_flight < 1:
         raise ContractError(f"in_flight: expected 1 or more, got {in_flight}")
@@ -169,6 +175,7 @@ def setup_of(options: AgentOptions) -> Setup:
             outbox=options.get("outbox", OutboxBounds()),
             kept=options.get("kept"),
             is_ordered=options.get("ordered", False),
+            give_up_s=options.get("give_up_s"),
         ),
         shard_id=options["shard_id"],
         callbacks={fate: each for fate, each in callbacks.items() if each is not None},

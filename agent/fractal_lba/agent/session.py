@@ -28,13 +28,20 @@ from fractal_lba.agent.shipper import Shipper
 from fractal_lba.agent.stop import Stop, first_of
 from fractal_lba.agent.tally import Tally
 from fractal_lba.client import RetryPolicy
-from fractal_lba.protocol import DurabilityError, FencedError, FractalError
+from fractal_lba.protocol import DurabilityError, FencedError, FractalError, UnavailableError
 from fractal_lba.wal import Disk
 
 # How soon it is seen that a window was answered: well below any time that people give a server.
 _LOOK_INTERVAL_S = 0.5
 
 _ErrorT = TypeVar("_ErrorT", bound=FractalError)
+
+
+class GaveUpError(UnavailableError):
+    """No window had a final answer for as long as an agent waits for one; what it kept is on disk.
+
+    It observes and sends nothing more: the next one over the folder does.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

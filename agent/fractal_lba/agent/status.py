@@ -13,11 +13,11 @@ import msgspec
 
 from fractal_lba.agent.contents import Contents
 from fractal_lba.agent.deadletters import read_dead_letters
+from fractal_lba.agent.folder import check_used
 from fractal_lba.agent.frames import AckMeta, AgainMeta, CarriedMeta, WindowMeta
 from fractal_lba.agent.opening import FOLDER, STREAM
 from fractal_lba.agent.verdict import Fate, fate_of
 from fractal_lba.protocol import (
-    ContractError,
     DurabilityError,
     format_timestamp,
 )
@@ -146,8 +146,7 @@ def read_status(disk: Disk, data: Path, *, has_ids: bool) -> Status:
         CorruptionError: The folder holds something else.
     """
     folder = data / FOLDER
-    if not disk.is_folder(folder):
-        raise ContractError(f"{data}: expected a data folder of fractal-agent, got no outbox in it")
+    check_used(disk, data)
     contents, ids = _scan(disk, folder, has_ids=has_ids)
     letters: set[int] = set()
     unreadable_letters = 0

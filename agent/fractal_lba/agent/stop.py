@@ -34,7 +34,7 @@ class Stop:
         self.give_up()
 
 
-async def first_of(event: asyncio.Event, other: Awaitable[None]) -> bool:
+async def first_of(event: asyncio.Event, other: Awaitable[object]) -> bool:
     """Wait for an event or something else, and return whether the event is set.
 
     The loser is cancelled.

@@ -138,8 +138,8 @@ class Tally:
         """Note that nothing was answered for so long."""
         self.has_given_up = True
         self.say(
-            f"no final answer for {after_s:g} s (--give-up-after): nothing more is observed or"
-            f" sent, {self.pending} windows are kept"
+            f"no final answer for {after_s:g} s (--give-up-after, give_up_s): nothing more is"
+            f" observed or sent, {self.pending} windows are kept"
         )
 
     def durability_failed(self, why: str) -> None:

@@ -25,7 +25,7 @@ from fractal_lba.server.storage.repair import (
 )
 from fractal_lba.server.storage.stored import Appended, StoredRecords
 from fractal_lba.server.storage.usage import TenantDay, read_usage
-from fractal_lba.wal import Disk, RealDisk, lock_folder
+from fractal_lba.wal import Disk, RealDisk, check_writer, lock_folder
 
 __all__ = ["Appended", "fsck", "migrate", "repair", "scrub", "stored_records", "tenants_usage"]
 
@@ -99,7 +99,7 @@ def repair(
     disk = disk or RealDisk()
     data = resolve(base, settings, "data")
     shards = data_folder.check(data, shard_specs(settings.shards))
-    data_folder.check_writer(data)
+    check_writer(data)
     lock = lock_folder(disk, data)
     try:
         before = fsck(settings, base, has_signatures=has_signatures, disk=disk)
@@ -143,7 +143,7 @@ def migrate(settings: Settings, base: Path, *, is_applied: bool) -> list[Format]
     shards = data_folder.check(data, shard_specs(settings.shards))
     if not is_applied:
         return formats(disk, data, shards)
-    data_folder.check_writer(data)
+    check_writer(data)
     lock = lock_folder(disk, data)
     try:
         for found in formats(disk, data, shards):

@@ -1,12 +1,13 @@
 """The metrics endpoint: what it shows, where it listens."""
 
 import asyncio
+import contextlib
 from collections.abc import Iterator
 
 import pytest
 from aiohttp import ClientSession
 
-from fractal_lba.agent.endpoint import exposition, parse_address, serving
+from fractal_lba.agent.endpoint import exposition, parse_address, serving, serving_in_the_end
 from fractal_lba.agent.measures import Kind, Meter, Sample
 from fractal_lba.agent.tally import Tally
 from fractal_lba.agent.verdict import Fate
@@ -93,5 +94,48 @@ def test_it_answers_one_path_and_ends_with_its_context() -> None:
                     pass
         async with serving(Meter(), ("127.0.0.1", port)) as again:
             assert again == url
+
+    asyncio.run(main())
+
+
+def test_an_address_that_somebody_else_has_is_taken_once_it_is_free() -> None:
+    said: list[str] = []
+    complaints: list[str] = []
+    is_said = asyncio.Event()
+
+    def say(text: str) -> None:
+        said.append(text)
+        is_said.set()
+
+    async def main() -> str:
+        async with contextlib.AsyncExitStack() as others:
+            url = await others.enter_async_context(serving(Meter(), ("127.0.0.1", 0)))
+            port = int(url.rsplit(":", 1)[1].removesuffix("/metrics"))
+            waiting = serving_in_the_end(
+                counting(), ("127.0.0.1", port), say=say, complain=complaints.append, retry_s=0.01
+            )
+            async with waiting, ClientSession() as client:
+                assert said == []
+                assert "expected an address to listen on" in complaints[0]
+                await others.aclose()
+                await is_said.wait()
+                async with client.get(url) as answer:
+                    assert b"flk_agent_holes -1.5" in await answer.read()
+        async with serving(Meter(), ("127.0.0.1", port)):
+            pass  # it is free again
+        return url
+
+    url = asyncio.run(main())
+    assert said == [f"metrics on {url}"]
+    assert len(complaints) == 1
+
+
+def test_an_address_that_nobody_can_ever_have_is_refused() -> None:
+    async def main() -> None:
+        with pytest.raises(ContractError, match="expected an address to listen on"):
+            async with serving_in_the_end(
+                Meter(), ("no.such.host.invalid", 1), say=print, complain=print
+            ):
+                pass
 
     asyncio.run(main())

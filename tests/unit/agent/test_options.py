@@ -101,8 +101,10 @@ def test_paths_may_be_texts_and_a_meta_may_hold_numbers(ring: Path, tmp_path: Pa
             "meta": {"turn": 3, "is_test": True},
             "scales": [2, 4],
             "kept": None,
+            "give_up_s": 90,
         }
     )
+    assert setup.shipping.give_up_s == 90
     assert setup.shipping.recipe.meta == {"turn": 3, "is_test": True}
     assert setup.shipping.recipe.scales == (2, 4)
 

@@ -26,8 +26,8 @@ def test_a_public_name_is_importable_and_documented(name: str) -> None:
 
 def test_what_programs_meet_is_public() -> None:
     needed = (
-        "AgentOptions ContractError DurabilityError FractalError KeptFullError LockedError"
-        " RowStream SyncRowStream"
+        "AgentOptions ContractError DurabilityError FractalError GaveUpError KeptFullError"
+        " LockedError RowStream SyncRowStream"
     )
     assert set(needed.split()) <= set(agent.__all__)
     with pytest.raises(AttributeError, match="Unheard"):

@@ -10,6 +10,7 @@ from fractal_lba.wal.disk import Disk, File, Lock, RealDisk
 from fractal_lba.wal.follow import Follower
 from fractal_lba.wal.framing import Frame, NewFrame
 from fractal_lba.wal.locks import FolderLock, lock_folder
+from fractal_lba.wal.owner import check_writer
 from fractal_lba.wal.retention import Retained
 from fractal_lba.wal.scan import Scanned
 from fractal_lba.wal.stream import Stream
@@ -34,6 +35,7 @@ __all__ = [
     "Scanned",
     "Sealed",
     "Stream",
+    "check_writer",
     "lock_folder",
     "scan_folder",
 ]

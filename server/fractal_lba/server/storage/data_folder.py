@@ -1,6 +1,5 @@
 """The data folder: made once with its shard set, held by one server at a time."""
 
-import os
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
@@ -109,17 +108,3 @@ def _check_shards(path: Path, shards: Sequence[ShardSpec]) -> None:
 
 def _listed(shards: Sequence[ShardSpec]) -> str:
     return ", ".join(written(shard) for shard in shards)
-
-
-def check_writer(folder: Path) -> None:
-    """Check that a data folder is of the user who is about to write to it.
-
-    Raises:
-        ContractError: It is somebody else's, who could not read what would be written.
-    """
-    owner, writer = folder.stat().st_uid, os.geteuid()
-    if owner != writer:
-        raise ContractError(
-            f"{folder}: expected to be run by its owner, user {owner}, got user {writer}"
-            " (runuser -u NAME -- ...)"
-        )
