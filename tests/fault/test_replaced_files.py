@@ -12,7 +12,8 @@ from tests.support.failing_disk import Crash, Effect, FailingDisk
 from tests.support.memory_disk import MemoryDisk
 
 from fractal_lba.keyfile import write_private
-from fractal_lba.protocol.errors import ContractError
+from fractal_lba.protocol.errors import ContractError, DurabilityError
+from fractal_lba.server.storage.ledgers import has_ledger
 from fractal_lba.server.storage.provision import SERVER_KEYRING, SETTINGS, provision
 
 ROOT: Final = Path("/disk")
@@ -71,8 +72,12 @@ def test_whichever_call_of_init_fails_a_folder_with_settings_is_a_whole_one(
     for call in range(1, total + 1):
         below = memory()
         disk = FailingDisk(below, fail_at=call, error=error, effect=effect, is_syncing=True)
-        with pytest.raises((OSError, Crash)):
+        with pytest.raises((OSError, DurabilityError, Crash)):
             provision(disk, folder)
+        data = folder / "data"
+        if below.is_folder(data) and "shards.json" in below.names(data):
+            shards = json.loads(below.content(data / "shards.json"))["shards"]
+            assert all(has_ledger(below, data / each["name"]) for each in shards)
         if below.is_folder(folder) and SETTINGS in below.names(folder):
             assert json.loads(below.content(folder / SERVER_KEYRING))["keys"]
             assert json.loads(below.content(folder / "data" / "shards.json"))["shards"]

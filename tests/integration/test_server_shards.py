@@ -177,6 +177,66 @@ def test_a_fenced_shard_keeps_no_other_from_being_served(folder: Folder, tmp_pat
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("where", ["shard-1", "shard-1/ledger"])
+def test_a_shard_whose_folder_is_gone_is_not_begun_again_and_is_taken_up_once_it_is_back(
+    folder: Folder, tmp_path: Path, where: str, workers: str
+) -> None:
+    gone, away = folder.data / where, tmp_path / "away"
+    (before, new), (other,) = epochs_of("shard-1", 2), epochs_of("shard-3", 1)
+    with ServerProcess(folder) as server:
+        first = server.submit(body(before))
+        assert server.stop() == 0
+    gone.rename(away)
+    gone.mkdir()  # what it was mounted on
+    with ServerProcess(folder, "--workers", workers, "--mend-interval-s", "0.05") as server:
+        assert server.submit(body(other)).status == 200
+        for epoch in (before, new):
+            assert server.submit(body(epoch)).status == 503
+        (reason,) = {
+            each for each in server.ask("GET", "/ready").json["reasons"] if "shard-1" in each
+        }
+        assert "expected the ledger that init began, got none" in reason
+        assert not list(gone.iterdir())
+        gone.rmdir()
+        away.rename(gone)
+        until_ready(server)
+        again = server.submit(body(before))
+        assert (again.is_replayed, again.body) == (True, first.body)
+        until(lambda: server.get(id_of(new)).status == 200, "what was left open, decided")
+        assert server.stop() == 0
+
+
+def test_a_shard_whose_folder_goes_while_it_serves_is_not_begun_again(
+    folder: Folder, tmp_path: Path
+) -> None:
+    flag = tmp_path / "broken"
+    gone, away = folder.data / "shard-1" / "ledger", tmp_path / "away"
+    before, new = epochs_of("shard-1", 2)
+    plant = partial(fail_while, flag, "shard-1", writes=True)
+    with ServerProcess(folder, "--mend-interval-s", "0.05", plant=plant) as server:
+        first = server.submit(body(before))
+        gone.rename(away)
+        gone.mkdir()
+        flag.touch()
+        assert server.submit(body(new)).status == 503
+        flag.unlink()
+        until(
+            lambda: any(
+                "expected its segments, got none" in line.get("error", "")
+                for line in server.log_lines()
+            ),
+            "a try to open it again",
+        )
+        assert not list(gone.iterdir())
+        gone.rmdir()
+        away.rename(gone)
+        until_ready(server)
+        again = server.submit(body(before))
+        assert (again.is_replayed, again.body) == (True, first.body)
+        assert server.stop() == 0
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_shard_that_cannot_be_opened_keeps_no_other_from_being_served_and_is_taken_up(
     folder: Folder, tmp_path: Path, workers: str
 ) -> None:

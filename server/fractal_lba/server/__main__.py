@@ -11,7 +11,7 @@ import click
 import uvloop
 
 from fractal_lba.command.usage import epilog
-from fractal_lba.protocol.errors import ContractError, FractalError, LockedError
+from fractal_lba.protocol.errors import ContractError, DurabilityError, FractalError, LockedError
 from fractal_lba.server import app, offline
 from fractal_lba.server.commands.escalations import escalations
 from fractal_lba.server.commands.fsck import fsck, scrub
@@ -80,7 +80,7 @@ def init(folder: Path, shards: str) -> None:
     """
     try:
         made = app.initialise(folder, shard_set(shards))
-    except ContractError as error:
+    except (ContractError, DurabilityError) as error:
         unusable(error)
     except OSError as error:
         unusable(ContractError(f"{folder}: expected a folder to write, got {error.strerror}"))

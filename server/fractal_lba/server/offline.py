@@ -16,6 +16,7 @@ from fractal_lba.server.core import names
 from fractal_lba.server.core.problems import Report
 from fractal_lba.server.storage import data_folder
 from fractal_lba.server.storage.fsck import check_folder
+from fractal_lba.server.storage.ledgers import begin_ledger, has_ledger
 from fractal_lba.server.storage.migrate import Format, formats
 from fractal_lba.server.storage.repair import (
     ForgettingError,
@@ -86,7 +87,8 @@ def repair(
 ) -> Report:
     """Check everything, rebuild each index that needs it from its ledger, and check again.
 
-    A ledger and an inbox are never changed. It may be ended at any point and run again.
+    A ledger and an inbox are never changed; with ``accept_loss`` a ledger that is gone is begun
+    empty. It may be ended at any point and run again.
 
     Returns:
         What is wrong now; its ``repairs`` say what was done, and what was not and why.
@@ -107,7 +109,13 @@ def repair(
         for name in shards.names:
             folder = data / name
             remove_leftover(folder)
-            if not disk.is_folder(folder / names.LEDGER) or not needs_index(before, folder):
+            is_begun = not has_ledger(disk, folder)
+            if is_begun:
+                if not accept_loss:
+                    continue  # what is wrong says so
+                begin_ledger(disk, folder)
+                repairs.append(f"{name}/{names.LEDGER}: begun empty, what it held is lost")
+            if not is_begun and not needs_index(before, folder):
                 continue
             where = f"{name}/{names.INDEX}"
             try:

@@ -20,7 +20,7 @@ from fractal_lba.protocol.errors import (
 )
 from fractal_lba.wal.bounds import FRAME_BYTES_MAX, SEGMENT_BYTES_MAX, Bounds
 from fractal_lba.wal.disk import Disk
-from fractal_lba.wal.folder import Folder, Segment, io_errors, make_folder
+from fractal_lba.wal.folder import Folder, Segment, io_errors, is_segment_name, make_folder
 from fractal_lba.wal.footer import FOOTER_BYTES
 from fractal_lba.wal.framing import (
     BATCH_BYTES,
@@ -305,13 +305,15 @@ class Stream:
 
         Raises:
             FencedError: The stream is closed.
-            DurabilityError: The disk failed again; the stream stays fenced.
+            DurabilityError: The disk failed again, or is gone; the stream stays fenced.
         """
         if self._state is _State.CLOSED:
             raise FencedError(f"stream {self.name}: expected an open stream, got a closed one")
         self._state = _State.FENCED
         with io_errors(f"stream {self.name}"):
             self._active.close()
+            if not any(map(is_segment_name, self._disk.names(self._folder))):
+                raise CorruptionError(f"stream {self.name}: expected its segments, got none")
         self._take(recover(self._disk, self._folder, self.name))
         return self.recovery
 

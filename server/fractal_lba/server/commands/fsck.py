@@ -44,7 +44,8 @@ from fractal_lba.server.core.problems import Report
 @click.option(
     "--accept-loss",
     is_flag=True,
-    help="With --repair: forget ids that only damaged bytes held. Restore the segments if you can.",
+    help="With --repair: forget ids that only damaged bytes held, and begin a ledger that is gone."
+    " Restore the segments if you can.",
 )
 @with_settings("data", "shards", "keyring")
 def fsck(
@@ -58,7 +59,7 @@ def fsck(
 
     Every frame, footer, entry and digest of ledgers and inboxes, and each index against its ledger;
     each problem has its place and its remedy. Changes nothing without --repair, and then only an
-    index: the ledger's bytes stay as they are. Without --repair the server may be running: what it
+    index: a ledger's bytes stay as they are. Without --repair the server may be running: what it
     is writing is no damage. Exits 0 only if nothing is wrong.
     """
     settings = load(config, flags)

@@ -61,9 +61,10 @@ REMEDIES: Mapping[Kind, str] = MappingProxyType(
             " index, which alone knows those ids (runbooks/FlbaDamageFound.md)."
         ),
         Kind.LEDGER_MISSING: (
-            "The server ran over this folder, and the shard's ledger is not there. Start no server:"
-            " it would begin an empty one and decide again what is known. Mount what is not"
-            " mounted, or put the shard's folder back from a backup (runbooks/FlbaDamageFound.md)."
+            "The shard's ledger, which init began, is not there, and a server does not serve the"
+            " shard. Mount what is not mounted, or put the shard's folder back from a backup; only"
+            " where there is none, fsck --repair --accept-loss begins an empty one, and what it"
+            " held may be decided again (runbooks/FlbaDamageFound.md)."
         ),
         Kind.INBOX_DAMAGED: (
             "Nothing that was acknowledged is in it: that is in the ledger. Restore the named"

@@ -11,6 +11,7 @@ from fractal_lba.protocol.errors import ContractError
 from fractal_lba.protocol.undecodable import UNDECODABLE
 from fractal_lba.server.core import names
 from fractal_lba.server.core.ring import RING_VERSION, SHARDS_MAX, ShardSpec, check_set, written
+from fractal_lba.server.storage.ledgers import begin_ledger
 from fractal_lba.wal import Disk
 from fractal_lba.wal.folder import make_folder
 
@@ -38,16 +39,21 @@ class ShardSet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 def create(disk: Disk, folder: Path, shards: Sequence[ShardSpec]) -> None:
-    """Make a data folder with its shard set, durable when this returns.
+    """Make a data folder with the ledgers of its shards, durable when this returns.
+
+    The shard set comes last: what it names is there, or was.
 
     Raises:
         ContractError: There is one already; it is left as it is.
-        OSError: The disk failed.
+        DurabilityError: The disk failed.
+        OSError: As above.
     """
     path = folder / names.SHARDS
     if disk.is_folder(folder) and names.SHARDS in disk.names(folder):
         raise ContractError(f"{path}: expected no data folder, got one")
     make_folder(disk, folder)
+    for shard in shards:
+        begin_ledger(disk, folder / shard.name)
     shard_set = ShardSet(
         format_version=FORMAT_VERSION,
         data_id=secrets.token_hex(16),

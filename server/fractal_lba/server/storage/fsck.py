@@ -26,6 +26,7 @@ from fractal_lba.server.storage.data_folder import ShardSet
 from fractal_lba.server.storage.index import LmdbIndex
 from fractal_lba.server.storage.index_view import IndexView
 from fractal_lba.server.storage.judging import read_note
+from fractal_lba.server.storage.ledgers import has_ledger
 from fractal_lba.wal import Disk
 from fractal_lba.wal.folder import io_errors
 
@@ -61,10 +62,10 @@ def check_folder(  # noqa: PLR0913 - each says one thing of the check, named at 
     def look() -> Report:
         report = Report()
         ring = Ring(shards.shards)
-        missing = []
         for name in shards.names:
-            if not disk.is_folder(data / name / names.LEDGER):
-                missing.append(name)
+            if not has_ledger(disk, data / name):
+                where = f"{name}/{names.LEDGER}"
+                report.add(Kind.LEDGER_MISSING, where, "ledger: expected one, got none")
             else:
                 _look_at_shard(
                     disk,
@@ -76,11 +77,6 @@ def check_folder(  # noqa: PLR0913 - each says one thing of the check, named at 
                     keyring=keyring,
                     pace=pace,
                 )
-        for name in missing:
-            # A server makes all ledgers before it decides anything: without that none ran yet.
-            if report.records or has_index(data / name):
-                where = f"{name}/{names.LEDGER}"
-                report.add(Kind.LEDGER_MISSING, where, "ledger: expected one, got none")
         for name in inboxes(disk, data):
             for size in check_inbox_stream(disk, data / name, report):
                 pace(size)

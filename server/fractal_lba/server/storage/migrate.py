@@ -19,6 +19,7 @@ from fractal_lba.server.storage import data_folder
 from fractal_lba.server.storage.data_folder import ShardSet
 from fractal_lba.server.storage.fsck import inboxes
 from fractal_lba.server.storage.index_state import FORMAT_VERSION, META_STATE, state_of
+from fractal_lba.server.storage.ledgers import has_ledger
 from fractal_lba.wal import Damage, Disk, scan_folder
 from fractal_lba.wal.framing import FORMAT as SEGMENT_VERSION
 
@@ -54,7 +55,7 @@ def formats(disk: Disk, data: Path, shards: ShardSet) -> list[Format]:
         )
     ]
     for name in shards.names:
-        if disk.is_folder(data / name / names.LEDGER):
+        if has_ledger(disk, data / name):
             found += [_ledger(disk, data / name), _index(data / name)]
     found += [_inbox(disk, data / name) for name in inboxes(disk, data)]
     return found

@@ -17,7 +17,8 @@ from fractal_lba.server.core.workers import left_inboxes_of
 from fractal_lba.server.ports import Clock, Meter
 from fractal_lba.server.storage.inbox import InboxLog
 from fractal_lba.server.storage.judging import Judging
-from fractal_lba.server.storage.replay import open_shard
+from fractal_lba.server.storage.ledgers import check_ledger
+from fractal_lba.server.storage.replay import ShardFiles, open_shard
 from fractal_lba.server.storage.shard import ShardStore
 from fractal_lba.wal import Damage, Disk, Stream
 from fractal_lba.wal.group_commit import Bounds
@@ -112,11 +113,13 @@ class Logs:
 
         Raises:
             LockedError: Another process has it.
-            DurabilityError: The disk or LMDB failed.
+            DurabilityError: The disk or LMDB failed, or the shard's ledger is not there.
         """
         settings = self.settings
-        files = await self._open(
-            lambda: open_shard(
+
+        def opened() -> ShardFiles:
+            check_ledger(self.disk, self.data / name)
+            return open_shard(
                 self.disk,
                 self.data / name,
                 segment_bytes_max=settings.segment_bytes_max,
@@ -125,7 +128,8 @@ class Logs:
                 map_bytes=settings.index_map_bytes,
                 data_id=data_id,
             )
-        )
+
+        files = await self._open(opened)
         self._report(files.stream, files.damage)
         if accept_loss and files.index.losses:
             _log.warning(

@@ -51,7 +51,8 @@ def provision(disk: Disk, folder: Path, shards: Sequence[ShardSpec] = ()) -> Pro
 
     Raises:
         ContractError: Something of it is there already; nothing was written.
-        OSError: The disk failed; what was written before is left.
+        DurabilityError: The disk failed; what was written before is left.
+        OSError: As above.
     """
     shards = shards or shard_set(SHARDS_DEFAULT)
     settings = Settings(shards=tuple(written(shard) for shard in shards))

@@ -14,6 +14,7 @@ from fractal_lba.server.core.forgetting import Due, Forgotten, Mark, is_forgotte
 from fractal_lba.server.core.known import RecordKey
 from fractal_lba.server.core.listing import ESCALATED_STATUS
 from fractal_lba.server.storage.data_folder import ShardSet
+from fractal_lba.server.storage.ledgers import check_ledger
 from fractal_lba.wal import Damage, Disk, scan_folder
 
 
@@ -114,8 +115,7 @@ class StoredRecords:
 
     def _entries_of(self, shard: str) -> Iterator[StoredEntry | Damage]:
         folder = self.data / shard / names.LEDGER
-        if not folder.exists():
-            return  # never run
+        check_ledger(self.disk, self.data / shard)
         stream = f"{shard}/{names.LEDGER}"
         for item in scan_folder(self.disk, folder, stream, is_marked_only=True):
             if isinstance(item, Damage):

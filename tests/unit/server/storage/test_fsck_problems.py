@@ -35,6 +35,7 @@ from fractal_lba.server.core.problems import PROBLEMS_NAMED_MAX, REMEDIES, Kind,
 from fractal_lba.server.core.ring import WEIGHT_MAX, ShardSpec
 from fractal_lba.server.core.usage import Usage
 from fractal_lba.server.storage.index_values import known_bytes, record_key_bytes
+from fractal_lba.server.storage.ledgers import begin_ledger
 from fractal_lba.wal import RealDisk
 from fractal_lba.wal.footer import FOOTER_BYTES
 
@@ -154,7 +155,7 @@ def decide_again(folder: StoredFolder) -> Problem:
 def decide_elsewhere(folder: StoredFolder) -> Problem:
     # Another set of the same shard and one more: some of what it holds is no longer its own.
     folder.others = (ShardSpec(name="shard-1", weight=WEIGHT_MAX),)
-    (folder.data / "shard-1" / names.LEDGER).mkdir(parents=True)
+    begin_ledger(folder.disk, folder.data / "shard-1")
     return only(folder, Kind.WRONG_SHARD)
 
 
@@ -284,15 +285,15 @@ def test_every_kind_has_a_remedy_and_a_test_that_meets_it() -> None:
     assert all(remedy.endswith((".", ").")) for remedy in REMEDIES.values())
 
 
-def test_a_shard_that_is_gone_with_its_index_is_missed_once_another_has_decided(
+def test_a_ledger_is_missed_where_its_disk_is_not_mounted_and_where_none_ever_ran(
     folder: StoredFolder,
 ) -> None:
     folder.others = (ShardSpec(name="shard-1"),)
-    report = folder.check()
-    (found,) = (each for each in report.problems if each.kind is Kind.LEDGER_MISSING)
-    assert found.where == "shard-1/ledger"
     shutil.rmtree(folder.shard)
-    assert folder.check().is_sound  # as before the first start
+    folder.ledger.mkdir(parents=True)  # what something is mounted on
+    report = folder.check()
+    assert {each.kind for each in report.problems} == {Kind.LEDGER_MISSING}
+    assert [each.where for each in report.problems] == ["shard-0/ledger", "shard-1/ledger"]
 
 
 def test_a_second_decision_is_met_where_no_index_knows_the_first(folder: StoredFolder) -> None:

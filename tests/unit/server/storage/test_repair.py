@@ -151,6 +151,34 @@ def test_a_repair_stops_where_neither_ledger_nor_index_says_whose_it_was(
     assert "numbers 1 to 1 were, got neither" in said
 
 
+@pytest.mark.parametrize("has_index", [True, False])
+def test_a_ledger_that_is_gone_is_begun_again_with_the_operator_s_word_alone(
+    folder: StoredFolder, *, has_index: bool
+) -> None:
+    shutil.rmtree(folder.ledger if has_index else folder.shard)
+    refused = repair(folder)
+    assert [each.kind for each in refused.problems] == [Kind.LEDGER_MISSING]
+    assert not refused.repairs
+    assert not folder.ledger.exists()
+    report = repair(folder, accept_loss=True)
+    assert report.repairs == [
+        "shard-0/ledger: begun empty, what it held is lost",
+        "shard-0/index: rebuilt from 0 entries of the ledger",
+    ]
+    assert report.is_sound
+    files = open_shard(
+        folder.disk,
+        folder.shard,
+        segment_bytes_max=1 << 20,
+        map_bytes=MAP_BYTES,
+        data_id=folder.shards.data_id,
+    )
+    assert files.stream.next_seq == (8 if has_index else 1)  # no number is given again
+    assert not files.index.losses
+    files.index.close()
+    files.stream.close()
+
+
 def test_with_the_operator_s_word_ids_are_forgotten_and_numbers_are_not_given_again(
     folder: StoredFolder,
 ) -> None:
