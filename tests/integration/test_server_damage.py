@@ -309,17 +309,13 @@ def two_segments(memory: Path) -> Made:
     return grown(memory / "two")
 
 
-LOSSES: Final = [
-    "cut below the mark",
-    "the last segment gone",
-    "it and all after it gone",
-    "the first gone",
-]
+CUT: Final = "cut below the mark"
+LOSSES: Final = [CUT, "the last segment gone", "it and all after it gone", "the first gone"]
 
 
 # What was killed has one segment: without it there is no ledger, and nothing is opened.
 @pytest.mark.parametrize(
-    ("end", "what"), [("killed", LOSSES[0]), *(("two_segments", what) for what in LOSSES)]
+    ("end", "what"), [("killed", CUT), *(("two_segments", what) for what in LOSSES)]
 )
 def test_lost_decisions_answer_503_and_their_numbers_are_never_given_again(
     request: pytest.FixtureRequest, tmp_path: Path, end: str, what: str
