@@ -89,7 +89,7 @@ class Expirer:
         """Forget everything that is due, and return how many records that were."""
         count = 0
         behind_s = 0.0
-        for name, shard in self._shards.items():
+        for name, shard in tuple(self._shards.items()):  # one may be opened meanwhile
             try:
                 of_shard, shard_behind_s = await self._forget(shard)
                 removed_bytes = await shard.let_go() if self._may_forget() else 0
