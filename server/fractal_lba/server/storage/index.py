@@ -83,6 +83,7 @@ class LmdbIndex:
         self._fresh_usage: dict[tuple[str, int], Usage] = {}
         self.reading = threading.Lock()
         """Held by whoever reads on another thread: the file must neither grow nor go meanwhile."""
+        self._mapped = threading.Lock()  # as ``reading``, for a lookup: it waits for no page
         self._has_failed = False
         self._take_files(self._open())
         if self._take_state():
@@ -140,7 +141,7 @@ class LmdbIndex:
         if None not in found:
             return found
         with self._noting_damage("an entry or none"):
-            with self._env.begin(db=self._records) as transaction:
+            with self._mapped, self._env.begin(db=self._records) as transaction:
                 for at, key in enumerate(keys):
                     if found[at] is None:
                         name = record_key_bytes(key)
@@ -290,7 +291,7 @@ class LmdbIndex:
 
     def _grow(self) -> None:
         try:
-            with self.reading:
+            with self.reading, self._mapped:
                 self._env.set_mapsize(2 * self._map_bytes)
         except lmdb.Error as error:
             raise DurabilityError(

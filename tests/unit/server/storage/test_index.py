@@ -1,4 +1,5 @@
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,9 @@ import pytest
 from tests.support.index_values import at, key, known
 
 from fractal_lba.protocol.errors import DurabilityError
+from fractal_lba.server.core.known import Known
 from fractal_lba.server.storage.index import LmdbIndex
+from fractal_lba.server.storage.index_values import known_of
 
 MAP_BYTES = 1_048_576
 
@@ -27,6 +30,34 @@ def test_a_full_map_is_doubled_until_a_commit_fits(tmp_path: Path) -> None:
     # The next start asks for the small map again, and finds everything.
     index = opened(tmp_path / "index", map_bytes=65_536)
     assert index.lookup(key(0)) == known(0, conflicts=2)
+    index.close()
+
+
+def test_the_map_grows_under_no_lookup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    index = opened(tmp_path / "index")
+    for n in range(2):
+        index.put(key(n), known(n), at(n))
+    index.flush()
+    grown = threading.Event()
+
+    def grow() -> None:
+        index._grow()
+        grown.set()
+
+    grower = threading.Thread(target=grow)
+    was_grown = []
+
+    def known_late(name: bytes, value: bytes) -> Known:
+        if grower.ident is None:
+            grower.start()
+        was_grown.append(grown.wait(0.2))
+        return known_of(name, value)
+
+    monkeypatch.setattr("fractal_lba.server.storage.index.known_of", known_late)
+    assert index.lookup_all([key(0), key(1)]) == [known(0), known(1)]
+    grower.join()
+    assert was_grown == [False, False]
+    assert index.lookup(key(1)) == known(1)
     index.close()
 
 
