@@ -42,6 +42,7 @@ OFTEN: Final = (
     "power cut of an agent",
     "folder of an agent lost",
     "key rotated",
+    "tenant over its day",
     "parameters changed",
     "write lost",
     "write torn at a byte",

@@ -27,6 +27,7 @@ from fractal_lba.protocol.keyring import Keyring
 from fractal_lba.server.core.answer import Answer, ServerCode, problem
 from fractal_lba.server.core.inbox_frame import BATCH, Received
 from fractal_lba.server.core.ndjson import encode_line
+from fractal_lba.server.core.tenant_policy import Policies
 from fractal_lba.wal import lock_folder
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class ServerMachine:
         others: Decides about everything else of it.
         ring: Every key there ever is.
         shards: How many.
+        policies: What is asked of each tenant.
         faults: Returns what befalls the next process, and the turn that it does not live to see.
         note: Takes each event.
 
@@ -66,6 +68,7 @@ class ServerMachine:
         ring: Keyring,
         *,
         shards: int,
+        policies: Policies,
         faults: Callable[[], tuple[list[Strike], int | None]],
         note: Callable[[str], None],
     ) -> None:
@@ -79,7 +82,7 @@ class ServerMachine:
         self.count = 0
         data = Path("/m/data")
         names = tuple(f"shard-{number}" for number in range(shards))
-        self.truth: Final = Truth(self.disk, data, names, ring)
+        self.truth: Final = Truth(self.disk, data, names, ring, policies)
         self.sockets: Final = LocalSockets(others, self.happened)
         self._files: Final = {name: IndexFile() for name in names}
         self._machine: Final = Machine(
@@ -91,6 +94,7 @@ class ServerMachine:
             now_ns=self.now_ns,
             keyring=self._keyring,
             params=lambda: self.params,
+            policies=policies,
             note=note,
         )
         self.disk.put(data / "shards.json", b"")
@@ -207,7 +211,7 @@ class ServerMachine:
 
         async def handle(run: Run) -> Answer:
             settled = await run.way.intake.receive(body, Received())
-            self.truth.answered(body, settled.answer)
+            self._answered(body, settled.answer)
             return settled.answer
 
         return client_answer(await self._handled(handle))
@@ -224,7 +228,7 @@ class ServerMachine:
             if settled.refusal is not None:
                 return settled.refusal
             for body, end in zip(bodies, ends, strict=True):
-                self.truth.answered(body, end.answer)
+                self._answered(body, end.answer)
             return b"".join(encode_line(end.answer, "a-request") for end in ends)
 
         answer = await self._handled(handle)
@@ -259,6 +263,11 @@ class ServerMachine:
 
         run.process.start(work())
         return await asyncio.shield(answer)
+
+    def _answered(self, body: bytes, answer: Answer) -> None:
+        self.truth.answered(body, answer)
+        if answer.code == "quota_exceeded":
+            self.happened["tenant over its day"] += 1
 
     def open_process(self, name: str, *, is_worker: bool) -> tuple[Process, ProcessDisk]:
         """See ``Host``."""

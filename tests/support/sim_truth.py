@@ -24,6 +24,8 @@ from fractal_lba.protocol.keyring import Keyring
 from fractal_lba.protocol.versions import stored_bytes_of
 from fractal_lba.server.core.answer import Answer
 from fractal_lba.server.core.known import CONFLICTS_KEPT_MAX, RecordKey, key_of
+from fractal_lba.server.core.tenant_policy import Policies
+from fractal_lba.server.core.usage import NO_USAGE, over_day
 
 _DECIDED: Final = frozenset({200, 202, 422})
 _NOT_FINAL: Final = frozenset({429, 503})
@@ -51,6 +53,7 @@ class Law(Invariant):
     HONEST_ANSWERED: Final = "an honest record is not refused"
     EMPTY_IN_THE_END: Final = "outboxes are empty once faults stop"
     NOTED_IS_DECIDED: Final = "what an agent notes was decided"
+    WITHIN_QUOTA: Final = "no tenant gets more than its day holds"
     NO_BUG: Final = "nothing meets a bug"
     ONE_OWNER: Final = "a shard has one owner"
 
@@ -73,13 +76,22 @@ class Truth:
         data: The data folder.
         shards: Their names.
         ring: Every key there ever is.
+        policies: What is asked of each tenant.
     """
 
-    def __init__(self, disk: MemoryDisk, data: Path, shards: Sequence[str], ring: Keyring) -> None:
+    def __init__(
+        self,
+        disk: MemoryDisk,
+        data: Path,
+        shards: Sequence[str],
+        ring: Keyring,
+        policies: Policies,
+    ) -> None:
         self._disk = disk
         self._data = data
         self._shards = shards
         self._ring = ring
+        self._policies = policies
         self._first: dict[RecordKey, Said] = {}
         self._home: dict[RecordKey, str] = {}
         self._conflicts: set[tuple[RecordKey, str]] = set()
@@ -231,6 +243,8 @@ class Truth:
         for (key, content), receipts in self._logged.items():
             if not any(self._is_valid(kid, at_ns) for at_ns, kid in receipts.items()):
                 continue
+            if self._policies.of(key.tenant).records_per_day:
+                continue  # it may have been over that
             found = self.decision(key)
             self.hold(found is not None, Law.AS_OF_RECEIPT, (key, receipts))
             if found is not None and found.said.content != content:
@@ -276,6 +290,7 @@ class Truth:
                 )
                 self.hold(is_alone, Law.NOTHING_TWICE, key)
                 self._hold_decision(key, found)
+        self._hold_usage(ledger, before)
         for key, first in self._first.items():
             if self._home[key] == shard:
                 decision = ledger.decisions.get(key)
@@ -290,6 +305,17 @@ class Truth:
         for (home, seq), what in self._numbers.items():
             if home == shard:
                 self.hold(ledger.numbers.get(seq) == what, Law.NO_NUMBER_TWICE, (seq, what))
+
+    def _hold_usage(self, ledger: Ledger, before: Ledger) -> None:
+        for (tenant, day), own in ledger.usage.items():
+            if before.usage.get((tenant, day)) == own:
+                continue
+            used = sum(
+                (self._ledger(each).usage.get((tenant, day), NO_USAGE) for each in self._shards),
+                start=NO_USAGE,
+            )
+            over = over_day(self._policies.of(tenant), used)
+            self.hold(over is None, Law.WITHIN_QUOTA, (tenant, used, over))
 
     def _hold_decision(self, key: RecordKey, found: Found) -> None:
         what = key, found.said.content

@@ -82,6 +82,7 @@ class Machine:
     now_ns: Callable[[], int]
     keyring: Callable[[], Keyring]
     params: Callable[[], Params]
+    policies: Policies
     note: Callable[[str], None]
 
 
@@ -103,7 +104,7 @@ async def opened(
             for name in shards_of(seat.worker, seat.workers, shards)
         }
         crew = Crew(machine.data, DATA_ID, seat, shards, bounds=_PEER_BOUNDS)
-        policies = Policies()
+        policies = machine.policies
         every: dict[str, Decisions] = {}
         decisions = Routed(_ring(shards), every)
         counted = Quotas(decisions, policies=policies, monotonic=lambda: 0)

@@ -35,6 +35,7 @@ from tests.support.troubled_network import Network, episodes_of
 from fractal_lba.agent import observer
 from fractal_lba.client import UnavailableError
 from fractal_lba.protocol.keyring import Keyring
+from fractal_lba.server.core.tenant_policy import Policies, TenantPolicy
 from fractal_lba.server.peers import serve
 
 SHARDS: Final = (2, 2, 2, 3)
@@ -42,6 +43,8 @@ AGENTS_MAX: Final = 2
 WINDOWS_MAX: Final = 5
 STRANGERS_MAX: Final = 10
 EPOCHS: Final = 8
+RECORDS_PER_DAY: Final = (0, 0, 3, 6)
+"""Of the strangers' tenant; 0 is no limit."""
 CALM_S_MAX: Final = 3_600.0
 _LOOK_S: Final = 2.0
 _PEERS_LOOK_S: Final = 0.5
@@ -73,6 +76,7 @@ class _World:
             self.chance_of("workers"),
             ring,
             shards=self._chance.choice(SHARDS),
+            policies=_policies(self._chance.choice(RECORDS_PER_DAY)),
             faults=self._faults,
             note=self._note,
         )
@@ -300,6 +304,15 @@ class _World:
         happened["answer cut"] += network.cut
         self.lived.happened = happened
         self.lived.events = len(self.lived.trace)
+
+
+def _policies(records_per_day: int) -> Policies:
+    """Return a limit for the strangers, and for the agents one that they do not meet."""
+    if not records_per_day:
+        return Policies()
+    limits = {ACME.tenant: records_per_day, KEY.tenant: 1_000}
+    named = {tenant: TenantPolicy(records_per_day=limit) for tenant, limit in limits.items()}
+    return Policies(named=named)
 
 
 @contextlib.contextmanager
