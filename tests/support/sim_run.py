@@ -12,7 +12,7 @@ from fractal_lba.client import Answer as ClientAnswer
 from fractal_lba.protocol.judge import CURRENT_PARAMS, Params
 from fractal_lba.server.core.answer import Answer, timestamp
 from fractal_lba.server.pipeline.way import Way
-from fractal_lba.server.ports import InboxFrame
+from fractal_lba.server.ports import Decisions, InboxFrame
 
 STRICT_PARAMS: Final = replace(CURRENT_PARAMS, version="strict", tol_d=-1.0)
 """Accept nothing that the current ones accept: what is judged again shows."""
@@ -27,6 +27,7 @@ class Run:
     process: Process
     inboxes: Sequence[WatchedInbox]
     shards: Mapping[str, WatchedShard]
+    decisions: Mapping[str, Decisions]
     indexes: Mapping[str, MemoryIndex]
     way: Way
     is_taking: Callable[[], bool]
@@ -36,7 +37,7 @@ class Run:
         """Whether nothing is open or fenced."""
         fences = [
             *(inbox.fenced_by for inbox in self.inboxes),
-            *(shard.fenced_by for shard in self.shards.values()),
+            *(each.fenced_by for each in self.decisions.values()),
         ]
         return not any(fences) and not any(inbox.has_open for inbox in self.inboxes)
 

@@ -36,6 +36,7 @@ from fractal_lba.server.peers.folder import socket_path
 from fractal_lba.server.peers.quotas import SharedQuotas
 from fractal_lba.server.peers.serve import PeerServer
 from fractal_lba.server.pipeline.local import local_shard
+from fractal_lba.server.pipeline.opening import OwnShards
 from fractal_lba.server.pipeline.pace import Pace
 from fractal_lba.server.pipeline.quota import Quotas
 from fractal_lba.server.pipeline.routed import Routed
@@ -99,31 +100,29 @@ async def opened(
         numbers = [seat.worker, *_left_inboxes(machine, seat, disk)]
         inboxes = [await _inbox(machine, seat, number, disk, stack) for number in numbers]
         indexes: dict[str, MemoryIndex] = {}
-        stores = {
-            name: await _shard(machine, seat, name, process, disk, indexes, stack)
-            for name in shards_of(seat.worker, seat.workers, shards)
-        }
         crew = Crew(machine.data, DATA_ID, seat, shards, bounds=_PEER_BOUNDS)
         policies = machine.policies
         every: dict[str, Decisions] = {}
         decisions = Routed(_ring(shards), every)
         counted = Quotas(decisions, policies=policies, monotonic=lambda: 0)
         quotas = SharedQuotas(counted, ring=_ring(shards), crew=crew)
-        own = {
-            name: local_shard(
-                name,
-                store,
+        own = OwnShards(
+            shards_of(seat.worker, seat.workers, shards),
+            opened=lambda name: _shard(machine, seat, name, process, disk, indexes, stack),
+            decided=partial(
+                local_shard,
                 params={VERSION: machine.params()},
                 region="here",
                 policies=policies,
                 quotas=quotas,
                 clock=machine.now_ns,
-            )
-            for name, store in stores.items()
-        }
-        every |= {name: own.get(name) or crew.shard(name) for name in shards}
+            ),
+            meter=_METER,
+        )
+        await own.open(is_alone=seat.workers == 1)
+        every |= {name: own.decisions.get(name) or crew.shard(name) for name in shards}
         peers = PeerServer(
-            own, hello=crew.hello, quotas=counted, requests_max=_BOUNDS.queue_items_max
+            own.decisions, hello=crew.hello, quotas=counted, requests_max=_BOUNDS.queue_items_max
         )
         ways = []
         for number, inbox in zip(numbers, inboxes, strict=True):
@@ -132,7 +131,7 @@ async def opened(
             await judging.load()
             way = way_of(
                 inbox,
-                shards=stores,
+                shards=own.stores,
                 decisions=decisions,
                 keyring=machine.keyring,
                 policies=policies,
@@ -148,7 +147,8 @@ async def opened(
             stack.push_async_callback(way.intake.close)
             ways.append(way)
         async with asyncio.TaskGroup() as tasks:
-            background = []
+            reopening = own.run(every.__setitem__, interval_s=_MEND_S)
+            background = [tasks.create_task(reopening)]
             if seat.workers > 1:
                 path = socket_path(machine.data, seat.worker)
                 listener: Any = machine.sockets.listen(path, process)
@@ -164,7 +164,8 @@ async def opened(
             yield Run(
                 process=process,
                 inboxes=inboxes,
-                shards=stores,
+                shards=own.stores,
+                decisions=own.decisions,
                 indexes=indexes,
                 way=ways[0],
                 is_taking=lambda: not stop.is_set(),
