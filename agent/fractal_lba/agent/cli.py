@@ -33,6 +33,7 @@ from fractal_lba.agent.outbox_options import outbox_options
 from fractal_lba.agent.ports import SystemClock, now_ms
 from fractal_lba.agent.record import Recipe, rehearse
 from fractal_lba.agent.run import Plan, run_agent
+from fractal_lba.agent.seconds import Seconds
 from fractal_lba.agent.source_options import source_options
 from fractal_lba.agent.sources import live
 from fractal_lba.agent.sources.choose import Choice, choose
@@ -126,7 +127,7 @@ cli.add_command(outbox_commands)
 @click.option(
     "--interval",
     "interval_s",
-    type=click.FloatRange(min=0.001, max=3600),
+    type=Seconds(min=0.001, max=3600),
     show_default=str(INTERVAL_DEFAULT_S),
     metavar="SECONDS",
     help="Between two samples of live:.",
@@ -134,7 +135,7 @@ cli.add_command(outbox_commands)
 @click.option(
     "--duration",
     "duration_s",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Seconds(min=0, min_open=True),
     metavar="SECONDS",
     help="Stop observing after so long; without it live: is observed until SIGINT or SIGTERM.",
 )
@@ -158,7 +159,7 @@ cli.add_command(outbox_commands)
 @click.option(
     "--grace",
     "grace_s",
-    type=click.FloatRange(min=0),
+    type=Seconds(min=0),
     default=10.0,
     show_default=True,
     metavar="SECONDS",
@@ -167,7 +168,7 @@ cli.add_command(outbox_commands)
 @click.option(
     "--give-up-after",
     "give_up_s",
-    type=click.FloatRange(min=1),
+    type=Seconds(min=1),
     metavar="SECONDS",
     help="End with code 6 where windows wait and none had a final answer for so long; without it a"
     " run waits for its server for ever.",

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from fractal_lba.agent.inspection import SHOWN_DEFAULT, SHOWN_MAX, Filter, Inspection, inspect
 from fractal_lba.agent.ports import SystemClock, now_ms
+from fractal_lba.agent.seconds import Seconds
 from fractal_lba.agent.tally import Exit
 from fractal_lba.agent.usage import OUTBOX_END
 from fractal_lba.protocol import ContractError, DurabilityError, format_timestamp
@@ -33,7 +34,7 @@ def outbox() -> None:
 @click.option(
     "--older-than",
     "older_than_s",
-    type=click.FloatRange(min=0),
+    type=Seconds(min=0),
     default=0.0,
     metavar="SECONDS",
     help="Only what was observed at least so long ago.",

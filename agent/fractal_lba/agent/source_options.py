@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from fractal_lba.agent.seconds import Seconds
 from fractal_lba.agent.sources.choose import Choice
 from fractal_lba.agent.sources.text_pieces import TextPiece
 from fractal_lba.protocol import Profile
@@ -45,7 +46,7 @@ def source_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option(
             "--lateness",
             "lateness_s",
-            type=click.FloatRange(min=0, max=86_400),
+            type=Seconds(min=0, max=86_400),
             default=0.0,
             show_default=True,
             metavar="SECONDS",

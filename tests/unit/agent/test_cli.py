@@ -52,6 +52,36 @@ def run(
     return CliRunner().invoke(cli, given)
 
 
+@pytest.mark.parametrize("given", ["nan", "inf", "-inf"])
+@pytest.mark.parametrize(
+    "option",
+    [
+        "--lateness",
+        "--window-seconds",
+        "--interval",
+        "--duration",
+        "--grace",
+        "--give-up-after",
+    ],
+)
+def test_seconds_that_are_no_time_are_refused_by_name(
+    folder: Path, option: str, given: str
+) -> None:
+    done = run("--window-seconds", "1", "--time-column", "a", option, given)
+    assert done.exit_code == Exit.UNUSABLE
+    assert option in done.output
+    assert given in done.output
+    assert not (folder / "d").exists()
+
+
+@pytest.mark.parametrize("given", ["nan", "inf"])
+def test_an_age_that_is_no_time_selects_no_dead_letters(folder: Path, given: str) -> None:
+    words = ["dead-letters", "list", "--data", str(folder), "--older-than", given]
+    done = CliRunner().invoke(cli, words)
+    assert done.exit_code == Exit.UNUSABLE
+    assert "--older-than" in done.output
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
