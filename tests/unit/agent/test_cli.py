@@ -75,11 +75,12 @@ def test_seconds_that_are_no_time_are_refused_by_name(
 
 
 @pytest.mark.parametrize("given", ["nan", "inf"])
-def test_an_age_that_is_no_time_selects_no_dead_letters(folder: Path, given: str) -> None:
-    words = ["dead-letters", "list", "--data", str(folder), "--older-than", given]
+def test_an_age_that_is_no_time_selects_no_window(folder: Path, given: str) -> None:
+    words = ["outbox", "inspect", "--data", str(folder), "--older-than", given]
     done = CliRunner().invoke(cli, words)
     assert done.exit_code == Exit.UNUSABLE
     assert "--older-than" in done.output
+    assert "finite" in done.output
 
 
 @pytest.mark.parametrize(
