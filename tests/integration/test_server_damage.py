@@ -92,7 +92,7 @@ def torn(path: Path) -> Made:
     with FaultyServer(folder) as server:
         for epoch in EPOCHS[:-1]:
             load.settle("new", epoch, server.submit(record_of(epoch)))
-        until_marked(folder)
+        until_marked(folder, LEDGER)
         # The process ends when its ledger's sync is done: no index, no answer, no mark follows.
         server.tell(Fault(at=frozenset({4}), error=None, effect=Effect.WHOLE))
         with pytest.raises(OSError, match=r"."):

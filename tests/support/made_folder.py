@@ -9,6 +9,7 @@ from tests.support.load import Load, id_of, record_of
 from tests.support.server_disk import LEDGER, Batch, batches
 from tests.support.server_process import Folder, until
 
+INBOX: Final = "inbox-0"
 EPOCHS: Final = [1, 2, 3, 4, 5]
 
 
@@ -32,20 +33,21 @@ def make(path: Path, *, is_killed: bool) -> Made:
         for epoch in EPOCHS:
             load.settle("new", epoch, server.submit(record_of(epoch)))
         if is_killed:
-            # The idle mark is the ledger's last call: what it covers is durable for good.
-            until_marked(folder)
+            # The idle mark is a log's last call: what it covers is durable for good.
+            until_marked(folder, LEDGER)
+            until_marked(folder, INBOX)
         else:
             assert server.stop() == 0
     assert not load.wrong
     return Made(folder, load, batches(folder.data, LEDGER))
 
 
-def until_marked(folder: Folder) -> None:
-    ledger = folder.data / LEDGER
+def until_marked(folder: Folder, stream: str) -> None:
+    log = folder.data / stream
     until(
         lambda: (
-            max(batch.end for batch in batches(folder.data, LEDGER))
-            < max(path.stat().st_size for path in ledger.glob("*.seg"))
+            max(batch.end for batch in batches(folder.data, stream))
+            < max(path.stat().st_size for path in log.glob("*.seg"))
         ),
-        "the idle mark",
+        f"the idle mark of {stream}",
     )
