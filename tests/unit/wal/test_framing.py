@@ -74,6 +74,26 @@ def test_a_header_with_any_bit_flipped_or_byte_missing_is_damaged() -> None:
         assert unpack_header(packed[:offset]) is None
 
 
+@pytest.mark.parametrize(
+    ("offset", "value"),
+    [
+        (20, struct.pack("<I", 129)),
+        (20, struct.pack("<I", 13)),
+        (104, b"\xff"),
+        (88, struct.pack("<Q", 1001)),
+        (96, struct.pack("<Q", 1001)),
+    ],
+    ids=["a long name", "more than a name", "no UTF-8", "kept from later", "passed from later"],
+)
+def test_a_header_that_cannot_be_is_damaged_whatever_its_checksum(
+    offset: int, value: bytes
+) -> None:
+    packed = bytearray(pack_header(HEADER))
+    packed[offset : offset + len(value)] = value
+    packed[16:20] = struct.pack("<I", crc32c(bytes(packed[20:]), crc32c(bytes(packed[:16]))))
+    assert unpack_header(bytes(packed)) is None
+
+
 def newer(major: int, minor: int) -> bytes:
     preface = struct.pack("<8sHBB", b"\xf1FLBASEG", FORMAT + 1, major, minor)
     return preface + struct.pack("<I", crc32c(preface)) + b"whatever that format holds"
