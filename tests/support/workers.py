@@ -27,8 +27,8 @@ def is_gone(pid: int) -> bool:
     try:
         with open(f"/proc/{pid}/stat", encoding="ascii") as stat:  # noqa: PTH123 - no file of a disk
             return stat.read().rpartition(")")[2].split()[0] == "Z"
-    except FileNotFoundError:
-        return True
+    except (FileNotFoundError, ProcessLookupError):
+        return True  # the second: reaped between the opening and the reading
 
 
 def until_replaced(server: ServerProcess, worker: int, pid: int) -> None:
