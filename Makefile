@@ -11,6 +11,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: demo test nightly lint bench bench-full bench-tools openapi lock clean
 
+include sdk/sdks.mk
+
 # The stamp is newer than the lock only after a whole install: an interrupted one is repeated.
 $(VENV)/.installed: requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version) if sys.version_info < (3, 11) else None'
@@ -22,7 +24,7 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 demo: $(VENV)/.installed
 	$(BIN)/python -m demo.main_job
 
-test: $(VENV)/.installed
+test: $(VENV)/.installed sdks
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal --cov --cov-report=
 	$(BIN)/python -m tests.support.coverage_gate
 
@@ -33,7 +35,7 @@ test: $(VENV)/.installed
 # of agent and server together, three hundred of single workers, every file-system call of
 # a server under strace, two hundred days of network trouble,
 # ten thousand simulated worlds and the search for each of their known bugs.
-nightly: $(VENV)/.installed
+nightly: $(VENV)/.installed sdks
 	$(BIN)/python -m tests.support.power
 	$(BIN)/python -m tests.support.every_call
 	$(BIN)/python -m tests.support.kills
@@ -46,13 +48,13 @@ nightly: $(VENV)/.installed
 	$(BIN)/python -m tests.fuzz.run $(NIGHTLY)
 	$(BIN)/python -m tests.support.explore
 
-lint: $(VENV)/.installed
+lint: $(VENV)/.installed lint-sdks
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/.installed
+bench: $(VENV)/.installed sdks
 	$(BIN)/python -m benchmarks.run
 
 # What make bench is measured beside and Debian has no recent enough package of; needs Go. Without it, and
@@ -77,3 +79,4 @@ lock:
 
 clean:
 	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	rm -rf sdk/go/build sdk/typescript/dist sdk/typescript/node_modules sdk/rust/target sdk/rust/Cargo.lock sdk/wasm/dist

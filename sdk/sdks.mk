@@ -1,0 +1,73 @@
+# How the SDKs other than Python's are built, tested and linted. What is built lands in ignored folders of the
+# SDK; a stamp there is newer than every source after a whole build, so that one with nothing to do is quick.
+# An SDK is left out, and named with the reason, where its toolchain is absent. FLBA_REQUIRE=all forbids that.
+
+# Where the toolchains' own installers put them, behind what the caller's PATH finds.
+export PATH := $(PATH):/usr/local/go/bin:$(HOME)/.cargo/bin
+# Cores for a compiler: the suite's machines have two.
+SDK_JOBS ?= $(shell getconf _NPROCESSORS_ONLN)
+
+NODE_MAJOR_MIN := 20
+WASM_TARGET := wasm32-unknown-unknown
+# Each is "yes", or says what is missing. make before 4.4 does not give $(shell) what is exported.
+probe = $(shell PATH="$(PATH)"; if $(1); then echo yes; else echo $(2); fi 2>/dev/null)
+HAS_go := $(call probe,command -v go >/dev/null,Go is not installed)
+HAS_node := $(call probe,node -e 'process.exit(parseInt(process.versions.node) < $(NODE_MAJOR_MIN) ? 1 : 0)' \
+  && command -v npm >/dev/null,Node $(NODE_MAJOR_MIN) or newer with npm is not installed)
+HAS_rust := $(call probe,command -v cargo >/dev/null,cargo is not installed)
+HAS_wasm32 := $(call probe,test -d "$$(rustc --print sysroot)/lib/rustlib/$(WASM_TARGET)/lib",rustc has no target $(WASM_TARGET))
+
+missing = $(filter-out yes,$(HAS_$(1)))
+LACKS_go := $(call missing,go)
+LACKS_typescript := $(call missing,node)
+LACKS_rust := $(call missing,rust)
+LACKS_wasm := $(or $(call missing,rust),$(call missing,wasm32),$(call missing,node))
+
+# In the order in which they are built: WebAssembly is the Rust core.
+SDKS := $(foreach sdk,go typescript rust wasm,$(if $(wildcard sdk/$(sdk)),$(sdk)))
+SDKS_LEFT_OUT := $(foreach sdk,$(SDKS),$(if $(LACKS_$(sdk)),$(sdk)))
+SDKS_BUILT := $(filter-out $(SDKS_LEFT_OUT),$(SDKS))
+
+sources = $(shell test -d sdk/$(1) && find sdk/$(1) -type f -not -path '*/build/*' -not -path '*/dist/*' \
+  -not -path '*/node_modules/*' -not -path '*/target/*' -not -name Cargo.lock -not -name '*.pyc')
+
+.PHONY: sdks lint-sdks $(SDKS_LEFT_OUT:%=left-out-%)
+
+sdks: $(SDKS_BUILT:%=sdk-%) $(SDKS_LEFT_OUT:%=left-out-%)
+
+$(SDKS_LEFT_OUT:%=left-out-%): left-out-%:
+	@echo "sdk/$*: not built: $(LACKS_$*)"
+	@test "$(FLBA_REQUIRE)" != all
+
+.PHONY: sdk-go sdk-typescript sdk-rust sdk-wasm
+sdk-go: sdk/go/build/.built
+sdk-typescript: sdk/typescript/dist/.built
+sdk-rust: sdk/rust/target/.built
+sdk-wasm: sdk/wasm/dist/.built
+
+sdk/go/build/.built: $(call sources,go)
+	cd sdk/go && go build -trimpath -o build/driver ./internal/driver
+	touch $@
+
+# npm ci replaces the whole folder, so it runs only when the lock has changed.
+sdk/typescript/node_modules/.installed: sdk/typescript/package-lock.json
+	cd sdk/typescript && npm ci --no-audit --no-fund --loglevel=error
+	touch $@
+
+sdk/typescript/dist/.built: sdk/typescript/node_modules/.installed $(call sources,typescript)
+	cd sdk/typescript && npm run --silent build
+	touch $@
+
+# Cargo's own lock names the registry: it is made of crates.lock, which does not.
+sdk/rust/target/.built: $(call sources,rust)
+	cd sdk/rust && python3 lock.py && cargo build --quiet --release --locked --jobs $(SDK_JOBS)
+	touch $@
+
+sdk/wasm/dist/.built: sdk/rust/target/.built $(call sources,wasm)
+	cd sdk/rust && cargo build --quiet --release --locked --jobs $(SDK_JOBS) --target $(WASM_TARGET) -p fractal-lba-wasm
+	node sdk/wasm/build.mjs
+	touch $@
+
+lint-sdks: sdks
+	$(if $(filter go,$(SDKS_BUILT)),cd sdk/go && test -z "$$(gofmt -l . | tee /dev/stderr)" && go vet ./... && go tool staticcheck ./...)
+	$(if $(filter rust,$(SDKS_BUILT)),cd sdk/rust && cargo fmt --check && cargo clippy --quiet --release --locked --jobs $(SDK_JOBS) --all-targets -- -D warnings)
