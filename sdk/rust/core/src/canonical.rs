@@ -1,0 +1,128 @@
+//! Canonical bytes: one JSON value, one spelling (RFC 8785, JCS).
+//!
+//! What is signed and hashed are these bytes, so they must be the same in every language: members in
+//! the order of their UTF-16 code units, numbers as ECMAScript writes them, no white space, UTF-8.
+
+use alloc::vec::Vec;
+
+use crate::error::ContractError;
+use crate::parse::JCS_DEPTH_MAX;
+use crate::value::Value;
+
+/// Returns the canonical bytes of a JSON value.
+///
+/// # Errors
+///
+/// A number is no finite double, or the value is more than 64 levels deep: neither comes from
+/// [`parse_json`](crate::parse_json).
+///
+/// Source: RFC 8785 section 3.2.
+pub fn canonical(value: &Value) -> Result<Vec<u8>, ContractError> {
+    let mut out = Vec::new();
+    write_value(&mut out, value, JCS_DEPTH_MAX)?;
+    Ok(out)
+}
+
+fn write_value(out: &mut Vec<u8>, value: &Value, depth: usize) -> Result<(), ContractError> {
+    let below = || {
+        let error = ContractError::of("value", "at most 64 levels", "more");
+        depth.checked_sub(1).ok_or(error)
+    };
+    match value {
+        Value::Null => out.extend_from_slice(b"null"),
+        Value::Bool(true) => out.extend_from_slice(b"true"),
+        Value::Bool(false) => out.extend_from_slice(b"false"),
+        Value::Number(number) if number.is_finite() => write_number(out, *number),
+        Value::Number(_) => {
+            return Err(ContractError::of("number", "a finite double", "an infinity or NaN"))
+        }
+        Value::String(text) => write_string(out, text),
+        Value::Array(items) => {
+            let depth = below()?;
+            out.push(b'[');
+            for (place, item) in items.iter().enumerate() {
+                if place > 0 {
+                    out.push(b',');
+                }
+                write_value(out, item, depth)?;
+            }
+            out.push(b']');
+        }
+        Value::Object(object) => {
+            let depth = below()?;
+            out.push(b'{');
+            for (place, (name, item)) in object.iter().enumerate() {
+                if place > 0 {
+                    out.push(b',');
+                }
+                write_string(out, name);
+                out.push(b':');
+                write_value(out, item, depth)?;
+            }
+            out.push(b'}');
+        }
+    }
+    Ok(())
+}
+
+/// Writes a finite double as ECMA-262 `Number::toString` does (RFC 8785 section 3.2.2.3).
+pub(crate) fn write_number(out: &mut Vec<u8>, number: f64) {
+    if number == 0.0 {
+        out.push(b'0');
+    } else {
+        out.extend_from_slice(ryu_js::Buffer::new().format_finite(number).as_bytes());
+    }
+}
+
+/// Writes an integer within ±(2^53−1), which ECMAScript spells in decimal.
+pub(crate) fn write_integer(out: &mut Vec<u8>, integer: i64) {
+    if integer < 0 {
+        out.push(b'-');
+    }
+    write_unsigned(out, integer.unsigned_abs());
+}
+
+/// Writes an integer of 0 … 2^53−1.
+pub(crate) fn write_unsigned(out: &mut Vec<u8>, integer: u64) {
+    let mut digits = [0; 20];
+    let mut start = digits.len();
+    let mut rest = integer;
+    loop {
+        start -= 1;
+        digits[start] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[start..]);
+}
+
+/// Writes a string with the escapes of RFC 8785 section 3.2.2.2 and no others.
+pub(crate) fn write_string(out: &mut Vec<u8>, text: &str) {
+    out.push(b'"');
+    let bytes = text.as_bytes();
+    let mut start = 0;
+    for (place, byte) in bytes.iter().enumerate() {
+        if *byte >= 0x20 && *byte != b'"' && *byte != b'\\' {
+            continue;
+        }
+        out.extend_from_slice(&bytes[start..place]);
+        start = place + 1;
+        match byte {
+            b'"' => out.extend_from_slice(b"\\\""),
+            b'\\' => out.extend_from_slice(b"\\\\"),
+            0x08 => out.extend_from_slice(b"\\b"),
+            0x09 => out.extend_from_slice(b"\\t"),
+            0x0a => out.extend_from_slice(b"\\n"),
+            0x0c => out.extend_from_slice(b"\\f"),
+            0x0d => out.extend_from_slice(b"\\r"),
+            _ => {
+                out.extend_from_slice(b"\\u00");
+                crate::hex::write_hex(out, &[*byte]);
+            }
+        }
+    }
+    out.extend_from_slice(&bytes[start..]);
+    out.push(b'"');
+}
