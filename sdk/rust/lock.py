@@ -5,10 +5,12 @@ Cargo's own lock names the registry it was made with, and is not. This turns the
 and fails where cargo would then use anything else::
 
     python3 lock.py            write Cargo.lock; nothing where it is already right
-    python3 lock.py --update   write crates.lock from what cargo resolves, after a change of Cargo.toml
+    python3 lock.py --update   write crates.lock, after a change of a Cargo.toml
 
 How the registry is called comes from a lock that cargo makes itself.
 """
+
+# ruff: noqa: INP001 - a script beside the crates, and no package
 
 import re
 import subprocess
@@ -21,7 +23,7 @@ COMMITTED: Final = FOLDER / "crates.lock"
 CARGO: Final = FOLDER / "Cargo.lock"
 
 _FIELD: Final = re.compile(r'^(name|version|source|checksum) = "([^"]*)"$', re.MULTILINE)
-_HEADER: Final = "# Written by lock.py --update: name, version and SHA-256 of each crate from outside.\n"
+_HEADER: Final = "# Written by lock.py --update: name, version and SHA-256 of each crate.\n"
 _CARGO_TIMEOUT_S: Final = 300  # a fresh index over a slow line
 
 Crates = list[tuple[str, str, str]]
@@ -61,7 +63,7 @@ def read_committed() -> Crates:
 
 
 def read_cargo() -> tuple[Crates, str]:
-    """Return the crates from outside that Cargo.lock holds, sorted, and what it calls the registry."""
+    """Return the crates Cargo.lock has from outside, sorted, and what it calls the registry."""
     crates: Crates = []
     sources: set[str] = set()
     for entry in CARGO.read_text(encoding="utf-8").split("[[package]]")[1:]:
