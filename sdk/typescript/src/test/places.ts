@@ -1,0 +1,10 @@
+/** Where the tests find what is not the SDK's own. */
+
+/** This package's folder. */
+export const PACKAGE = new URL("../../", import.meta.url);
+
+/** The golden vectors of the project. */
+export const GOLDEN = new URL("../../golden_vectors/", PACKAGE);
+
+/** The official vectors, beside the project; they may be absent. */
+export const OFFICIAL = new URL("../../../shared/vectors/", PACKAGE);
