@@ -34,7 +34,8 @@ test: $(VENV)/.installed sdks
 # First of all, ten thousand seeds of power cuts for everything that is kept on disk, a thousand kills
 # of agent and server together, three hundred of single workers, every file-system call of
 # a server under strace, two hundred days of network trouble,
-# ten thousand simulated worlds and the search for each of their known bugs.
+# ten thousand simulated worlds and the search for each of their known bugs; and a million inputs to the parsers
+# of all SDKs, twenty thousand records from each of them to every other.
 nightly: $(VENV)/.installed sdks
 	$(BIN)/python -m tests.support.power
 	$(BIN)/python -m tests.support.every_call
@@ -45,6 +46,8 @@ nightly: $(VENV)/.installed sdks
 	$(BIN)/python -m tests.support.troubled_days 200
 	$(BIN)/python -m tests.simulation
 	$(BIN)/python -m tests.support.mutants
+	$(BIN)/python -m tests.support.sdk_matrix
+	$(BIN)/python -m tests.support.sdk_fuzz
 	$(BIN)/python -m tests.fuzz.run $(NIGHTLY)
 	$(BIN)/python -m tests.support.explore
 

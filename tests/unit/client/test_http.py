@@ -109,6 +109,19 @@ async def test_get_asks_for_one_record_with_the_token() -> None:
 
 
 @pytest.mark.asyncio
+async def test_a_listing_asks_for_one_page_with_its_parameters() -> None:
+    async with (
+        serving(scripted(web.Response(body=b"{}"))) as server,
+        Client(server.url, token=BEARER) as client,
+    ):
+        answer = await client.listing({"shard_id": "press-7", "limit": "2"})
+        await client.listing()
+    assert server.paths == ["GET /v1/pcs?shard_id=press-7&limit=2", "GET /v1/pcs"]
+    assert server.headers[0]["Authorization"] == "Bearer t0ken"
+    assert answer.body == b"{}"
+
+
+@pytest.mark.asyncio
 async def test_a_path_before_the_routes_is_kept() -> None:
     async with serving(scripted(web.Response())) as server, Client(server.url + "/lba/") as client:
         await client.get(PCS_ID)

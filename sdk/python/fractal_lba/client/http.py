@@ -173,6 +173,19 @@ class Client:
         url = (self._base_url / "v1" / "pcs" / pcs_id).with_query(version=version)
         return await self._call("GET", url, body=None, headers={})
 
+    async def listing(self, parameters: Mapping[str, str] | None = None) -> Answer:
+        """Read one page of the tenant's records; this needs a token with the scope ``read``.
+
+        Args:
+            parameters: Those of ``GET /v1/pcs`` (`specs/http.md`), each as a text; a page's
+                ``next`` is the next one's ``cursor``.
+
+        Raises:
+            UnavailableError: No whole answer came; try again later.
+        """
+        url = (self._base_url / "v1" / "pcs").with_query(dict(parameters or {}))
+        return await self._call("GET", url, body=None, headers={})
+
     async def _call(
         self,
         method: str,

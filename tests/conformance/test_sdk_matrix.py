@@ -1,0 +1,22 @@
+"""Every SDK verifies what every other signed, and refuses it with one byte changed."""
+
+from collections.abc import Callable
+
+import pytest
+from tests.support import sdk_matrix
+from tests.support.sdk_drivers import SDKS, available, lacking, require
+
+
+@pytest.mark.starts_first
+@pytest.mark.timeout(900)
+def test_every_sdk_verifies_what_every_other_signed(tell: Callable[[str, str], None]) -> None:
+    names = available()
+    figures = sdk_matrix.run(names)
+    for line in figures.lines:
+        tell("SDK matrix", line)
+
+
+@pytest.mark.parametrize("name", SDKS)
+def test_an_sdk_takes_part(name: str) -> None:
+    require(name)
+    assert lacking(name) is None

@@ -1,0 +1,63 @@
+"""Each SDK's own tests, run by its own tools; what they ran is shown at the end of the run."""
+
+import os
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.support.sdk_drivers import PATH, SDK, SDKS, Driver, require
+
+COMMANDS = {
+    "go": ("go", "test", "-race", "-v", "-count=1", "./..."),
+    "typescript": ("npm", "test", "--silent"),
+    "rust": ("cargo", "test", "--release", "--locked", "--", "--nocapture"),
+    "wasm": ("node", "--test"),
+}
+OTHERS = [name for name in SDKS if name in COMMANDS]
+VECTORS = {path.name for path in (Path(__file__).parents[2] / "golden_vectors").glob("*.json")}
+SERVERS_ONLY = {"http_exchanges.json"}
+"""What nobody but a server can be asked."""
+
+SUITE_TIMEOUT_S = 600
+FILE_LINE = re.compile(r"(\w+\.json): ([\d,]+) cases\b")
+CLOSING_LINE = re.compile(r"(\w+): ([\d,]+) files, ([\d,]+) cases, 0 failed\b")
+
+
+@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.starts_first
+@pytest.mark.timeout(SUITE_TIMEOUT_S + 60)
+def test_an_sdk_passes_its_own_tests(name: str, tell: Callable[[str, str], None]) -> None:
+    require(name)
+    done = subprocess.run(
+        COMMANDS[name],
+        cwd=SDK / name,
+        env={**os.environ, "PATH": PATH},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        timeout=SUITE_TIMEOUT_S,
+    )
+    assert done.returncode == 0, done.stdout[-20_000:]
+    files = {file: count for file, count in FILE_LINE.findall(done.stdout) if file in VECTORS}
+    # A runner that has not said what it ran may have run nothing.
+    assert files.keys() >= VECTORS - SERVERS_ONLY
+    closing = CLOSING_LINE.search(done.stdout)
+    assert closing is not None, done.stdout[-4_000:]
+    tell(f"SDK vectors: {name}", closing[0])
+    tell(f"SDK vectors: {name}", ", ".join(f"{file} {files[file]}" for file in sorted(files)))
+
+
+@pytest.mark.parametrize("name", SDKS)
+def test_a_driver_has_every_file(name: str) -> None:
+    require(name)
+    with Driver(name) as driver:
+        hello = driver.ask("hello")
+        assert hello["sdk"] == name
+        assert hello["version"] == "0.1.0"
+        assert set(hello["files"]) >= VECTORS - SERVERS_ONLY
+        assert {"hello", "answer", "sign"} <= set(hello["ops"])
+        assert "unknown" in driver.ask("no.such.op")
