@@ -10,13 +10,14 @@ pytest-xdist.
 
 import fnmatch
 import os
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar, cast
 
 import pytest
 from hypothesis import settings
+from tests.support.memory import folder_in_memory
 
 TESTS: Final = Path(__file__).parent
 ROOT: Final = TESTS.parent
@@ -117,6 +118,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         is_traced = any(map(item.path.is_relative_to, TRACED))
         if not is_traced or item.path.name in UNTRACED_FAULTS:
             item.add_marker("no_cover")
+
+
+@pytest.fixture
+def ram_path() -> Iterator[Path]:
+    """Give a folder that is removed afterwards; in memory where the machine has such a place."""
+    with folder_in_memory() as path:
+        yield path
 
 
 @pytest.fixture

@@ -1,16 +1,13 @@
 """Kill agent and server together, fifty times: each window is decided once, under its epoch."""
 
 import asyncio
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 import pytest
 from tests.support import kill_bugs
 from tests.support.kills import Bugs, kill_both
-from tests.support.wal_streams import memory_folder
 
 KILLS: Final = 25
 SEEDS: Final = (1, 2)
@@ -19,24 +16,16 @@ FOUND: Final = r"^(?!\d+ kills)"
 """Anything but that too few kills counted: what a bug spoils depends on where it was killed."""
 
 
-@pytest.fixture
-def memory() -> Iterator[Path]:
-    """Give a folder in memory where there is one: a kill loses nothing that was written."""
-    path = Path(tempfile.mkdtemp(prefix="kills-", dir=memory_folder()))
-    yield path
-    shutil.rmtree(path)
-
-
 @pytest.mark.starts_first
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("seed", SEEDS)
 def test_agent_and_server_killed_together_lose_nothing_and_repeat_no_epoch(
-    memory: Path, seed: int, tell: Callable[[str, str], None]
+    ram_path: Path, seed: int, tell: Callable[[str, str], None]
 ) -> None:
     def say(line: str) -> None:
         tell("kills of both", line)
 
-    asyncio.run(kill_both(memory, kills=KILLS, seed=seed, say=say))
+    asyncio.run(kill_both(ram_path, kills=KILLS, seed=seed, say=say))
 
 
 @pytest.mark.timeout(300)
@@ -45,9 +34,9 @@ def test_agent_and_server_killed_together_lose_nothing_and_repeat_no_epoch(
     [Bugs(server=kill_bugs.keep_writes), Bugs(agent=kill_bugs.note_answers_early)],
     ids=["a server that keeps writes to itself", "an agent that notes answers early"],
 )
-def test_a_planted_bug_is_found_by_a_few_kills(memory: Path, bugs: Bugs) -> None:
+def test_a_planted_bug_is_found_by_a_few_kills(ram_path: Path, bugs: Bugs) -> None:
     killing = kill_both(
-        memory, kills=KILLS_OF_A_BUG, seed=1, say=lambda _: None, bugs=bugs, look_each=1
+        ram_path, kills=KILLS_OF_A_BUG, seed=1, say=lambda _: None, bugs=bugs, look_each=1
     )
     with pytest.raises(AssertionError, match=FOUND):
         asyncio.run(killing)

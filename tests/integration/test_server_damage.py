@@ -4,7 +4,6 @@ import asyncio
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -14,6 +13,7 @@ from tests.support.failing_disk import Effect, FailingDisk
 from tests.support.faulty_server import Fault, FaultyServer, check_here
 from tests.support.load import Load, check, conflict_of, id_of, record_of
 from tests.support.made_folder import EPOCHS, Made, make, until_marked
+from tests.support.memory import folder_in_memory
 from tests.support.server_disk import (
     LEDGER,
     Snapshot,
@@ -39,10 +39,8 @@ NEW: Final = 900
 @pytest.fixture(scope="module")
 def memory() -> Iterator[Path]:
     """A folder in memory where there is one: thousands of recoveries wait for no device."""
-    base = Path("/dev/shm")  # noqa: S108 - of this machine's own
-    path = Path(tempfile.mkdtemp(dir=base if base.is_dir() else None))
-    yield path
-    shutil.rmtree(path)
+    with folder_in_memory() as path:
+        yield path
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from tests.support.agent_world import DirectLanes, VirtualClock
 from tests.support.failing_disk import FailingDisk
+from tests.support.memory import memory_folder
 from tests.support.outboxes import contents_of, make_small, observe, position_after, record
 from tests.support.virtual_time import VirtualLoop
-from tests.support.wal_streams import memory_folder
 
 from fractal_lba.agent.contents import Contents
 from fractal_lba.agent.outbox import Outbox

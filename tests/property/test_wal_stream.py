@@ -10,10 +10,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from tests.support.failing_disk import Crash, Effect, FailingDisk
+from tests.support.memory import memory_folder
 from tests.support.wal_streams import (
     NAME,
     damage_of,
-    memory_folder,
     new_frame,
     open_stream,
     segments_of,

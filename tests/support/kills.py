@@ -10,7 +10,6 @@ import asyncio
 import json
 import random
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -22,8 +21,8 @@ from aiohttp import ClientError, ClientSession, web
 from tests.support.agent_process import AgentRig
 from tests.support.faulty_server import check_here
 from tests.support.forked import Call, Forked, run_command
+from tests.support.memory import folder_in_memory
 from tests.support.server_process import WIDE_LANE, Folder, ServerProcess
-from tests.support.wal_streams import memory_folder
 
 from fractal_lba.server.core.entry import Decision, decode_entry
 from fractal_lba.wal import Damage, RealDisk, scan_folder
@@ -322,9 +321,9 @@ def main() -> int:
     for number in range(0, given.kills, KILLS_EACH):
         kills = min(KILLS_EACH, given.kills - number)
         seed = given.seed + number // KILLS_EACH
-        with tempfile.TemporaryDirectory(dir=memory_folder()) as folder:
+        with folder_in_memory() as folder:
             try:
-                asyncio.run(kill_both(Path(folder), kills=kills, seed=seed, say=_say))
+                asyncio.run(kill_both(folder, kills=kills, seed=seed, say=_say))
             except AssertionError as error:
                 _say(f"seed {seed}: {error}")
                 ends["failed"] += 1

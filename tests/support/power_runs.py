@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Final, Protocol, TypeVar, assert_never
 
 from tests.support.failing_disk import Call, Crash, Effect, FailingDisk
+from tests.support.memory import memory_folder
 from tests.support.memory_disk import MemoryDisk
 from tests.support.power_cut import cut_power
-from tests.support.wal_streams import memory_folder
 from typing_extensions import override
 
 from fractal_lba.protocol.errors import ContractError, DurabilityError

@@ -10,19 +10,17 @@ there with its first answer, and ``fsck`` finds nothing. Then the same for a sta
 import argparse
 import logging
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Final
 
 from tests.support.faulty_server import check_here
 from tests.support.load import Load, check, conflict_of, record_of
+from tests.support.memory import folder_in_memory
 from tests.support.server_process import START_TIMEOUT_S, Folder, ServerProcess, until_ready
 from tests.support.traced import Strike, Tracer, name_threads, threads_of_logs
 from tests.support.traced_start import ROTATING, sweep_starts
-from tests.support.wal_streams import memory_folder
 
 FAULTS: Final = ("EIO", "ENOSPC", "SIGKILL")
 _RUNS_MAX: Final = 12
@@ -168,9 +166,9 @@ def main() -> int:
     given = parser.parse_args()
     logging.disable()
     for fault in given.fault or FAULTS:
-        with tempfile.TemporaryDirectory(dir=memory_folder()) as name:
-            sweep(Folder(Path(name) / "server"), fault, step=given.step, say=print)
-            sweep_starts(Path(name), fault, step=given.step, say=print)
+        with folder_in_memory() as name:
+            sweep(Folder(name / "server"), fault, step=given.step, say=print)
+            sweep_starts(name, fault, step=given.step, say=print)
     return 0
 
 

@@ -1,7 +1,5 @@
 """Streams for tests: small bounds, frames that name themselves, folders as dicts of bytes."""
 
-import os
-import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -12,16 +10,6 @@ from fractal_lba.wal import Damage, Disk, Frame, NewFrame, RealDisk, Stream, sca
 NAME = "inbox"
 SEGMENT_BYTES_MAX = 1052
 FRAME_BYTES_MAX = 400
-MEMORY_FREE_BYTES_MIN = 1 << 30
-
-
-def memory_folder() -> Path | None:
-    """Return where files live in memory, if anywhere: these tests lose nothing without a device."""
-    shared = Path("/dev/shm")  # noqa: S108  # only the place; folders in it get unguessable names
-    if not os.access(shared, os.W_OK):
-        return None
-    # A server takes nothing where less than its disk_free_bytes_min is free.
-    return shared if shutil.disk_usage(shared).free >= MEMORY_FREE_BYTES_MIN else None
 
 
 def new_frame(label: str, size: int = 20) -> NewFrame:

@@ -12,7 +12,6 @@ import os
 import random
 import signal
 import sys
-import tempfile
 import threading
 import time
 from collections import Counter
@@ -22,8 +21,8 @@ from pathlib import Path
 from typing import Final, Self
 
 from tests.support.load import Acknowledged, Connection, conflict_of, id_of, record_of
+from tests.support.memory import folder_in_memory
 from tests.support.server_process import WIDE_LANE, Folder, ServerProcess, until_ready
-from tests.support.wal_streams import memory_folder
 from tests.support.workers import is_gone, pids
 
 _DECIDED: Final = frozenset({200, 202, 422})
@@ -261,11 +260,11 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**32))
     parser.add_argument("--soak", type=float, metavar="SECONDS", help="serve so long at 70 %%")
     asked = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir=memory_folder()) as name:
+    with folder_in_memory() as name:
         if asked.soak:
-            soak(Path(name) / "server", workers=asked.workers, seconds=asked.soak, seed=asked.seed)
+            soak(name / "server", workers=asked.workers, seconds=asked.soak, seed=asked.seed)
             return
-        run(Path(name) / "server", workers=asked.workers, kills=asked.kills, seed=asked.seed)
+        run(name / "server", workers=asked.workers, kills=asked.kills, seed=asked.seed)
 
 
 if __name__ == "__main__":

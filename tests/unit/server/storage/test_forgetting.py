@@ -2,8 +2,6 @@
 
 import asyncio
 import shutil
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,17 +22,9 @@ from fractal_lba.server.core.listing import BEGIN, Query
 from fractal_lba.server.storage.stored import StoredRecords
 
 
-@pytest.fixture
-def in_memory() -> Iterator[Path]:
-    base = Path("/dev/shm")  # noqa: S108 - of this machine's own
-    path = Path(tempfile.mkdtemp(prefix="forgetting-", dir=base if base.is_dir() else None))
-    yield path
-    shutil.rmtree(path)
-
-
-def test_a_record_is_forgotten_after_its_deadline_and_not_before(in_memory: Path) -> None:
+def test_a_record_is_forgotten_after_its_deadline_and_not_before(ram_path: Path) -> None:
     async def run() -> None:
-        async with Shard(StoredFolder(in_memory / "data").create([])) as shard:
+        async with Shard(StoredFolder(ram_path / "data").create([])) as shard:
             await shard.decide(1, days=3)
             await shard.decide(2, days=5)
             assert await shard.forget() == 0
@@ -50,9 +40,9 @@ def test_a_record_is_forgotten_after_its_deadline_and_not_before(in_memory: Path
     asyncio.run(run())
 
 
-def test_an_escalation_stays_until_somebody_resolved_it(in_memory: Path) -> None:
+def test_an_escalation_stays_until_somebody_resolved_it(ram_path: Path) -> None:
     async def run() -> None:
-        async with Shard(StoredFolder(in_memory / "data").create([])) as shard:
+        async with Shard(StoredFolder(ram_path / "data").create([])) as shard:
             await shard.decide(1, is_escalated=True)
             await shard.decide(2)
             await shard.forget()
@@ -70,9 +60,9 @@ def test_an_escalation_stays_until_somebody_resolved_it(in_memory: Path) -> None
     asyncio.run(run())
 
 
-def test_a_clock_that_jumps_ahead_forgets_no_more_than_it_may(in_memory: Path) -> None:
+def test_a_clock_that_jumps_ahead_forgets_no_more_than_it_may(ram_path: Path) -> None:
     async def run() -> None:
-        async with Shard(StoredFolder(in_memory / "data").create([])) as shard:
+        async with Shard(StoredFolder(ram_path / "data").create([])) as shard:
             for epoch in range(1, 11):
                 await shard.decide(epoch, days=100 + epoch)
             await shard.forget()  # so it is known what time it is
@@ -92,9 +82,9 @@ def test_a_clock_that_jumps_ahead_forgets_no_more_than_it_may(in_memory: Path) -
     asyncio.run(run())
 
 
-def test_so_many_go_in_one_step_and_the_rest_in_the_next(in_memory: Path) -> None:
+def test_so_many_go_in_one_step_and_the_rest_in_the_next(ram_path: Path) -> None:
     async def run() -> None:
-        async with Shard(StoredFolder(in_memory / "data").create([])) as shard:
+        async with Shard(StoredFolder(ram_path / "data").create([])) as shard:
             for epoch in range(7):
                 await shard.decide(epoch)
             await shard.forget()
@@ -105,9 +95,9 @@ def test_so_many_go_in_one_step_and_the_rest_in_the_next(in_memory: Path) -> Non
     asyncio.run(run())
 
 
-def test_what_signs_no_time_is_never_forgotten(in_memory: Path) -> None:
+def test_what_signs_no_time_is_never_forgotten(ram_path: Path) -> None:
     async def run() -> None:
-        async with Shard(StoredFolder(in_memory / "data").create([])) as shard:
+        async with Shard(StoredFolder(ram_path / "data").create([])) as shard:
             entry = decided("0.1", epoch=4)
             await shard.write(entry, received_ns=1)
             await shard.decide(1)
@@ -121,10 +111,10 @@ def test_what_signs_no_time_is_never_forgotten(in_memory: Path) -> None:
 
 
 def test_evidence_that_waited_while_its_record_was_forgotten_is_not_written(
-    in_memory: Path,
+    ram_path: Path,
 ) -> None:
     async def run() -> None:
-        async with Shard(StoredFolder(in_memory / "data").create([])) as shard:
+        async with Shard(StoredFolder(ram_path / "data").create([])) as shard:
             await shard.decide(1)
             await shard.forget()
             await shard.pass_days(3)
@@ -136,9 +126,9 @@ def test_evidence_that_waited_while_its_record_was_forgotten_is_not_written(
     asyncio.run(run())
 
 
-def test_segments_go_a_look_later_and_floors_and_numbers_stay(in_memory: Path) -> None:
+def test_segments_go_a_look_later_and_floors_and_numbers_stay(ram_path: Path) -> None:
     async def run() -> None:
-        folder = StoredFolder(in_memory / "data").create([])
+        folder = StoredFolder(ram_path / "data").create([])
         async with Shard(folder) as shard:
             for epoch in range(12):
                 await shard.decide(epoch)
@@ -172,9 +162,9 @@ def test_segments_go_a_look_later_and_floors_and_numbers_stay(in_memory: Path) -
     asyncio.run(run())
 
 
-def test_a_reader_of_the_ledger_is_given_nothing_that_is_forgotten(in_memory: Path) -> None:
+def test_a_reader_of_the_ledger_is_given_nothing_that_is_forgotten(ram_path: Path) -> None:
     async def run() -> None:
-        folder = StoredFolder(in_memory / "data").create([])
+        folder = StoredFolder(ram_path / "data").create([])
         async with Shard(folder) as shard:
             await shard.decide(1)
             await shard.decide(2, is_escalated=True)
@@ -192,9 +182,9 @@ def test_a_reader_of_the_ledger_is_given_nothing_that_is_forgotten(in_memory: Pa
     asyncio.run(run())
 
 
-def test_fsck_names_what_the_index_should_have_forgotten(in_memory: Path) -> None:
+def test_fsck_names_what_the_index_should_have_forgotten(ram_path: Path) -> None:
     async def run() -> None:
-        folder = StoredFolder(in_memory / "data").create([])
+        folder = StoredFolder(ram_path / "data").create([])
         async with Shard(folder) as shard:
             await shard.decide(1)
             known = shard.known(shard.decisions[1])

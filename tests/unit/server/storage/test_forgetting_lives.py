@@ -3,13 +3,11 @@
 import asyncio
 import itertools
 import shutil
-import tempfile
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.support.failing_disk import Crash, Effect, FailingDisk
@@ -21,6 +19,7 @@ from tests.support.forgetting import (
     Shard,
     a_decision,
 )
+from tests.support.memory import folder_in_memory
 from tests.support.stored_folder import (
     MAP_BYTES,
     StoredFolder,
@@ -43,14 +42,6 @@ from fractal_lba.wal import Disk, Frame, NewFrame, RealDisk
 
 if TYPE_CHECKING:
     from fractal_lba.server.storage.shard import ShardStore
-
-
-@pytest.fixture
-def in_memory() -> Iterator[Path]:
-    base = Path("/dev/shm")  # noqa: S108 - of this machine's own
-    path = Path(tempfile.mkdtemp(prefix="forgetting-", dir=base if base.is_dir() else None))
-    yield path
-    shutil.rmtree(path)
 
 
 OPS = st.lists(
@@ -121,11 +112,8 @@ def test_the_index_is_what_the_ledger_says_whatever_happens(ops: list[tuple[Any,
                 shard.read()
             shard.hold()
 
-    base = Path("/dev/shm")  # noqa: S108 - of this machine's own
-    with tempfile.TemporaryDirectory(
-        prefix="forgetting-", dir=base if base.is_dir() else None
-    ) as path:
-        asyncio.run(run(Path(path)))
+    with folder_in_memory() as path:
+        asyncio.run(run(path))
 
 
 def steps(files: ShardFiles, now_ms: int) -> Iterator[None]:
@@ -158,10 +146,10 @@ def steps(files: ShardFiles, now_ms: int) -> Iterator[None]:
     yield
 
 
-def test_a_process_that_ends_at_any_call_leaves_a_ledger_that_says_it_all(in_memory: Path) -> None:
+def test_a_process_that_ends_at_any_call_leaves_a_ledger_that_says_it_all(ram_path: Path) -> None:
     reached = 0
     for call in itertools.count(1):
-        shard = Shard(StoredFolder(in_memory / str(call) / "data").create([]))
+        shard = Shard(StoredFolder(ram_path / str(call) / "data").create([]))
         disk = FailingDisk(RealDisk(), is_syncing=False)
 
         def opened(disk: Disk, shard: Shard = shard) -> ShardFiles:
@@ -194,5 +182,5 @@ def test_a_process_that_ends_at_any_call_leaves_a_ledger_that_says_it_all(in_mem
         assert files.index.losses == ()
         files.index.close()
         files.stream.close()
-        shutil.rmtree(in_memory / str(call))
+        shutil.rmtree(ram_path / str(call))
     assert reached > 30, reached

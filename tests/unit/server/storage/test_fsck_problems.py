@@ -4,8 +4,7 @@ import errno
 import os
 import shutil
 import struct
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -41,12 +40,8 @@ from fractal_lba.wal.footer import FOOTER_BYTES
 
 
 @pytest.fixture
-def folder() -> Iterator[StoredFolder]:
-    """Of memory where there is some: what LMDB syncs waits for no device."""
-    base = Path("/dev/shm")  # noqa: S108 - of this machine's own
-    path = Path(tempfile.mkdtemp(prefix="fsck-", dir=base if base.is_dir() else None))
-    yield StoredFolder(path / "data").create()
-    shutil.rmtree(path)
+def folder(ram_path: Path) -> StoredFolder:
+    return StoredFolder(ram_path / "data").create()
 
 
 def key_of(epoch: int) -> RecordKey:

@@ -1,7 +1,5 @@
 """What a process holds open is read beside its writing; a suspicion changes nothing in it."""
 
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,11 +17,8 @@ from fractal_lba.server.storage.replay import ShardFiles, open_shard
 
 
 @pytest.fixture
-def folder() -> Iterator[StoredFolder]:
-    base = Path("/dev/shm")  # noqa: S108 - of this machine's own
-    path = Path(tempfile.mkdtemp(prefix="look-", dir=base if base.is_dir() else None))
-    yield StoredFolder(path / "data").create()
-    shutil.rmtree(path)
+def folder(ram_path: Path) -> StoredFolder:
+    return StoredFolder(ram_path / "data").create()
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import errno
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -26,17 +25,8 @@ from fractal_lba.wal import RealDisk, lock_folder
 
 
 @pytest.fixture
-def in_memory() -> Iterator[Path]:
-    """A folder in memory where there is one: what LMDB syncs waits for no device."""
-    base = Path("/dev/shm")  # noqa: S108 - of this machine's own
-    path = Path(tempfile.mkdtemp(prefix="repair-", dir=base if base.is_dir() else None))
-    yield path
-    shutil.rmtree(path)
-
-
-@pytest.fixture
-def folder(in_memory: Path) -> StoredFolder:
-    return StoredFolder(in_memory / "data").create()
+def folder(ram_path: Path) -> StoredFolder:
+    return StoredFolder(ram_path / "data").create()
 
 
 def repair(folder: StoredFolder, *, accept_loss: bool = False) -> Report:
@@ -226,21 +216,21 @@ def test_what_no_mark_covers_is_left_to_the_next_start(folder: StoredFolder) -> 
     ("error", "effect"), [(None, Effect.NONE), (None, Effect.WHOLE), (errno.EIO, Effect.WHOLE)]
 )
 def test_a_repair_that_ends_at_any_call_leaves_a_whole_index_and_can_be_run_again(
-    in_memory: Path, error: int | None, effect: Effect
+    ram_path: Path, error: int | None, effect: Effect
 ) -> None:
-    made = StoredFolder(in_memory / "data").create()
+    made = StoredFolder(ram_path / "data").create()
     sound = everything(made)
     spoil(made)
     spoiled = everything(made)
     disk = FailingDisk(RealDisk())
-    repair(copied(made, in_memory / "counted", disk))
+    repair(copied(made, ram_path / "counted", disk))
     locks = [n for n, call in enumerate(disk.calls) if call.name in {"lock", "release"}]
     # Before the ledger's lock and after its release everything is only read.
     calls = range(locks[1] + 1, locks[-2] + 2)
     outcomes = set()
     for at in calls:
         failing = FailingDisk(RealDisk(), fail_at=at, error=error, effect=effect)
-        copy = copied(made, in_memory / f"at-{at}", failing)
+        copy = copied(made, ram_path / f"at-{at}", failing)
         before = logs(copy)
         with suppress(Crash, FractalError):
             repair(copy)

@@ -1,9 +1,6 @@
 """What earlier releases wrote is read as it is, what later ones wrote is refused."""
 
-import shutil
 import struct
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +27,8 @@ AT_NS = 1_793_534_400_000_000_000
 
 
 @pytest.fixture
-def folder() -> Iterator[StoredFolder]:
-    base = Path("/dev/shm")  # noqa: S108 - of this machine's own
-    path = Path(tempfile.mkdtemp(prefix="upgrades-", dir=base if base.is_dir() else None))
-    yield StoredFolder(path / "data")
-    shutil.rmtree(path)
+def folder(ram_path: Path) -> StoredFolder:
+    return StoredFolder(ram_path / "data")
 
 
 def old(kind: str, entry: Any, *, meta: bytes = old_files.ENTRY_1) -> tuple[bytes, bytes]:  # noqa: ANN401 - an entry
