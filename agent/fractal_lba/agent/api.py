@@ -16,6 +16,7 @@ from typing import Self, Unpack
 
 from numpy.typing import ArrayLike
 
+from fractal_lba.agent.closing import noted_on
 from fractal_lba.agent.endpoint import serving
 from fractal_lba.agent.feeding import WINDOW_DEFAULT, Rows, RowStream
 from fractal_lba.agent.hooks import logged
@@ -112,12 +113,8 @@ class Agent:
         trace: TracebackType | None,
     ) -> None:
         """See ``close``; what the body raised comes out, with what closing met as a note."""
-        try:
+        with noted_on(error, DurabilityError):
             await self.close()
-        except DurabilityError as ours:
-            if error is None:
-                raise
-            error.add_note(str(ours))
 
     async def open(self) -> None:
         """Open the folder, and begin to send what waits in it.

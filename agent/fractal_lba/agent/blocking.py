@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 from typing_extensions import Unpack
 
 from fractal_lba.agent.api import Agent, Pending
+from fractal_lba.agent.closing import noted_on
 from fractal_lba.agent.feeding import WINDOW_DEFAULT, RowStream
 from fractal_lba.agent.keeper import Observed
 from fractal_lba.agent.options import AgentOptions
@@ -59,12 +60,8 @@ class SyncAgent:
         trace: TracebackType | None,
     ) -> None:
         """See ``close``; what the body raised comes out, with what closing met as a note."""
-        try:
+        with noted_on(error, DurabilityError):
             self.close()
-        except DurabilityError as ours:
-            if error is None:
-                raise
-            error.add_note(str(ours))
 
     def open(self) -> None:
         """See ``Agent.open``."""
@@ -245,12 +242,8 @@ class SyncRowStream:
         trace: TracebackType | None,
     ) -> None:
         """See ``close``; what the body raised comes out, with what closing met as a note."""
-        try:
+        with noted_on(error, FractalError):
             self.close()
-        except FractalError as ours:
-            if error is None:
-                raise
-            error.add_note(str(ours))
 
     def add(self, row: Sequence[float]) -> Observed | None:
         """See ``RowStream.add``."""

@@ -16,6 +16,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from fractal_lba.agent.closing import noted_on
 from fractal_lba.agent.cutting import Cutter
 from fractal_lba.agent.keeper import Observed
 from fractal_lba.agent.ports import Clock, now_ms
@@ -83,12 +84,8 @@ class RowStream:
         trace: TracebackType | None,
     ) -> None:
         """See ``close``; what the body raised comes out, with what closing met as a note."""
-        try:
+        with noted_on(error, FractalError):
             await self.close()
-        except FractalError as ours:
-            if error is None:
-                raise
-            error.add_note(str(ours))
 
     async def add(self, row: Sequence[float]) -> Observed | None:
         """Take one row, and return the window that was cut, if one was: it is on disk then.
