@@ -8,6 +8,8 @@ BIN := $(VENV)/bin
 # One more than the cores: tests wait for processes and disks as well.
 WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Containers often set it; each of the hundreds of processes of the suite would compile all modules anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test nightly lint bench bench-full bench-tools openapi lock clean
 
