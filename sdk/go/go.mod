@@ -1,0 +1,3 @@
+module fractallba
+
+go 1.24
