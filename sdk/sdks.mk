@@ -8,6 +8,7 @@ export PATH := $(PATH):/usr/local/go/bin:$(HOME)/.cargo/bin
 SDK_JOBS ?= $(shell getconf _NPROCESSORS_ONLN)
 
 NODE_MAJOR_MIN := 20
+DENO := @deno/linux-x64-glibc@2.9.6
 WASM_TARGET := wasm32-unknown-unknown
 # Each is "yes", or says what is missing. make before 4.4 does not give $(shell) what is exported.
 probe = $(shell PATH="$(PATH)"; if $(1); then echo yes; else echo $(2); fi 2>/dev/null)
@@ -49,9 +50,12 @@ sdk/go/build/.built: $(call sources,go)
 	cd sdk/go && go build -trimpath -o build/driver ./internal/driver
 	touch $@
 
-# npm ci replaces the whole folder, so it runs only when the lock has changed.
-sdk/typescript/node_modules/.installed: sdk/typescript/package-lock.json
+# npm ci replaces the whole folder, so it runs only when the lock has changed. Deno's own package cannot be
+# locked: not every registry holds its builds for the other platforms, and then npm ci refuses the whole lock.
+sdk/typescript/node_modules/.installed: sdk/typescript/package-lock.json sdk/sdks.mk
 	cd sdk/typescript && npm ci --no-audit --no-fund --loglevel=error
+	test "$$(uname -sm)" != "Linux x86_64" || (cd sdk/typescript && npm install --no-save --no-package-lock \
+	  --no-audit --no-fund --loglevel=error $(DENO))
 	touch $@
 
 sdk/typescript/dist/.built: sdk/typescript/node_modules/.installed $(call sources,typescript)

@@ -107,7 +107,10 @@ class Talk:
         work: Callable[[Request], Awaitable[Said]] | None = getattr(self, name, None)
         if work is None:
             return {"unknown": given["op"]}
-        return self._runner.run(work(given))  # type: ignore[arg-type] # coroutines all
+        try:
+            return self._runner.run(work(given))  # type: ignore[arg-type] # coroutines all
+        except ContractError:
+            return {"error": {"kind": "contract", "code": None}}
 
     async def client_open(self, given: Request) -> Said:
         await self.end_client()
@@ -249,8 +252,6 @@ class Talk:
             return {"error": {"kind": "deadline", "code": None}}
         except _GaveUpError as error:
             return {"error": {"kind": "unavailable", "code": error.code}}
-        except ContractError:
-            return {"error": {"kind": "contract", "code": None}}
         return _said(got, attempts)
 
 
