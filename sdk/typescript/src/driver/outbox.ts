@@ -1,0 +1,65 @@
+/** The driver's operations on an outbox. */
+
+import { ContractError, CorruptionError, DurabilityError, LockedError } from "../protocol/errors.js";
+import { Outbox } from "../outbox/node.js";
+import { openClient } from "./calls.js";
+import type { Ops, Request } from "./ops.js";
+
+let outbox: Outbox | null = null;
+
+export const outboxOps: Ops = {
+  "outbox.open": async (request) => {
+    try {
+      outbox = await Outbox.open(text(request, "folder"));
+    } catch (error) {
+      const kind = kindOf(error);
+      if (kind === null) throw error;
+      return { error: { kind } };
+    }
+    return { pending: outbox.pendingCount };
+  },
+  "outbox.append": async (request) => {
+    const bodies = (request["bodies"] as string[]).map((body) => Buffer.from(body, "base64"));
+    return { seqs: await opened().appendAll(bodies, { source: text(request, "source") }) };
+  },
+  "outbox.pending": async () => {
+    const windows = [];
+    for await (const { seq, body } of opened().pending()) {
+      windows.push({ seq, body: Buffer.from(body).toString("base64") });
+    }
+    return { windows };
+  },
+  "outbox.acknowledge": async (request) => {
+    const { seq, status, replayed } = request as { seq: number; status: number; replayed: boolean };
+    await opened().acknowledge(seq, { status, replayed });
+    return { ok: true };
+  },
+  "outbox.ship": async () => {
+    const shipped = await opened().ship(openClient());
+    return {
+      answers: shipped.map(({ seq, answer: { status, replayed, code } }) => ({ seq, status, replayed, code })),
+    };
+  },
+  "outbox.close": async () => {
+    await opened().close();
+    outbox = null;
+    return { ok: true };
+  },
+};
+
+function opened(): Outbox {
+  if (outbox === null) throw new Error("expected an open outbox, got none");
+  return outbox;
+}
+
+function text(request: Request, name: string): string {
+  return request[name] as string;
+}
+
+function kindOf(error: unknown): "locked" | "damaged" | "newer" | "disk" | null {
+  if (error instanceof LockedError) return "locked";
+  if (error instanceof CorruptionError) return "damaged";
+  if (error instanceof DurabilityError) return "disk";
+  // What a newer program wrote is refused before anything is changed; a wrong folder is, too.
+  return error instanceof ContractError ? "newer" : null;
+}
