@@ -21,7 +21,7 @@ DEADLINE_S: Final = 60.0
 SHORT_S: Final = 0.5
 WINDOWS: Final = 20
 STRANGER: Final = Signer("acme", "nobody-1", b"x" * 32)
-NOT_ACCEPTED: Final = {"N_j": {"2": 9, "4": 8, "8": 16, "16": 30, "32": 60}}
+NOT_ACCEPTED: Final[dict[str, Any]] = {"N_j": {"2": 9, "4": 8, "8": 16, "16": 30, "32": 60}}
 
 
 @pytest.fixture(params=CLIENTS)

@@ -22,7 +22,24 @@ SOURCE_ROOTS = (
 )
 
 # Written so that this file does not hold what it forbids.
-INDEX_HOSTS = tuple(".".join(parts) for parts in (("pypi", "org"), ("pythonhosted", "org")))
+INDEX_HOSTS = tuple(
+    ".".join(parts)
+    for parts in (
+        ("pypi", "org"),
+        ("pythonhosted", "org"),
+        ("npmjs", "org"),
+        ("yarnpkg", "com"),
+        ("proxy", "golang", "org"),
+        ("sum", "golang", "org"),
+        ("index", "crates", "io"),
+        ("static", "crates", "io"),
+        ("crates", "io-index"),
+    )
+)
+SOURCES = frozenset(
+    {".py", ".go", ".ts", ".mts", ".mjs", ".js", ".rs", ".html", ".css", ".sh", ".mk"}
+)
+GENERATED = frozenset({"node_modules", "target", "dist", "build", "Cargo.lock"})
 UNFINISHED = re.compile(r"\b(?:T[O]DO|F[I]XME)\b")
 MACHINE_PATH = re.compile(r"(?<![\w./$}>~-])/(?:work|root|home|Users|mnt)/[\w.-]")
 
@@ -45,7 +62,7 @@ def project_files() -> list[Path]:
 
 
 FILES = project_files()
-MODULES = [path for path in FILES if path.suffix == ".py"]
+MODULES = [path for path in FILES if path.suffix in SOURCES]
 
 
 def offenders(pattern: re.Pattern[str], files: list[Path]) -> list[str]:
@@ -71,6 +88,11 @@ def test_no_file_names_a_package_index_host() -> None:
 def test_no_file_names_an_absolute_path_of_one_machine() -> None:
     assert MACHINE_PATH.search("CD /WORK/MAIN".lower())
     assert offenders(MACHINE_PATH, FILES) == []
+
+
+def test_nothing_that_tools_build_is_kept() -> None:
+    kept = [path for path in FILES if GENERATED & set(path.relative_to(ROOT).parts)]
+    assert kept == []
 
 
 def test_nothing_is_left_unfinished() -> None:
