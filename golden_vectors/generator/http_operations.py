@@ -21,7 +21,8 @@ def add_operations(made: VectorFile) -> None:
         case.told(case.asks("HEAD", "/health"), 200, "", plain)
     with talk(made, "ready", "Operations", RING) as case:
         media = "application/json; charset=utf-8"
-        case.told(case.asks("GET", "/ready"), 200, '{"ready": true, "reasons": []}', media)
+        body = f'{{"ready": true, "reasons": [], "growth": "{rule("growth")}"}}'
+        case.told(case.asks("GET", "/ready"), 200, body, media)
     for method, path, allowed in (
         ("GET", "/v1/pcs/submit", "POST"),
         ("GET", "/v1/pcs/batch", "POST"),

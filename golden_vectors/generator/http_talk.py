@@ -52,7 +52,7 @@ STATUS: Final = {
 }
 _RULE: Final = re.compile('"?\ue000([a-z_]+)(?: ([a-z0-9-]+))?\ue001"?')
 _RUN: Final = re.compile(r"(.)\1{4095,}", re.DOTALL)
-_BARE: Final = frozenset({"seconds", "number"})
+_BARE: Final = frozenset({"seconds", "number", "growth"})
 
 Pieces = list[dict[str, Any]]
 Headers = Mapping[str, str]

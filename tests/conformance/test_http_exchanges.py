@@ -29,6 +29,8 @@ OF_EACH_RULE = {
     "number": "7",
     "cursor": "A" * 44,
     "detail": "body: expected this, got that",
+    "growth": '{"data_bytes": 9, "room_bytes": 9, "bytes_per_second": -1, "full_in_seconds": null,'
+    ' "index_bytes": 4, "index_bytes_per_second": 0, "index_bytes_in_a_day": 4}',
 }
 # Codes that no exchange of fixed bytes can reach, and the test that does, over a real socket.
 REACHED_ELSEWHERE = {

@@ -31,7 +31,10 @@ def test_the_probes_say_ok_and_ready(shared_server: ServerProcess) -> None:
     health = shared_server.ask("GET", "/health")
     assert (health.status, health.body) == (200, b"OK")
     ready = shared_server.ask("GET", "/ready")
-    assert (ready.status, ready.json) == (200, {"ready": True, "reasons": []})
+    growth = ready.json["growth"]
+    assert (ready.status, ready.json) == (200, {"ready": True, "reasons": [], "growth": growth})
+    assert growth["data_bytes"] > growth["index_bytes"] > 0
+    assert growth["index_bytes_in_a_day"] >= 0
     metrics = shared_server.ask("GET", "/metrics")
     assert metrics.status == 200
     assert metrics.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
@@ -75,7 +78,8 @@ def test_a_stop_answers_what_was_accepted_and_refuses_what_is_new(folder: Folder
         assert idle.submit(body(1_000)).status == 200
         server.process.send_signal(signal.SIGTERM)
         until(lambda: idle.ask("GET", "/ready").status == 503)
-        assert idle.ask("GET", "/ready").json == {"ready": False, "reasons": ["draining"]}
+        ready = idle.ask("GET", "/ready").json
+        assert (ready["ready"], ready["reasons"]) == (False, ["draining"])
         refused = idle.submit(body(1_001))
         assert (refused.status, refused.json["code"]) == (503, "draining")
         assert refused.headers["retry-after"] == "1"

@@ -93,7 +93,7 @@ class Server:
         if path == "/health":
             return Answer(200, "OK", "text/plain; charset=utf-8")
         if path == "/ready":
-            ready = '{"ready": true, "reasons": []}'
+            ready = f'{{"ready": true, "reasons": [], "growth": "{rule("growth")}"}}'
             return Answer(200, ready, "application/json; charset=utf-8")
         if path == "/v1/pcs/submit":
             return self.submit(request)

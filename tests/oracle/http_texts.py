@@ -27,7 +27,7 @@ STATUS_OF = {code: status for status, codes in STATUSES.items() for code in code
 OPEN, CLOSE = "\ue000", "\ue001"
 # And this one stands for what the request is called.
 CALLED = "\ue002"
-NUMBERS = ("number", "seconds")
+NUMBERS = ("number", "seconds", "growth")
 
 
 def rule(name: str, what: str = "") -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from fractal_lba.protocol.errors import DurabilityError
+from fractal_lba.server.core.disk_budget import Forecast
 from fractal_lba.server.core.entry import Entry
 from fractal_lba.server.core.inbox_frame import Received
 from fractal_lba.server.core.known import Known, NotResolved, Place, RecordKey
@@ -310,6 +311,11 @@ class Room(Protocol):
     """What is left of the disk."""
 
     @property
+    def forecast(self) -> Forecast | None:
+        """Where the data folder goes; ``None`` where it could not be measured yet."""
+        ...
+
+    @property
     def full(self) -> str | None:
         """Why nothing more is taken, or ``None``. What was taken is still finished."""
         ...
@@ -350,9 +356,7 @@ class Meter(Protocol):
         """Count what opening a log found."""
         ...
 
-    def disk_measured(
-        self, *, used: int, free: int, room: int, growth_per_s: float, until_full_s: float
-    ) -> None:
+    def disk_measured(self, found: Forecast) -> None:
         """Note what the data folder takes, what is left for it and when that will be gone."""
         ...
 

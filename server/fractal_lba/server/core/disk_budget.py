@@ -8,6 +8,8 @@ GROWTH_AVERAGED_OVER_S: Final = 600.0
 """Growth is an average in which what was so long ago counts for a third: longer than a burst or the
 removal of a segment, shorter than an operator takes to come."""
 
+_DAY_S: Final = 86_400
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
@@ -22,10 +24,14 @@ class Budget:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """Bytes in the data folder, and free beside them, at a moment of a monotonic clock."""
+    """Bytes in the data folder, and free beside them, at a moment of a monotonic clock.
+
+    ``index`` are those of ``used`` that the shards' indexes take.
+    """
 
     used: int
     free: int
+    index: int
     at_s: float
 
 
@@ -37,13 +43,20 @@ class Forecast:
         measured: It is about.
         room: Bytes until nothing more is taken; 0 when that is reached.
         growth_per_s: Bytes a second, negative where more is removed than written.
+        index_growth_per_s: That of the indexes.
         until_full_s: Infinite while it does not grow.
     """
 
     measured: Measured
     room: int
     growth_per_s: float
+    index_growth_per_s: float
     until_full_s: float
+
+    @property
+    def index_in_a_day(self) -> int:
+        """What the indexes will take a day after the measurement, in bytes, if they go on so."""
+        return max(0, round(self.measured.index + _DAY_S * self.index_growth_per_s))
 
 
 def forecast(measured: Measured, budget: Budget, before: Forecast | None) -> Forecast:
@@ -52,12 +65,18 @@ def forecast(measured: Measured, budget: Budget, before: Forecast | None) -> For
     if budget.used_max:
         room = min(room, budget.used_max - measured.used)
     room = max(0, room)
-    growth = 0.0 if before is None else _growth(before, measured)
+    growth = index_growth = 0.0
+    if before is not None:
+        then = before.measured
+        seconds = measured.at_s - then.at_s
+        growth = _averaged(before.growth_per_s, seconds, measured.used - then.used)
+        index_growth = _averaged(before.index_growth_per_s, seconds, measured.index - then.index)
     until_full_s = room / growth if growth > 0 else math.inf
     return Forecast(
         measured=measured,
         room=room,
         growth_per_s=growth,
+        index_growth_per_s=index_growth,
         until_full_s=until_full_s if room else 0.0,
     )
 
@@ -75,10 +94,9 @@ def refusal(found: Forecast, budget: Budget) -> str | None:
     return None
 
 
-def _growth(before: Forecast, measured: Measured) -> float:
-    seconds = measured.at_s - before.measured.at_s
+def _averaged(rate_before: float, seconds: float, grown: int) -> float:
+    """Return the average of a growth in bytes a second, so many seconds and bytes later."""
     if seconds <= 0:
-        return before.growth_per_s
-    rate = (measured.used - before.measured.used) / seconds
+        return rate_before
     weight = 1 - math.exp(-seconds / GROWTH_AVERAGED_OVER_S)
-    return before.growth_per_s + weight * (rate - before.growth_per_s)
+    return rate_before + weight * (grown / seconds - rate_before)

@@ -18,6 +18,7 @@ import re
 SHARDS = "shards.json"
 LEDGER = "ledger"
 INDEX = "index"
+INDEX_DATA = "data.mdb"
 
 FRAME_BYTES_MAX = 262_144
 """One ledger entry: a record of 64 KiB, its answer and its digests, with room."""

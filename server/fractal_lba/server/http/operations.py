@@ -1,6 +1,7 @@
 """``/health``, ``/ready`` and ``/metrics``: how the server is."""
 
 import hmac
+import math
 from base64 import b64decode
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -76,7 +77,8 @@ class Operations:
         """Say whether everything can be served, and what can not."""
         reasons = self._reasons()
         return web.json_response(
-            {"ready": not reasons, "reasons": reasons}, status=503 if reasons else 200
+            {"ready": not reasons, "reasons": reasons, "growth": self._growth()},
+            status=503 if reasons else 200,
         )
 
     async def metrics(self, request: web.Request) -> web.Response:
@@ -91,6 +93,21 @@ class Operations:
             refused.headers["WWW-Authenticate"] = 'Basic realm="metrics"'
             return refused
         return web.Response(body=self.exposition(), headers={"Content-Type": self.exposition_type})
+
+    def _growth(self) -> dict[str, int | None] | None:
+        found = self.troubles.room.forecast
+        if found is None:
+            return None
+        until_full_s = found.until_full_s
+        return {
+            "data_bytes": found.measured.used,
+            "room_bytes": found.room,
+            "bytes_per_second": round(found.growth_per_s),
+            "full_in_seconds": None if math.isinf(until_full_s) else int(until_full_s),
+            "index_bytes": found.measured.index,
+            "index_bytes_per_second": round(found.index_growth_per_s),
+            "index_bytes_in_a_day": found.index_in_a_day,
+        }
 
     def _reasons(self) -> list[str]:
         reasons = ["draining"] if self.admission.is_draining else []

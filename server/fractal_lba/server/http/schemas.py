@@ -40,6 +40,18 @@ def _ref(name: str) -> Schema:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
+_GROWTH: Final = object_of(
+    {
+        "data_bytes": {"type": "integer", "minimum": 0},
+        "room_bytes": {"type": "integer", "minimum": 0},
+        "bytes_per_second": {"type": "integer"},
+        "full_in_seconds": {"type": ["integer", "null"], "minimum": 0},
+        "index_bytes": {"type": "integer", "minimum": 0},
+        "index_bytes_per_second": {"type": "integer"},
+        "index_bytes_in_a_day": {"type": "integer", "minimum": 0},
+    }
+)
+
 _ROW: Final[dict[str, Schema]] = {
     "pcs_id": HASH,
     "shard_id": {"type": "string", "minLength": 1},
@@ -200,10 +212,27 @@ def schemas() -> dict[str, Schema]:
                 {
                     "ready": {"type": "boolean"},
                     "reasons": {"type": "array", "items": {"type": "string"}},
+                    "growth": {"anyOf": [_GROWTH, {"type": "null"}]},
                 }
             ),
-            "description": "Whether everything can be served, and what can not.",
-            "examples": [{"ready": False, "reasons": ["draining"]}],
+            "description": "Whether everything can be served, what can not, and how the data folder"
+            " and its indexes grow: bytes, averaged over about ten minutes; null where the folder"
+            " could not be measured.",
+            "examples": [
+                {
+                    "ready": False,
+                    "reasons": ["draining"],
+                    "growth": {
+                        "data_bytes": 734_003_200,
+                        "room_bytes": 52_613_349_376,
+                        "bytes_per_second": 41_500,
+                        "full_in_seconds": 1_267_791,
+                        "index_bytes": 96_468_992,
+                        "index_bytes_per_second": 5_200,
+                        "index_bytes_in_a_day": 545_748_992,
+                    },
+                }
+            ],
         },
         "Problem": _problem(),
     }

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from fractal_lba.server.core import names
 from fractal_lba.server.core.disk_budget import Budget, Forecast, Measured, forecast, refusal
 from fractal_lba.server.ports import Meter
 
@@ -36,6 +37,11 @@ class DiskRoom:
         self._full: str | None = None
 
     @property
+    def forecast(self) -> Forecast | None:
+        """See ``ports.Room.forecast``."""
+        return self._forecast
+
+    @property
     def full(self) -> str | None:
         """See ``ports.Room.full``."""
         return self._full
@@ -43,23 +49,17 @@ class DiskRoom:
     async def look(self) -> None:
         """Measure now. What cannot be measured leaves what was found before."""
         try:
-            used, free = await asyncio.to_thread(_measure, self._data)
+            used, free, index = await asyncio.to_thread(_measure, self._data)
         except OSError as error:
             _log.warning("data folder cannot be measured", extra={"error": error.strerror})
             return
-        measured = Measured(used=used, free=free, at_s=self._monotonic())
+        measured = Measured(used=used, free=free, index=index, at_s=self._monotonic())
         self._forecast = forecast(measured, self._budget, self._forecast)
         full = refusal(self._forecast, self._budget)
         if (full is None) != (self._full is None):
             _log.warning("disk is full" if full else "disk has room", extra={"error": full})
         self._full = full
-        self._meter.disk_measured(
-            used=used,
-            free=free,
-            room=self._forecast.room,
-            growth_per_s=self._forecast.growth_per_s,
-            until_full_s=self._forecast.until_full_s,
-        )
+        self._meter.disk_measured(self._forecast)
 
     async def run(self, *, interval_s: float) -> None:
         """Look every ``interval_s`` seconds until cancelled."""
@@ -68,14 +68,14 @@ class DiskRoom:
             await self.look()
 
 
-def _measure(data: Path) -> tuple[int, int]:
-    """Return the bytes that a folder takes on disk, and those that are free beside it.
+def _measure(data: Path) -> tuple[int, int, int]:
+    """Return the bytes of a folder on disk, those free beside it, and those of its indexes.
 
     Raises:
         OSError: The folder cannot be read.
     """
     status = os.statvfs(data)
-    used = 0
+    used = index = 0
     folders = [data]
     while folders:
         with os.scandir(folders.pop()) as entries:
@@ -84,7 +84,9 @@ def _measure(data: Path) -> tuple[int, int]:
                     if entry.is_dir(follow_symlinks=False):
                         folders.append(Path(entry.path))
                     else:
-                        used += entry.stat(follow_symlinks=False).st_blocks * _BLOCK_BYTES
+                        size = entry.stat(follow_symlinks=False).st_blocks * _BLOCK_BYTES
+                        used += size
+                        index += size if entry.name == names.INDEX_DATA else 0
                 except FileNotFoundError:
                     continue  # removed meanwhile
-    return used, status.f_bavail * status.f_frsize
+    return used, status.f_bavail * status.f_frsize, index

@@ -163,7 +163,7 @@ def check_inbox_stream(disk: Disk, folder: Path, report: Report) -> Iterator[int
 
 def has_index(folder: Path) -> bool:
     """Tell whether a shard has an index; where it has none, the next start builds it."""
-    return (folder / names.INDEX / "data.mdb").exists()
+    return (folder / names.INDEX / names.INDEX_DATA).exists()
 
 
 def _look_at_note(disk: Disk, path: Path, report: Report) -> None:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import lmdb
 
 from fractal_lba.protocol.errors import DurabilityError
+from fractal_lba.server.core import names
 from fractal_lba.server.storage.index_lists import DATABASES, IndexLists
 
 UNREADABLE = (
@@ -62,7 +63,7 @@ def _open(folder: Path, *, map_bytes: int, is_read_only: bool) -> Opened:
     )
     try:
         pages = env.info()["last_pgno"] + 1
-        if (folder / "data.mdb").stat().st_size < pages * env.stat()["psize"]:
+        if (folder / names.INDEX_DATA).stat().st_size < pages * env.stat()["psize"]:
             # The pages are mapped: touching one beyond the file's end would kill the process.
             raise lmdb.CorruptedError("data.mdb: expected every page, got a shorter file")
         return Opened(

@@ -103,7 +103,7 @@ def _index(folder: Path) -> Format:
 
 
 def _index_version(folder: Path) -> int | None:
-    if not (folder / "data.mdb").exists():
+    if not (folder / names.INDEX_DATA).exists():
         return None
     try:
         with (

@@ -23,7 +23,6 @@ from fractal_lba.wal import Damage, Disk, lock_folder, scan_folder
 from fractal_lba.wal.folder import io_errors, read_folder
 
 NEW_INDEX: Final = "index.new"
-_DATA: Final = "data.mdb"
 _RANGES_NAMED_MAX: Final = 10
 
 
@@ -34,7 +33,7 @@ class ForgettingError(DurabilityError):
 def needs_index(report: Report, folder: Path) -> bool:
     """Tell whether a shard's index is to be built again: it is wrong, or there is none."""
     where = f"{folder.name}/{names.INDEX}"
-    return not (folder / names.INDEX / _DATA).exists() or any(
+    return not (folder / names.INDEX / names.INDEX_DATA).exists() or any(
         problem.where == where and problem.kind in MENDED_BY_REPAIR for problem in report.problems
     )
 
@@ -88,7 +87,7 @@ class _Filled(NamedTuple):
 
 
 def _open_old(folder: Path, *, map_bytes: int, data_id: str) -> LmdbIndex | None:
-    if not (folder / names.INDEX / _DATA).exists():
+    if not (folder / names.INDEX / names.INDEX_DATA).exists():
         return None
     try:
         return LmdbIndex(
@@ -169,14 +168,14 @@ def _refuse_to_forget(folder: Path, missing: list[tuple[int, int]], old: LmdbInd
 def _take_its_place(disk: Disk, folder: Path) -> None:
     new, current = folder / NEW_INDEX, folder / names.INDEX
     with io_errors(f"index of {folder.name}"):
-        file = disk.open(new / _DATA, is_writable=True)
+        file = disk.open(new / names.INDEX_DATA, is_writable=True)
         try:
             file.datasync()
         finally:
             file.close()
         disk.mkdir(current)
         # LMDB keeps nothing of value in its lock file, and makes it anew where nobody has it open.
-        disk.rename(new / _DATA, current / _DATA)
+        disk.rename(new / names.INDEX_DATA, current / names.INDEX_DATA)
         disk.sync_dir(current)
         disk.sync_dir(folder)
     remove_leftover(folder)

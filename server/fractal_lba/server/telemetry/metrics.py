@@ -15,6 +15,7 @@ from prometheus_client import (
     generate_latest,
 )
 
+from fractal_lba.server.core.disk_budget import Forecast
 from fractal_lba.server.core.problems import Kind
 from fractal_lba.server.seat import ALONE, Seat
 from fractal_lba.server.telemetry.shared import Workers, all_values, keep_values
@@ -107,6 +108,8 @@ class Metrics:
                 ("room_bytes", "Bytes until nothing more is taken."),
                 ("growth_bytes_per_second", "Growth of the data folder, over about ten minutes."),
                 ("full_in_seconds", "Until nothing more is taken, at that growth; +Inf: never."),
+                ("index_bytes", "Bytes of the shards' indexes on disk."),
+                ("index_growth_bytes_per_second", "Growth of the indexes, averaged as long."),
             )
         }
         self._forgotten = Counter(
@@ -238,15 +241,18 @@ class Metrics:
         self._torn.labels(stream).inc(torn_bytes)
         self._damaged.labels(stream).set(damaged_ranges)
 
-    def disk_measured(
-        self, *, used: int, free: int, room: int, growth_per_s: float, until_full_s: float
-    ) -> None:
+    def disk_measured(self, found: Forecast) -> None:
         """Note what the data folder takes, what is left for it and when that will be gone."""
-        self._disk["used_bytes"].set(used)
-        self._disk["free_bytes"].set(free)
-        self._disk["room_bytes"].set(room)
-        self._disk["growth_bytes_per_second"].set(growth_per_s)
-        self._disk["full_in_seconds"].set(until_full_s)
+        for name, value in (
+            ("used_bytes", found.measured.used),
+            ("free_bytes", found.measured.free),
+            ("room_bytes", found.room),
+            ("growth_bytes_per_second", found.growth_per_s),
+            ("full_in_seconds", found.until_full_s),
+            ("index_bytes", found.measured.index),
+            ("index_growth_bytes_per_second", found.index_growth_per_s),
+        ):
+            self._disk[name].set(value)
 
     def forgot(self, records: int) -> None:
         """Count records that were forgotten."""

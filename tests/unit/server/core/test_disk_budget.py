@@ -16,8 +16,8 @@ from fractal_lba.server.core.disk_budget import (
 BOTH = Budget(used_max=1_000, free_min=100)
 
 
-def at(used: int, free: int = 10_000, at_s: float = 0.0) -> Measured:
-    return Measured(used=used, free=free, at_s=at_s)
+def at(used: int, free: int = 10_000, at_s: float = 0.0, index: int = 0) -> Measured:
+    return Measured(used=used, free=free, index=index, at_s=at_s)
 
 
 @pytest.mark.parametrize(
@@ -91,3 +91,18 @@ def test_what_shrinks_is_never_full_and_a_clock_that_stands_changes_nothing() ->
     assert shrunk.growth_per_s < 0
     assert shrunk.until_full_s == math.inf
     assert forecast(at(500, at_s=60), budget, shrunk).growth_per_s == shrunk.growth_per_s
+
+
+def test_the_indexes_of_a_day_from_now_are_foretold_from_their_own_growth() -> None:
+    budget = Budget(used_max=0, free_min=0)
+    found = forecast(at(10_000, index=1_000), budget, None)
+    assert (found.index_growth_per_s, found.index_in_a_day) == (0, 1_000)
+    for number in range(1, 1_000):
+        moment = number * 6.0
+        measured = at(10_000 + 5_000 * number, index=1_000 + 30 * number, at_s=moment)
+        found = forecast(measured, budget, found)
+    assert found.index_growth_per_s == pytest.approx(5, rel=0.01)
+    assert found.index_in_a_day == pytest.approx(found.measured.index + 86_400 * 5, rel=0.01)
+    gone = forecast(at(0, index=0, at_s=found.measured.at_s + 600), budget, found)
+    assert gone.index_growth_per_s < 0
+    assert gone.index_in_a_day == 0

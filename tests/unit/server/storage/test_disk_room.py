@@ -17,6 +17,7 @@ def gauge(metrics: Metrics, name: str) -> float:
 def test_bytes_of_all_files_below_count_as_they_are_on_disk(tmp_path: Path) -> None:
     (tmp_path / "a" / "b").mkdir(parents=True)
     (tmp_path / "one").write_bytes(bytes(100_000))
+    (tmp_path / "a" / "data.mdb").write_bytes(bytes(8_192))
     (tmp_path / "a" / "b" / "two").write_bytes(b"x" * 50_000)
     with (tmp_path / "a" / "hole").open("wb") as file:
         file.truncate(1 << 30)
@@ -34,6 +35,7 @@ def test_bytes_of_all_files_below_count_as_they_are_on_disk(tmp_path: Path) -> N
     assert 150_000 <= used < 200_000
     assert gauge(metrics, "flk_disk_room_bytes") == 200_000 - used
     assert gauge(metrics, "flk_disk_free_bytes") > 0
+    assert 8_192 <= gauge(metrics, "flk_disk_index_bytes") < 16_384
     assert gauge(metrics, "flk_disk_full_in_seconds") == float("inf")
 
     (tmp_path / "three").write_bytes(b"x" * 100_000)

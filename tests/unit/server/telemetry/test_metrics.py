@@ -2,8 +2,10 @@ import re
 
 import pytest
 
+from fractal_lba.server.core.disk_budget import Budget, Measured, forecast
 from fractal_lba.server.telemetry.metrics import Metrics
 
+AN_EMPTY_FOLDER = Measured(used=0, free=1, index=0, at_s=0.0)
 NAMES = {
     "flk_ingest_total": "counter",
     "flk_dedup_hits_total": "counter",
@@ -28,6 +30,8 @@ NAMES = {
     "flk_disk_room_bytes": "gauge",
     "flk_disk_growth_bytes_per_second": "gauge",
     "flk_disk_full_in_seconds": "gauge",
+    "flk_disk_index_bytes": "gauge",
+    "flk_disk_index_growth_bytes_per_second": "gauge",
     "flk_forgotten_total": "counter",
     "flk_forgetting_behind_seconds": "gauge",
     "flk_ledger_removed_bytes_total": "counter",
@@ -57,7 +61,7 @@ def used() -> Metrics:
     metrics.synced(stream="inbox-0", seconds=0.001, frames=3)
     metrics.wal_failed(stream="inbox-0")
     metrics.recovered(stream="inbox-0", torn_bytes=7, damaged_ranges=2)
-    metrics.disk_measured(used=1, free=2, room=3, growth_per_s=4.0, until_full_s=5.0)
+    metrics.disk_measured(forecast(AN_EMPTY_FOLDER, Budget(used_max=0, free_min=0), None))
     metrics.forgot(2)
     metrics.forgetting_is_behind(3_600.0)
     metrics.ledger_removed(5)
