@@ -19,6 +19,7 @@ from benchmarks import (
     index,
     outbox,
     replay,
+    sdks,
     shipping,
     siege,
     signals,
@@ -68,6 +69,7 @@ def main() -> int:
         figures = []
         for module, measure in (
             ("verify", verify.measure),
+            ("sdks", sdks.measure),
             ("signals", lambda: signals.measure(folder)),
             ("append", lambda: append.measure(folder)),
             ("index", lambda: index.measure(folder)),
