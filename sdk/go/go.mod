@@ -1,3 +1,5 @@
 module fractallba
 
 go 1.24
+
+require github.com/klauspost/compress v1.18.0

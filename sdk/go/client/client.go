@@ -19,10 +19,9 @@ import (
 	"regexp"
 	"strings"
 	"time"
-)
 
-// Version is that of this module.
-const Version = "0.1.0"
+	"fractallba"
+)
 
 const (
 	// answerBytesMax bounds an answer: a record of at most 64 KiB, its outcome
@@ -110,6 +109,16 @@ func New(config Config) (*Client, error) {
 	}, nil
 }
 
+// WithRetry returns a client that shares the connections of this one and tries
+// again by another policy; one that cannot be is replaced by its default.
+func (c *Client) WithRetry(policy RetryPolicy) *Client {
+	other := *c
+	if other.retry = policy.withDefaults(); other.retry.check() != nil {
+		other.retry = RetryPolicy{}.withDefaults()
+	}
+	return &other
+}
+
 // Close closes connections that are idle.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
@@ -159,7 +168,7 @@ func (c *Client) once(ctx context.Context, r request) (*Answer, *UnavailableErro
 	if err != nil {
 		return nil, unavailable(where, "a request that cannot be made", nil)
 	}
-	made.Header.Set("User-Agent", "fractal-lba-go/"+Version)
+	made.Header.Set("User-Agent", "fractal-lba-go/"+fractallba.SDKVersion)
 	made.Header.Set("Accept-Encoding", "identity")
 	// Not sent: it lets the transport take a kept connection that the server
 	// had closed for what it is, and open another one.
