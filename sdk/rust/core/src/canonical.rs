@@ -84,18 +84,32 @@ pub(crate) fn write_integer(out: &mut Vec<u8>, integer: i64) {
 
 /// Writes an integer of 0 … 2^53−1.
 pub(crate) fn write_unsigned(out: &mut Vec<u8>, integer: u64) {
-    let mut digits = [0; 20];
-    let mut start = digits.len();
-    let mut rest = integer;
-    loop {
-        start -= 1;
-        digits[start] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        if rest == 0 {
-            break;
+    out.extend_from_slice(Decimal::of(integer).digits());
+}
+
+/// The decimal digits of an integer.
+pub(crate) struct Decimal {
+    room: [u8; 20],
+    start: usize,
+}
+
+impl Decimal {
+    pub(crate) fn of(integer: u64) -> Self {
+        let mut decimal = Self { room: [0; 20], start: 20 };
+        let mut rest = integer;
+        loop {
+            decimal.start -= 1;
+            decimal.room[decimal.start] = b'0' + (rest % 10) as u8;
+            rest /= 10;
+            if rest == 0 {
+                return decimal;
+            }
         }
     }
-    out.extend_from_slice(&digits[start..]);
+
+    pub(crate) fn digits(&self) -> &[u8] {
+        &self.room[self.start..]
+    }
 }
 
 /// Writes a string with the escapes of RFC 8785 section 3.2.2.2 and no others.

@@ -60,6 +60,12 @@ pub fn d_hat(counts: &[(u64, u64)]) -> f64 {
     }
 }
 
+/// Returns D̂ as old agents computed it: the upper median, rounded.
+pub(crate) fn legacy_d_hat(counts: &[(u64, u64)]) -> f64 {
+    let slopes = slopes(counts);
+    slopes.get(slopes.len() / 2).copied().map_or(0.0, rounded)
+}
+
 /// Returns the slope of each pair of scales, ascending.
 fn slopes(counts: &[(u64, u64)]) -> Vec<f64> {
     let logs: Vec<(f64, f64)> = counts

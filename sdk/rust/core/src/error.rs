@@ -4,7 +4,6 @@
 //! A message reads `where: expected X, got Y`. It never holds a secret or a payload, so that it can
 //! be logged and sent to a caller as it is.
 
-use alloc::borrow::Cow;
 use alloc::string::String;
 use core::fmt;
 
@@ -161,7 +160,7 @@ impl core::error::Error for WindowError {}
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ContractError {
     /// What was asked for: `inclusion proof`, `ring`, `base64`.
-    pub place: Cow<'static, str>,
+    pub place: &'static str,
     /// A stable word for the rule, where callers tell rules apart.
     pub reason: &'static str,
     pub(crate) expected: &'static str,
@@ -170,7 +169,16 @@ pub struct ContractError {
 
 impl ContractError {
     pub(crate) fn of(place: &'static str, expected: &'static str, got: &'static str) -> Self {
-        Self { place: Cow::Borrowed(place), reason: "contract", expected, got }
+        Self::of_reason(place, "contract", expected, got)
+    }
+
+    pub(crate) fn of_reason(
+        place: &'static str,
+        reason: &'static str,
+        expected: &'static str,
+        got: &'static str,
+    ) -> Self {
+        Self { place, reason, expected, got }
     }
 }
 

@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use sha2::{Digest, Sha256};
 
 use crate::base64::write_base64;
-use crate::canonical::{write_integer, write_number, write_string, write_unsigned};
+use crate::canonical::{write_integer, write_number, write_string, write_unsigned, Decimal};
 use crate::document::{SCHEMA, VERSION};
 use crate::hex::hex;
 use crate::record::{Delivery, Draft, FaultTolerance, MetaValue, Record};
@@ -27,9 +27,8 @@ pub fn pcs_id(merkle_root: &str, epoch: u64, shard_id: &str) -> String {
 }
 
 pub(crate) fn window_hash(merkle_root: &str, epoch: u64, shard_id: &str) -> [u8; 32] {
-    let mut decimal = Vec::with_capacity(20);
-    write_unsigned(&mut decimal, epoch);
-    let parts = [merkle_root.as_bytes(), b"|", &decimal, b"|", shard_id.as_bytes()];
+    let decimal = Decimal::of(epoch);
+    let parts = [merkle_root.as_bytes(), b"|", decimal.digits(), b"|", shard_id.as_bytes()];
     let hasher = parts.iter().fold(Sha256::new(), |hasher, part| hasher.chain_update(part));
     hasher.finalize().into()
 }
@@ -39,7 +38,7 @@ impl Record {
     #[must_use]
     pub fn signing_input(&self) -> Vec<u8> {
         let mut out = SIGNING_LABEL.to_vec();
-        write_members(&mut out, &self.said, &self.kid, &self.pcs_id);
+        write_members(&mut out, &self.said, &self.kid, self.pcs_id.as_bytes());
         out
     }
 
@@ -54,7 +53,7 @@ impl Record {
     #[must_use]
     pub fn content_digest(&self) -> String {
         let mut out = CONTENT_LABEL.to_vec();
-        write_content(&mut out, &self.said, &self.pcs_id);
+        write_content(&mut out, &self.said, self.pcs_id.as_bytes());
         hex(&Sha256::digest(out))
     }
 
@@ -62,7 +61,7 @@ impl Record {
     #[must_use]
     pub fn stored_bytes(&self) -> Vec<u8> {
         let mut out = Vec::new();
-        let sig_at = write_members(&mut out, &self.said, &self.kid, &self.pcs_id);
+        let sig_at = write_members(&mut out, &self.said, &self.kid, self.pcs_id.as_bytes());
         if let Some(sig) = &self.sig {
             insert_signature(&mut out, sig_at, sig);
         }
@@ -107,7 +106,7 @@ pub(crate) fn insert_signature(out: &mut Vec<u8>, sig_at: usize, sig: &[u8]) {
 /// Writes all members but `sig` and `delivery`, in canonical order, and returns where `sig` stands.
 ///
 /// The order is that of UTF-16 code units: capitals first.
-pub(crate) fn write_members(out: &mut Vec<u8>, said: &Draft, kid: &str, id: &str) -> usize {
+pub(crate) fn write_members(out: &mut Vec<u8>, said: &Draft, kid: &str, id: &[u8]) -> usize {
     open(out, said);
     number(out, b",\"budget\":", said.budget);
     write_coherence(out, said);
@@ -121,7 +120,8 @@ pub(crate) fn write_members(out: &mut Vec<u8>, said: &Draft, kid: &str, id: &str
     out.push(b'"');
     write_meta(out, said);
     integer(out, b",\"n\":", said.n.into());
-    tame(out, b",\"pcs_id\":\"", id);
+    out.extend_from_slice(b",\"pcs_id\":\"");
+    out.extend_from_slice(id);
     tame(out, b"\",\"profile\":\"", said.profile.as_str());
     number(out, b"\",\"r\":", said.r);
     write_stream(out, said);
@@ -131,14 +131,15 @@ pub(crate) fn write_members(out: &mut Vec<u8>, said: &Draft, kid: &str, id: &str
 }
 
 /// Writes the members that `content_digest` covers.
-fn write_content(out: &mut Vec<u8>, said: &Draft, id: &str) {
+fn write_content(out: &mut Vec<u8>, said: &Draft, id: &[u8]) {
     open(out, said);
     write_coherence(out, said);
     integer(out, b",\"d\":", said.d.into());
     integer(out, b",\"epoch\":", said.epoch);
     tame(out, b",\"merkle_root\":\"", &said.merkle_root);
     integer(out, b"\",\"n\":", said.n.into());
-    tame(out, b",\"pcs_id\":\"", id);
+    out.extend_from_slice(b",\"pcs_id\":\"");
+    out.extend_from_slice(id);
     tame(out, b"\",\"profile\":\"", said.profile.as_str());
     out.push(b'"');
     write_stream(out, said);

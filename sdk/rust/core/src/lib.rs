@@ -7,30 +7,59 @@
 
 extern crate alloc;
 
+mod authenticate;
 mod base64;
+mod batch;
 mod canonical;
+mod check;
 mod derive;
 mod document;
 mod error;
 mod hex;
 mod identity;
+mod judge;
+mod keyring;
+mod keyring_file;
+mod legacy;
+mod legacy_signing;
+mod merkle;
 mod parse;
 mod read;
 mod record;
+mod ring;
+mod signals;
+mod signer;
+mod signing;
 mod structure;
 mod timestamp;
 mod value;
 
+pub use authenticate::{AnyRecord, Authenticated, LEGACY_TENANT};
 pub use base64::{decode_base64, encode_base64};
+pub use batch::{verify_ed25519_batch, SignedMessage};
 pub use canonical::canonical;
 pub use derive::{budget, d_hat, regime, rounded, Regime};
 pub use document::{LEGACY_VERSION, RECORD_BYTES_MAX, SCHEMA, VERSION};
 pub use error::{ContractError, Error, KeyringError, Refusal, RefusalCode, WindowError};
 pub use hex::hex;
 pub use identity::pcs_id;
+pub use judge::{judge, Outcome, Params, Reason, CURRENT_PARAMS, LEGACY_PARAMS};
+pub use keyring::{Alg, Identity, Key, Keyring, Scope};
+pub use keyring_file::{KEYRING_BYTES_MAX, LEGACY_KEYS_MAX};
+pub use legacy::{LegacyRecord, LegacySigned};
+pub use merkle::{
+    inclusion_proof, leaf_hash, merkle_root, verify_consistency, verify_inclusion, Hash,
+};
 pub use parse::{parse_json, JCS_DEPTH_MAX, NUMBER_CHARACTERS_MAX, RECORD_DEPTH_MAX};
 pub use record::{
     Delivery, Draft, FaultTolerance, MetaValue, Profile, Record, COLUMNS_MAX, ROWS_MAX, ROWS_MIN,
+};
+pub use ring::{ring_point, Ring, Shard, WEIGHT_MAX};
+pub use signals::{summarise_bytes, summarise_points, Summary, DEFAULT_SCALES, DEFAULT_SEED};
+pub use signer::{Signer, HMAC_SECRET_BYTES_MIN};
+pub use signing::{
+    ed25519_public, sign_ed25519, sign_hmac, verify_ed25519, verify_hmac, ED25519_SIGNATURE_BYTES,
+    HMAC_SHA256_BYTES,
 };
 pub use timestamp::{format_timestamp, parse_timestamp, TIMESTAMP_MS_MAX};
 pub use value::{Object, Value, SAFE_INTEGER_MAX};

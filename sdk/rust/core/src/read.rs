@@ -4,7 +4,7 @@ use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::canonical::write_unsigned;
+use crate::canonical::Decimal;
 use crate::derive::Regime;
 use crate::document::{read_document, require_version, unsupported, Version, SCHEMA};
 use crate::error::Refusal;
@@ -194,9 +194,7 @@ pub(crate) fn check_doubled(
 
 /// The decimal text of a scale: its name in `N_j`.
 pub(crate) fn scale_name(scale: u64) -> String {
-    let mut digits = Vec::new();
-    write_unsigned(&mut digits, scale);
-    digits.into_iter().map(char::from).collect()
+    Decimal::of(scale).digits().iter().copied().map(char::from).collect()
 }
 
 fn read_n_j(value: Option<&Value>, scales: &[u32], points: u32) -> Result<Vec<u32>, Refusal> {

@@ -1,7 +1,7 @@
 //! The PCS record, version 1.0: what its members are, and the checks that each has passed.
 //!
 //! A [`Record`] can only be had from bytes that hold one ([`Record::parse`]) or from a [`Draft`] that
-//! a key signs ([`Key::sign`](crate::Key::sign)), so whoever holds one holds a sound one. Its signature
+//! a key signs ([`Signer::sign`](crate::Signer::sign)), so whoever holds one holds a sound one. Its signature
 //! is not checked by that.
 
 use alloc::collections::BTreeMap;
@@ -76,7 +76,7 @@ pub struct Delivery {
 
 /// What a producer says of a window: every member but `kid`, `pcs_id`, `delivery` and `sig`.
 ///
-/// Ranges are those of `specs/pcs.md` section 1; [`Key::sign`](crate::Key::sign) checks them all.
+/// Ranges are those of `specs/pcs.md` section 1; [`Signer::sign`](crate::Signer::sign) checks them all.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Draft {
     /// 64 lower-case hexadecimal digits; binds the window bit for bit.

@@ -2,9 +2,12 @@
 
 use std::panic::{catch_unwind, AssertUnwindSafe};
 
-use fractal_lba_core::{canonical, parse_json, Object, Value, JCS_DEPTH_MAX};
+use fractal_lba_core::{
+    canonical, encode_base64, parse_json, Draft, Object, Signer, Value, JCS_DEPTH_MAX,
+};
 
-use crate::fields::{member, object, text};
+use crate::answers::refused;
+use crate::fields::{base64, member, object, text};
 use crate::suites::{suite, SUITES};
 
 /// Some of the driver's ops.
@@ -62,12 +65,13 @@ pub struct CoreOps;
 
 impl Ops for CoreOps {
     fn names(&self) -> &[&'static str] {
-        &["answer"]
+        &["answer", "sign"]
     }
 
     fn answer(&mut self, op: &str, request: &Object) -> Object {
         match op {
             "answer" => answer_case(request),
+            "sign" => sign(request),
             _ => unreachable!("{op} is not among the names"),
         }
     }
@@ -85,4 +89,19 @@ fn answer_case(request: &Object) -> Object {
         Err(expected) => ("invalid", expected),
     };
     object([("result", result.into()), ("expected", expected.into())])
+}
+
+fn sign(request: &Object) -> Object {
+    let (kid, secret) = (text(request, "kid"), base64(request, "secret"));
+    let signer = match text(request, "alg") {
+        "hmac" => Signer::hmac(kid, &secret),
+        "ed25519" => Signer::ed25519(kid, &secret),
+        _ => panic!("alg: expected hmac or ed25519"),
+    };
+    let signer = signer.unwrap_or_else(|error| panic!("{error}"));
+    let members = member(request, "record").as_object().expect("a record is an object");
+    match Draft::from_members(members).and_then(|draft| signer.sign(draft)) {
+        Ok(record) => object([("body", encode_base64(&record.stored_bytes()).into())]),
+        Err(refusal) => object([("refused", refused(&refusal).into())]),
+    }
 }

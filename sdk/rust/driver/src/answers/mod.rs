@@ -7,7 +7,11 @@ use fractal_lba_core::{canonical, Object, Refusal, Value};
 use crate::fields::{base64, count, nullable, object};
 
 pub mod documents;
+pub mod keys;
 pub mod records;
+pub mod signals;
+pub mod trees;
+pub mod verdicts;
 
 /// What is expected of a valid case, or of an invalid one.
 pub type Answer = Result<Object, Object>;
