@@ -53,13 +53,13 @@ func authenticated(record *Record, ring *Keyring) (*Authenticated, *Refusal) {
 	case key.IsShort():
 		message := "kid: expected a key of at least 32 bytes, got one for version 0.1 only"
 		return nil, refuse(UnknownKey, "short_key", "kid", message)
-	case len(record.signature) == 0:
+	case record.sigBytes == 0:
 		return nil, signatureMissing()
-	case len(record.signature) != key.signatureBytes():
+	case record.sigBytes != key.signatureBytes():
 		return nil, signatureLength()
 	}
 	signed := record.SigningInput()
-	if !key.verify(signed, record.signature) {
+	if !key.verify(signed, record.signature()) {
 		return nil, signatureMismatch()
 	}
 	return &Authenticated{
@@ -182,7 +182,11 @@ func Sign(members *Members, key *Key) (*Record, error) {
 	}
 	m := &record.members
 	record.pcsID = PCSID(m.MerkleRoot, m.Epoch, m.ShardID)
-	var held [2048]byte // longer than records are, but for those of much meta
-	record.signature, _ = key.appendSignature(nil, record.appendSigningInput(held[:0]))
+	signed := append(make([]byte, 0, canonicalBytes), signingLabel...)
+	signed = record.appendBeforeSig(signed, signedForm, nil)
+	record.sigAt = len(signed)
+	record.signed = record.appendBehindSig(signed)
+	signature, _ := key.appendSignature(record.sig[:0], record.signed)
+	record.sigBytes = len(signature)
 	return record, nil
 }

@@ -133,6 +133,13 @@ func appendNumber(out []byte, value float64) []byte {
 	if value == math.Trunc(value) && math.Abs(value) <= SafeIntegerMax {
 		return strconv.AppendInt(out, int64(value), 10) // -0 too
 	}
+	if billionths := value * 1e9; 1e3 <= math.Abs(billionths) && math.Abs(billionths) < 1e15 {
+		// Most numbers are rounded to 9 decimals. A decimal of at most 15 digits
+		// that rounds to a double is the only such decimal, and so the shortest.
+		if whole := int64(math.Round(billionths)); float64(whole)/1e9 == value {
+			return appendBillionths(out, whole)
+		}
+	}
 	if size := math.Abs(value); 1e-6 <= size && size < 1e21 {
 		return strconv.AppendFloat(out, value, 'f', -1, 64)
 	}
@@ -143,6 +150,26 @@ func appendNumber(out []byte, value float64) []byte {
 		out = out[:n-1]
 	}
 	return out
+}
+
+// appendBillionths writes a number of billionths that is no whole number.
+func appendBillionths(out []byte, billionths int64) []byte {
+	if billionths < 0 {
+		out = append(out, '-')
+		billionths = -billionths
+	}
+	out = append(strconv.AppendInt(out, billionths/1e9, 10), '.')
+	var digits [9]byte
+	rest := uint32(billionths % 1e9)
+	for i := len(digits) - 1; i >= 0; i-- {
+		digits[i] = byte('0' + rest%10)
+		rest /= 10
+	}
+	end := len(digits)
+	for digits[end-1] == '0' {
+		end--
+	}
+	return append(out, digits[:end]...)
 }
 
 // plainBytes are those that stand for themselves in a string.

@@ -371,5 +371,5 @@ func (c *checker) signature(r *Record) {
 	signature, fault := signatureOf(value)
 	c.note("sig", fault)
 	_, isAbsent := value.(absent)
-	r.signature, r.hasSig = signature, !isAbsent
+	r.sigBytes, r.hasSig = copy(r.sig[:], signature), !isAbsent
 }

@@ -2,7 +2,6 @@ package pcs
 
 import (
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/hex"
 )
 
@@ -97,9 +96,17 @@ type Record struct {
 	members     Members
 	pcsID       string
 	createdAtMS int64
-	signature   []byte
+	sig         [ed25519SignatureBytes]byte
+	sigBytes    int
 	hasSig      bool // there, though it may be empty
+
+	// What was signed here is kept, label and all, with the place of sig in it:
+	// to write a record again costs as much as to sign it.
+	signed []byte
+	sigAt  int
 }
+
+func (r *Record) signature() []byte { return r.sig[:r.sigBytes] }
 
 // Version returns "1.0".
 func (r *Record) Version() string { return Version }
@@ -115,17 +122,23 @@ func (r *Record) CreatedAtMS() int64 { return r.createdAtMS }
 
 // Signature returns a copy of the 32 or 64 bytes of sig, none where it is
 // absent or empty.
-func (r *Record) Signature() []byte { return append([]byte(nil), r.signature...) }
+func (r *Record) Signature() []byte { return append([]byte(nil), r.signature()...) }
 
 // Members returns a copy of what the record says.
 func (r *Record) Members() Members { return r.members.copied() }
 
 // Stored returns the bytes that are kept of a record: canonical, with sig and
 // without delivery. They are what an outbox holds and a server answers for.
-func (r *Record) Stored() []byte { return r.appendCanonical(nil, storedForm, nil) }
+func (r *Record) Stored() []byte { return r.AppendStored(make([]byte, 0, canonicalBytes)) }
 
 // AppendStored appends what Stored returns to out.
-func (r *Record) AppendStored(out []byte) []byte { return r.appendCanonical(out, storedForm, nil) }
+func (r *Record) AppendStored(out []byte) []byte {
+	if r.signed == nil {
+		return r.appendCanonical(out, storedForm, nil)
+	}
+	out = r.appendSig(append(out, r.signed[len(signingLabel):r.sigAt]...))
+	return append(out, r.signed[r.sigAt:]...)
+}
 
 // Sent returns the canonical bytes with sig and this delivery: what goes over
 // the wire. The error is a *Refusal: the delivery breaks a rule.
@@ -138,10 +151,12 @@ func (r *Record) Sent(delivery Delivery) ([]byte, error) {
 
 // SigningInput returns the bytes a signature covers: a label, and every member
 // but sig and delivery.
-func (r *Record) SigningInput() []byte { return r.appendSigningInput(nil) }
-
-func (r *Record) appendSigningInput(out []byte) []byte {
-	return r.appendCanonical(append(out, signingLabel...), signedForm, nil)
+func (r *Record) SigningInput() []byte {
+	if r.signed != nil {
+		return append([]byte(nil), r.signed...)
+	}
+	out := append(make([]byte, 0, canonicalBytes), signingLabel...)
+	return r.appendCanonical(out, signedForm, nil)
 }
 
 // Digest returns the record_digest, the name of one signed record: SHA-256 of
@@ -161,6 +176,9 @@ const (
 	contentLabel = "fractal-lba/content/1\n"
 )
 
+// canonicalBytes is more than most records need; those of much meta grow.
+const canonicalBytes = 1024
+
 // PCSID returns the id of the window epoch of the stream shardID, in
 // hexadecimal.
 func PCSID(merkleRoot string, epoch int64, shardID string) string {
@@ -175,8 +193,9 @@ func hexSHA256(data []byte) string {
 
 func (m *Members) copied() Members {
 	c := *m
-	c.Scales = append([]int64(nil), m.Scales...)
-	c.NJ = append([]int64(nil), m.NJ...)
+	held := make([]int64, 0, len(m.Scales)+len(m.NJ))
+	held = append(append(held, m.Scales...), m.NJ...)
+	c.Scales, c.NJ = held[:len(m.Scales):len(m.Scales)], held[len(m.Scales):]
 	c.FT.Fallbacks = append([]string(nil), m.FT.Fallbacks...)
 	if m.Meta != nil {
 		c.Meta = make(map[string]any, len(m.Meta))
@@ -189,8 +208,4 @@ func (m *Members) copied() Members {
 		c.Delivery = &delivery
 	}
 	return c
-}
-
-func appendSignature(out, signature []byte) []byte {
-	return base64.StdEncoding.AppendEncode(out, signature)
 }

@@ -2,6 +2,7 @@ package pcs
 
 import (
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"strconv"
 )
@@ -20,6 +21,18 @@ var (
 // names is written down here: to sort them anew for each record would cost more
 // than all the rest.
 func (r *Record) appendCanonical(out []byte, f form, delivery *Delivery) []byte {
+	out = r.appendBeforeSig(out, f, delivery)
+	if f.sig && r.hasSig {
+		out = r.appendSig(out)
+	}
+	return r.appendBehindSig(out)
+}
+
+func (r *Record) appendSig(out []byte) []byte {
+	return append(base64.StdEncoding.AppendEncode(append(out, `,"sig":"`...), r.signature()), '"')
+}
+
+func (r *Record) appendBeforeSig(out []byte, f form, delivery *Delivery) []byte {
 	m := &r.members
 	out = appendNumber(append(out, `{"D_hat":`...), m.DHat)
 	out = appendCounts(append(out, `,"N_j":`...), m.Scales, m.NJ)
@@ -58,10 +71,11 @@ func (r *Record) appendCanonical(out []byte, f form, delivery *Delivery) []byte 
 		out = strconv.AppendInt(out, scale, 10)
 	}
 	out = strconv.AppendInt(append(out, `],"schema":"`+Schema+`","seed":`...), m.Seed, 10)
-	out = appendPlain(append(out, `,"shard_id":`...), m.ShardID)
-	if f.sig && r.hasSig {
-		out = append(appendSignature(append(out, `,"sig":"`...), r.signature), '"')
-	}
+	return appendPlain(append(out, `,"shard_id":`...), m.ShardID)
+}
+
+func (r *Record) appendBehindSig(out []byte) []byte {
+	m := &r.members
 	out = appendNumber(append(out, `,"v_star":[`...), m.VStar[0])
 	out = appendNumber(append(out, ','), m.VStar[1])
 	out = appendNumber(append(out, ','), m.VStar[2])
@@ -97,18 +111,14 @@ func appendCounts(out []byte, scales, counts []int64) []byte {
 }
 
 // textOrder maps a scale, at most four digits, to a number that sorts as its
-// decimal text does: the digits from the left, and behind them what is less
-// than any digit.
-func textOrder(scale int64) (key uint32) {
-	var digits [4]byte
-	text := strconv.AppendInt(digits[:0], scale, 10)
-	for i := range digits {
-		key <<= 8
-		if i < len(text) {
-			key |= uint32(text[i])
-		}
+// decimal text does: filled up with zeros, and of equals the shorter first.
+func textOrder(scale int64) int64 {
+	digits := int64(1)
+	filled := scale * 1000
+	for ; digits < 4 && filled >= 10_000; digits++ {
+		filled /= 10
 	}
-	return key
+	return filled*8 + digits
 }
 
 func appendFaultTolerance(out []byte, ft *FaultTolerance) []byte {
