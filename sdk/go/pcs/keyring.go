@@ -3,6 +3,7 @@ package pcs
 import (
 	"crypto/ed25519"
 	"crypto/sha256"
+	"fmt"
 )
 
 // Alg is how a key signs; it belongs to the key, never to a message.
@@ -82,11 +83,11 @@ func newEd25519Key(key Key, seed []byte) *Key {
 // Public returns a copy of the 32 bytes of an Ed25519 key, none for HMAC.
 func (k *Key) Public() []byte { return append([]byte(nil), k.public...) }
 
-// String returns the name of the key and its tenant, and nothing of the secret.
-func (k *Key) String() string { return "key " + k.KID + " of tenant " + k.Tenant }
-
-// GoString returns what String does, so that no way of printing shows a secret.
-func (k *Key) GoString() string { return k.String() }
+// Format writes the name of the key and its tenant whatever the verb, so that no
+// way of printing shows a secret.
+func (k Key) Format(to fmt.State, _ rune) {
+	fmt.Fprintf(to, "key %s of tenant %s", k.KID, k.Tenant)
+}
 
 // IsShort reports whether the secret is too short for anything but records of
 // version 0.1.

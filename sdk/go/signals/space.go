@@ -36,7 +36,7 @@ func inSpace(window [][]float64, seed int64) []point {
 	for i, row := range window {
 		for j, x := range row {
 			for k := range 3 {
-				points[i][k] += signs[3*j+k] * x // the product is exact: fused or not
+				points[i][k] += float64(signs[3*j+k] * x)
 			}
 		}
 	}
