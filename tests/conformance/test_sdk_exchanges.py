@@ -64,6 +64,8 @@ def stated() -> Iterator[Stated]:
         elif status < _PROBLEM and target.partition("?")[0] != "/v1/pcs/submit":
             continue  # a call that no client makes: probes, metrics, escalations
         headers = {name: text(value) for name, value in answer["headers"].items()}
+        if call["op"] == "client.list" and "ndjson" in headers.get("Content-Type", ""):
+            continue  # an export, which only curl and the command line ask for
         yield Stated(call, status, headers, whole)
 
 

@@ -52,7 +52,8 @@ def waiting(go: Driver) -> dict[int, str]:
 async def kept_by_python(data: Path) -> dict[int, str]:
     async with opened(data) as outbox:
         return {
-            seq: text(stored_bytes(await outbox.read(seq))) for seq in sorted(outbox.contents.pending)
+            seq: text(stored_bytes(await outbox.read(seq)))
+            for seq in sorted(outbox.contents.pending)
         }
 
 
@@ -114,7 +115,10 @@ async def test_the_commands_read_what_go_wrote_also_beside_it(go: Driver, tmp_pa
         said = runner.invoke(agent_cli, ["outbox", "inspect", "--data", str(tmp_path), "--json"])
         assert said.exit_code == 0, said.output
         shown = json.loads(said.stdout)["windows"]
-        assert [(each["outbox_seq"], each["epoch"]) for each in shown] == [(seqs[0], 3), (seqs[1], 4)]
+        assert [(each["outbox_seq"], each["epoch"]) for each in shown] == [
+            (seqs[0], 3),
+            (seqs[1], 4),
+        ]
         verified = runner.invoke(fractal_lba, ["wal", "verify", str(tmp_path / FOLDER), "--json"])
         assert verified.exit_code == 0, verified.output
     states = [each["state"] for each in json.loads(verified.stdout)["segments"]]
