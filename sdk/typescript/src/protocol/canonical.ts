@@ -8,7 +8,7 @@
 import { ContractError } from "./errors.js";
 import { utf8 } from "./text.js";
 
-/** A JSON value. Numbers are doubles; the objects `parseJson` returns have no prototype. */
+/** A JSON value. Numbers are doubles; only the own members of an object count. */
 export type JsonValue = null | boolean | number | string | readonly JsonValue[] | JsonObject;
 
 /** A JSON object: its own enumerable members under their names. */
@@ -19,7 +19,14 @@ export interface JsonObject {
 /** Open objects and arrays of any JSON value, the outermost being 1. */
 export const JCS_DEPTH_MAX = 64;
 
+const NAMES_KEPT = 256;
+// A longer one may be a slice that keeps the whole text it was cut from alive.
+const NAME_KEPT_MAX = 12;
+const namesWritten = new Map<string, string>();
+
 const NONE: ReadonlySet<string> = new Set();
+// What has no escape; most texts are such, and are written many times faster.
+const PLAIN = /^[ !#-[\]-~]*$/;
 // Under the flag u a pair is one character, so that only a lone half matches.
 const LONE_SURROGATE = /[\ud800-\udfff]/u;
 
@@ -58,7 +65,7 @@ function written(value: JsonValue, levels: number, omitted: ReadonlySet<string>)
       if (value === null) return "null";
       if (!Array.isArray(value)) return writtenObject(value as JsonObject, levels, omitted);
       requireLevel(levels);
-      return `[${value.map((item: JsonValue) => written(item, levels - 1, NONE)).join(",")}]`;
+      return writtenArray(value as readonly JsonValue[], levels - 1);
     default:
       throw new ContractError(`value: expected a JSON type, got ${typeof value}`);
   }
@@ -67,16 +74,48 @@ function written(value: JsonValue, levels: number, omitted: ReadonlySet<string>)
 function writtenObject(members: JsonObject, levels: number, omitted: ReadonlySet<string>): string {
   requireLevel(levels);
   let text = "";
-  // The default order of sort is that of UTF-16 code units.
-  for (const name of Object.keys(members).sort()) {
+  for (const name of sortedNames(members)) {
     if (omitted.has(name)) continue;
     const value = written(members[name] as JsonValue, levels - 1, NONE);
-    text += `${text === "" ? "" : ","}${writtenString(name)}:${value}`;
+    text += text === "" ? writtenName(name) + value : `,${writtenName(name)}${value}`;
   }
   return `{${text}}`;
 }
 
+function writtenArray(items: readonly JsonValue[], levels: number): string {
+  let text = "";
+  for (let i = 0; i < items.length; i++) {
+    const item = written(items[i] as JsonValue, levels, NONE);
+    text += i === 0 ? item : `,${item}`;
+  }
+  return `[${text}]`;
+}
+
+/** Returns the names of an object in the order of their UTF-16 code units. */
+function sortedNames(members: JsonObject): readonly string[] {
+  const names = Object.keys(members);
+  // Of what was canonical they stand in order already, and to see that costs less than to sort.
+  for (let i = 1; i < names.length; i++) {
+    if ((names[i - 1] as string) > (names[i] as string)) return names.sort();
+  }
+  return names;
+}
+
+/** Returns a name with its colon; those that were written lately are looked up. */
+function writtenName(name: string): string {
+  if (name.length > NAME_KEPT_MAX) return `${writtenString(name)}:`;
+  let text = namesWritten.get(name);
+  if (text === undefined) {
+    text = `${writtenString(name)}:`;
+    // Emptied when full: names are a stranger's, and only the few of a record are worth keeping.
+    if (namesWritten.size === NAMES_KEPT) namesWritten.clear();
+    namesWritten.set(name, text);
+  }
+  return text;
+}
+
 function writtenString(text: string): string {
+  if (PLAIN.test(text)) return `"${text}"`;
   requireUnicode(text);
   return JSON.stringify(text);
 }

@@ -17,7 +17,7 @@ import { type Counts, type Regime, REGIMES } from "./derive.js";
 import { readDocument, requireVersion, SCHEMA } from "./document.js";
 import { ContractError } from "./errors.js";
 import { pcsId } from "./identity.js";
-import { RECORD_DEPTH_MAX } from "./strict-json.js";
+import { RECORD_DEPTH_MAX, setMember } from "./strict-json.js";
 import * as structure from "./structure.js";
 import { HASH, KID, type Members } from "./structure.js";
 import { utf8 } from "./text.js";
@@ -176,9 +176,31 @@ export function recordOf(members: JsonObject): PcsRecord {
   structure.refuseUnknown(members, MEMBERS);
   structure.requireOwnId(id, pcsId(merkleRoot, epoch, shardId));
   return {
-    ...{ version: VERSION, kid, pcsId: id, merkleRoot, epoch, shardId },
-    ...{ createdAt: createdAt.text, createdAtMs: createdAt.ms, profile, n, d, seed, scales },
-    ...{ counts, dHat, cohStar, r, budget, vStar, regime, ft, meta, delivery, signature, members },
+    version: VERSION,
+    kid,
+    pcsId: id,
+    merkleRoot,
+    epoch,
+    shardId,
+    createdAt: createdAt.text,
+    createdAtMs: createdAt.ms,
+    profile,
+    n,
+    d,
+    seed,
+    scales,
+    counts,
+    dHat,
+    cohStar,
+    r,
+    budget,
+    vStar,
+    regime,
+    ft,
+    meta,
+    delivery,
+    signature,
+    members,
   };
 }
 
@@ -267,11 +289,12 @@ function copied(value: unknown, levels = RECORD_DEPTH_MAX): JsonValue {
   if (typeof value !== "object" || value === null) return value as JsonValue;
   if (levels === 0) throw new ContractError("record: expected fewer nested objects and arrays, got too many");
   if (Array.isArray(value)) return value.map((item) => copied(item, levels - 1));
-  const members = Object.create(null) as { [name: string]: JsonValue };
-  for (const name of Object.keys(value)) {
+  const members: { [name: string]: JsonValue } = {};
+  // In the order of canonical bytes, which are written more than once.
+  for (const name of Object.keys(value).sort()) {
     requireUnicode(name);
     const member = (value as Members)[name];
-    if (member !== undefined) members[name] = copied(member, levels - 1);
+    if (member !== undefined) setMember(members, name, copied(member, levels - 1));
   }
   return members;
 }

@@ -54,8 +54,8 @@ const ESCAPES: Readonly<Record<string, string>> = {
 };
 
 /**
- * Returns the one value the bytes hold: objects have no prototype, and a number is the double its
- * literal rounds to, never `-0`.
+ * Returns the one value the bytes hold. A number is the double its literal rounds to, never `-0`. Of
+ * an object its own members count: ask with `Object.hasOwn`, since a name may be `toString`.
  *
  * @param data a whole document.
  * @param depthMax how many objects and arrays may be open at once, the outermost being 1:
@@ -95,6 +95,16 @@ function isTooDeep(text: string, depthMax: number): boolean {
   return false;
 }
 
+/** Sets a member of an object of its own, whatever its name: to assign `__proto__` does not. */
+export function setMember(
+  members: { [name: string]: JsonValue },
+  name: string,
+  value: JsonValue,
+): void {
+  if (name !== "__proto__") members[name] = value;
+  else Object.defineProperty(members, name, { value, enumerable: true, configurable: true, writable: true });
+}
+
 class Reader {
   private at = 0;
   private readonly noted = new Set<Reason>();
@@ -132,8 +142,7 @@ class Reader {
   }
 
   private object(): JsonObject {
-    // No prototype: a member may be called __proto__.
-    const members = Object.create(null) as { [name: string]: JsonValue };
+    const members: { [name: string]: JsonValue } = {};
     this.at++;
     this.skipSpace();
     if (this.take(0x7d)) return members;
@@ -143,8 +152,8 @@ class Reader {
       this.skipSpace();
       if (!this.take(0x3a)) throw refusal("syntax");
       this.skipSpace();
-      if (name in members) this.noted.add("duplicate_member");
-      members[name] = this.value();
+      if (Object.hasOwn(members, name)) this.noted.add("duplicate_member");
+      setMember(members, name, this.value());
       this.skipSpace();
       if (this.take(0x7d)) return members;
       if (!this.take(0x2c)) throw refusal("syntax");

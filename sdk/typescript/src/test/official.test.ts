@@ -18,9 +18,9 @@ import {
   verifyHmac,
   verifyInclusion,
 } from "../index.js";
-import { OFFICIAL } from "./places.js";
+import { OFFICIAL, skippedUnless } from "./places.js";
 
-const skip = existsSync(OFFICIAL) ? false : "the official vectors are not beside the project";
+const skip = skippedUnless(existsSync(OFFICIAL), "the official vectors are not beside the project");
 
 function read(path: string): Buffer {
   return readFileSync(new URL(path, OFFICIAL));

@@ -8,3 +8,8 @@ export const GOLDEN = new URL("../../golden_vectors/", PACKAGE);
 
 /** The official vectors, beside the project; they may be absent. */
 export const OFFICIAL = new URL("../../../shared/vectors/", PACKAGE);
+
+/** Returns why a test is skipped, false where it is not: `FLBA_REQUIRE=all` forbids to skip. */
+export function skippedUnless(isThere: boolean, reason: string): string | false {
+  return isThere || process.env["FLBA_REQUIRE"] === "all" ? false : reason;
+}
