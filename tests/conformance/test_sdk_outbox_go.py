@@ -131,10 +131,7 @@ async def test_each_refuses_the_folder_that_the_other_holds(go: Driver, tmp_path
         assert go.ask("outbox.open", folder=str(tmp_path))["error"]["kind"] == "locked"
     go.ask("outbox.open", folder=str(tmp_path))
     with Driver("go") as second:
-        refused = second.ask("outbox.open", folder=str(tmp_path))["error"]
-    assert refused["kind"] == "locked"
-    assert str(tmp_path) in refused["message"]
-    assert f"pid {go.process.pid}" in refused["message"]
+        assert second.ask("outbox.open", folder=str(tmp_path))["error"] == {"kind": "locked"}
     with pytest.raises(LockedError, match=f"got pid {go.process.pid}"):
         Stream.open(RealDisk(), tmp_path / FOLDER, STREAM)
     go.ask("outbox.close")
@@ -149,9 +146,7 @@ async def test_go_refuses_a_newer_format_and_another_stream(go: Driver, tmp_path
     preface = framing._PREFACE.pack(framing.SEGMENT_MAGIC, 2, 9, 8)
     bent = preface + framing.crc32c(preface).to_bytes(4, "little")
     path.write_bytes(bent + path.read_bytes()[len(bent) :])
-    refused = go.ask("outbox.open", folder=str(newer))["error"]
-    assert refused["kind"] == "newer"
-    assert "9.8" in refused["message"]
+    assert go.ask("outbox.open", folder=str(newer))["error"] == {"kind": "newer"}
     Stream.open(RealDisk(), other / FOLDER, "inbox").close()
     assert go.ask("outbox.open", folder=str(other))["error"]["kind"] == "damaged"
 
@@ -221,24 +216,22 @@ async def same_by_both(go: Driver, scratch: Path, folders: list[Path]) -> None:
     assert len(folders) > 30
     for at, data in enumerate(folders):
         copy = image(data, scratch / f"go-{at}-{data.name}")
-        found = go.ask("outbox.open", folder=str(copy))
+        go.ask("outbox.open", folder=str(copy))
         given = waiting(go)
         (seq,) = go.ask("outbox.append", source="x", bodies=bodies(100, 1))["seqs"]
         go.ask("outbox.close")
+        recovered = contents_of(copy)  # what is missing shows when something stands behind it
         async with opened(data) as outbox:
             contents = outbox.contents
             expected = {
                 each: text(stored_bytes(await outbox.read(each)))
                 for each in sorted(contents.pending)
             }
-            damage, gone = len(contents.damage), contents.lost
             (next_seq,) = await outbox.append_all(windows(100, 1))
-        assert (given, found["damage"], found["lost"], seq) == (
-            expected,
-            damage,
-            gone,
-            next_seq,
-        ), data.name
+        assert given == expected, data.name
+        assert seq == next_seq, data.name
+        assert recovered.lost == contents.lost, data.name
+        assert len(recovered.damage) == len(contents.damage), data.name
         # What the other recovered, and went on with, is whole for each.
         assert {*await kept_by_python(copy)} == {*expected, seq}
         assert go.ask("outbox.open", folder=str(data))["pending"] == len(expected) + 1

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 
 	"fractallba/internal/segment"
 	"fractallba/pcs"
@@ -111,6 +112,7 @@ type brokenDisk struct {
 	onWrite func(data []byte) error
 	onSync  func() error
 	before  func() // every call that changes something
+	isFast  bool   // syncs do nothing
 }
 
 func (d *brokenDisk) set(change func()) {
@@ -152,6 +154,13 @@ func (d *brokenDisk) Remove(path string) error {
 	return d.System.Remove(path)
 }
 
+func (d *brokenDisk) SyncDir(folder string) error {
+	if d.isFast {
+		return nil
+	}
+	return d.System.SyncDir(folder)
+}
+
 func (d *brokenDisk) Lock(path, note string) (io.Closer, error) { return d.System.Lock(path, note) }
 
 type brokenFile struct {
@@ -175,6 +184,9 @@ func (f *brokenFile) Datasync() error {
 			return err
 		}
 	}
+	if f.disk.isFast {
+		return nil
+	}
 	return f.File.Datasync()
 }
 
@@ -186,4 +198,18 @@ func lastSegment(t testing.TB, folder string) string {
 		t.Fatal(errors.Join(err, errors.New("no segment")))
 	}
 	return names[len(names)-1]
+}
+
+// brokenDiskOf is the real disk without its syncs, which tests of many windows
+// need not wait for.
+func brokenDiskOf(before func()) *brokenDisk { return &brokenDisk{before: before, isFast: true} }
+
+// await returns when a condition that the committer brings about holds.
+func await(t testing.TB, what string, holds func() bool) {
+	t.Helper()
+	for ends := time.Now().Add(time.Minute); !holds(); time.Sleep(time.Millisecond) {
+		if time.Now().After(ends) {
+			t.Fatalf("waited a minute for %s", what)
+		}
+	}
 }

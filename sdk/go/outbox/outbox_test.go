@@ -69,11 +69,8 @@ func TestAcknowledgementsAreDurableAfterAQuietMomentOrFlush(t *testing.T) {
 	if err := o.Acknowledge(seqs[599], 200, false); err != nil {
 		t.Fatal(err)
 	}
-	for syncs := o.Counts().Syncs; o.Counts().Syncs == syncs; { // the quiet moment comes
-		if err := t.Context().Err(); err != nil {
-			t.Fatal(err)
-		}
-	}
+	syncs := o.Counts().Syncs
+	await(t, "a quiet moment", func() bool { return o.Counts().Syncs > syncs })
 	if got := epochs(t, mustOpen(t, imageOf(t, folder))); len(got) != 0 {
 		t.Fatalf("got %v", got)
 	}
@@ -106,11 +103,11 @@ func TestAppendsAtTheSameTimeShareASync(t *testing.T) {
 	for i := range count {
 		add(i + 1)
 	}
-	for isQueued := false; !isQueued; {
+	await(t, "the queue", func() bool {
 		o.mutex.Lock()
-		isQueued = len(o.queue) == count
-		o.mutex.Unlock()
-	}
+		defer o.mutex.Unlock()
+		return len(o.queue) == count
+	})
 	close(release)
 	all.Wait()
 	if counts := o.Counts(); counts.Syncs != 2 || counts.Pending != count+1 {

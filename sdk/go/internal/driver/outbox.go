@@ -38,10 +38,10 @@ func openOutbox(line json.RawMessage) (any, error) {
 				kind = name
 			}
 		}
-		return map[string]any{"error": map[string]any{"kind": kind, "message": err.Error()}}, nil
+		return map[string]any{"error": map[string]any{"kind": kind}}, nil
 	}
 	kept = opened
-	return map[string]any{"pending": len(kept.Pending()), "damage": len(kept.Damage()), "lost": kept.Counts().Lost}, nil
+	return map[string]any{"pending": len(kept.Pending())}, nil
 }
 
 func appendWindows(line json.RawMessage) (any, error) {
