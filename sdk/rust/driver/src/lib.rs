@@ -2,7 +2,9 @@
 #![forbid(unsafe_code)]
 
 pub mod answers;
+pub mod client;
 pub mod fields;
 pub mod ops;
+pub mod outbox;
 pub mod suites;
 pub mod vectors;

@@ -1,0 +1,121 @@
+//! The ops of the outbox: one is opened, appended to, shipped and closed.
+
+use fractal_lba_client::{ErrorKind, Outbox, OutboxOptions};
+use fractal_lba_core::{encode_base64, Object, Value};
+
+use crate::client::{bodies, failed, integer, kind, Opened};
+use crate::fields::{count, flag, nullable, object, text};
+use crate::ops::Ops;
+
+/// Of one append: records of the largest size fit into a call.
+const CALL_RECORDS_MAX: usize = 15;
+
+/// The ops `outbox.*`.
+pub struct OutboxOps {
+    /// The client to ship over.
+    pub opened: Opened,
+    /// The outbox that is open.
+    pub outbox: Option<Outbox>,
+}
+
+impl Ops for OutboxOps {
+    fn names(&self) -> &[&'static str] {
+        &[
+            "outbox.open",
+            "outbox.append",
+            "outbox.pending",
+            "outbox.acknowledge",
+            "outbox.ship",
+            "outbox.close",
+        ]
+    }
+
+    fn answer(&mut self, op: &str, request: &Object) -> Object {
+        if op == "outbox.open" {
+            return self.open(request);
+        }
+        let outbox = self.outbox.as_ref().expect("outbox.open comes first");
+        match op {
+            "outbox.append" => append(outbox, request),
+            "outbox.pending" => pending(outbox),
+            "outbox.acknowledge" => acknowledge(outbox, request),
+            "outbox.ship" => ship(outbox, &self.opened),
+            "outbox.close" => {
+                let closed = outbox.close();
+                self.outbox = None;
+                closed.map_or_else(|error| failed(&error), |()| object([("ok", true.into())]))
+            }
+            _ => unreachable!("{op} is not among the names"),
+        }
+    }
+}
+
+impl OutboxOps {
+    fn open(&mut self, request: &Object) -> Object {
+        // One that is still open would refuse itself.
+        self.outbox = None;
+        match Outbox::open(text(request, "folder"), OutboxOptions::default()) {
+            Ok(outbox) => {
+                let pending = integer(outbox.len() as u64);
+                self.outbox = Some(outbox);
+                object([("pending", pending)])
+            }
+            Err(error) => object([("error", object([("kind", kind(&error).into())]).into())]),
+        }
+    }
+}
+
+fn append(outbox: &Outbox, request: &Object) -> Object {
+    let mut seqs: Vec<Value> = Vec::new();
+    for call in bodies(request).chunks(CALL_RECORDS_MAX) {
+        match outbox.append(text(request, "source"), call) {
+            Ok(placed) => seqs.extend(placed.into_iter().map(integer)),
+            Err(error) => return failed(&error),
+        }
+    }
+    object([("seqs", seqs.into())])
+}
+
+fn pending(outbox: &Outbox) -> Object {
+    let windows = match outbox.pending(0, usize::MAX) {
+        Ok(windows) => windows,
+        Err(error) => return failed(&error),
+    };
+    let windows: Vec<Value> = windows
+        .iter()
+        .map(|window| {
+            let body = encode_base64(&window.body);
+            object([("seq", integer(window.seq)), ("body", body.into())]).into()
+        })
+        .collect();
+    object([("windows", windows.into())])
+}
+
+fn acknowledge(outbox: &Outbox, request: &Object) -> Object {
+    let status = u16::try_from(count(request, "status")).expect("a status");
+    match outbox.acknowledge(count(request, "seq"), status, flag(request, "replayed")) {
+        Ok(()) => object([("ok", true.into())]),
+        Err(error) => failed(&error),
+    }
+}
+
+fn ship(outbox: &Outbox, opened: &Opened) -> Object {
+    let (client, deadline) = opened.client();
+    let mut answers: Vec<Value> = Vec::new();
+    let shipped = outbox.ship(&client, deadline, |shipped| {
+        let answer = &shipped.answer;
+        let told = object([
+            ("seq", integer(shipped.window.seq)),
+            ("status", integer(answer.status.into())),
+            ("replayed", answer.replayed.into()),
+            ("code", nullable(answer.code.as_deref())),
+        ]);
+        answers.push(told.into());
+        Ok(())
+    });
+    match shipped {
+        // What has no answer when the time is over still waits.
+        Err(error) if error.kind() != ErrorKind::Deadline => failed(&error),
+        _ => object([("answers", answers.into())]),
+    }
+}
