@@ -8,7 +8,7 @@ import type { Op, Ops, Request } from "./ops.js";
 let client: Client | null = null;
 
 export const callOps: Ops = {
-  "client.open": (request) => {
+  "client.open": called(async (request) => {
     const { url, token, retries, deadline_s: deadlineS } = request as {
       url: string;
       token: string | null;
@@ -18,7 +18,7 @@ export const callOps: Ops = {
     // What is tested is what happens, and not for how long it is waited.
     client = new Client(url, { token, deadlineS, retry: { retriesMax: retries, waitFirstS: 0.02, waitMaxS: 0.1 } });
     return { ok: true };
-  },
+  }),
   "client.submit": called(async (request) => told(await openClient().submit(bytes(request["body"])))),
   "client.batch": called(async (request) => {
     const encoding = request["encoding"] as string | null;
