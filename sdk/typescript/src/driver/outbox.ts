@@ -40,6 +40,8 @@ export const outboxOps: Ops = {
       answers: shipped.map(({ seq, answer: { status, replayed, code } }) => ({ seq, status, replayed, code })),
     };
   },
+  // Not of the contract: what this SDK's own comparison with the agent asks for.
+  "outbox.damage": () => ({ damage: opened().damage, lost: opened().lost }),
   "outbox.close": async () => {
     await opened().close();
     outbox = null;

@@ -1,0 +1,102 @@
+/** A page that signs a record, keeps it while the server is away, ships it, and shows the answer. */
+
+import { formatTimestamp, fromHex, ed25519Public, Key, parseRecord, signRecord, storedBytes } from "fractal-lba";
+import { Client } from "fractal-lba/client";
+import { Outbox } from "fractal-lba/outbox/browser";
+import { summarisePoints, summaryMembers } from "fractal-lba/signals";
+
+const POINTS = 256;
+const LOOK_MS = 500;
+const DIGITS = 12;
+const element = (id) => document.getElementById(id);
+
+// One second: whoever watches the page should see the server come back.
+const client = new Client(location.origin, { retry: { waitMaxS: 1 } });
+const outbox = await Outbox.open();
+const rows = new Map();
+
+for await (const { seq, body } of outbox.pending()) show(seq, parseRecord(body));
+void outbox
+  .keepShipping(client, { signal: new AbortController().signal, onAnswer: answered })
+  .catch((error) => tell(error));
+
+element("sign").addEventListener("submit", (event) => {
+  event.preventDefault();
+  sign().catch(tell);
+});
+setInterval(look, LOOK_MS);
+await look();
+document.body.dataset.ready = "true";
+
+/** Sign a window and store it; nothing is sent here. */
+async function sign() {
+  const seed = fromHex(element("seed").value);
+  const key = new Key({
+    kid: element("kid").value,
+    tenant: "",
+    alg: "ed25519",
+    secret: seed,
+    publicKey: ed25519Public(seed),
+  });
+  const now = Date.now();
+  const record = signRecord(
+    {
+      schema: "fractal-lba-kakeya",
+      version: "1.0",
+      ...summaryMembers(summarisePoints(measured(now))),
+      // A program of its own would count; a page that is opened twice would count twice.
+      epoch: now,
+      shard_id: element("shard").value,
+      created_at: formatTimestamp(now),
+      ft: { degraded: false, fallbacks: [], clock_skew_ms: 0 },
+    },
+    key,
+  );
+  show(await outbox.append(storedBytes(record)), record);
+  await look();
+}
+
+/** A curve that no two presses of the button share. */
+function measured(now) {
+  const phase = (now % 10_000) / 10_000;
+  return Array.from({ length: POINTS }, (_, at) => {
+    const angle = (2 * Math.PI * at) / POINTS;
+    return [Math.sin(3 * angle + phase), Math.sin(4 * angle), Math.cos(5 * angle)];
+  });
+}
+
+function answered({ seq, answer }, body) {
+  show(seq, parseRecord(body));
+  const row = rows.get(seq);
+  row.dataset.status = String(answer.status);
+  row.dataset.replayed = String(answer.replayed);
+  row.lastChild.textContent = `${answer.status} ${answer.code ?? decided(answer)}`;
+}
+
+function decided(answer) {
+  const { accepted, escalated } = answer.json();
+  return escalated ? "accepted, escalated" : accepted ? "accepted" : "not accepted";
+}
+
+function show(seq, record) {
+  if (rows.has(seq)) return;
+  const row = document.createElement("tr");
+  row.dataset.status = "waiting";
+  row.dataset.pcsId = record.pcsId;
+  for (const text of [seq, `${record.pcsId.slice(0, DIGITS)}…`, record.dHat, "on disk here, waiting for the server"]) {
+    row.append(Object.assign(document.createElement("td"), { textContent: String(text) }));
+  }
+  rows.set(seq, row);
+  element("records").append(row);
+}
+
+async function look() {
+  element("waiting").textContent = String(await outbox.pendingCount());
+  const response = await fetch("/ready", { cache: "no-store" }).catch(() => null);
+  element("server").textContent = response?.ok ? "ready" : "away";
+}
+
+function tell(error) {
+  // Messages of this package name what was expected, never a secret or a record.
+  element("problem").textContent = error instanceof Error ? error.message : "something failed";
+}

@@ -1,0 +1,283 @@
+/**
+ * A durable outbox for browsers: signed records in IndexedDB until they are answered.
+ *
+ * `append` returns when the record's transaction is complete with `durability: "strict"`: the browser
+ * has asked the disk to keep it. A number is given once: the store's key generator never goes back.
+ * What waits is there after a reload, a crash of the page or the browser, and a time without network;
+ * a browser may still remove a site's data when its disk is full, unless the page was granted
+ * `navigator.storage.persist()`.
+ */
+
+import type { Client } from "../client/client.js";
+import { timerMs } from "../client/retry.js";
+import { ContractError, DurabilityError, FullError, UnavailableError } from "../protocol/errors.js";
+import { parseRecord, storedBytes } from "../protocol/record.js";
+import { type ShipOptions, type Shipped, ship } from "./ship.js";
+
+export type { ShipOptions, Shipped } from "./ship.js";
+
+/** What is left out has its default. */
+export interface OutboxOptions {
+  /** Of the database; pages of one origin that name the same one share it. */
+  readonly name?: string;
+  /** Records without a final answer: by default 10,000. */
+  readonly recordsMax?: number;
+  /** Bytes of these records: by default 64 MiB. The last one taken may pass it. */
+  readonly bytesMax?: number;
+}
+
+/** A record that waits for its final answer. */
+export interface Waiting {
+  readonly seq: number;
+  readonly shardId: string;
+  /** When it was appended, milliseconds since 1970. */
+  readonly receivedMs: number;
+  /** The record's bytes. */
+  readonly body: Uint8Array;
+}
+
+const FORMAT = 1;
+const NAME = "fractal-lba-outbox";
+const RECORDS = "records";
+const STATE = "state";
+const BYTES = "bytes";
+/** Far below what any browser gives an origin; a page that needs more says so. */
+const RECORDS_MAX = 10_000;
+const BYTES_MAX = 64 << 20;
+/** How often another page's records are looked for where it could not tell of them. */
+const LOOK_S = 30;
+
+/** The outbox of one origin; several callers, tabs and workers may use it at once. */
+export class Outbox {
+  readonly #news = new EventTarget();
+  readonly #channel: BroadcastChannel | null;
+
+  private constructor(
+    private readonly database: IDBDatabase,
+    readonly name: string,
+    private readonly bounds: { readonly recordsMax: number; readonly bytesMax: number },
+  ) {
+    this.#channel = typeof BroadcastChannel === "function" ? new BroadcastChannel(name) : null;
+    this.#channel?.addEventListener("message", () => this.#tell());
+    // A later release's page wants to change the store: this one's calls fail from then on.
+    database.addEventListener("versionchange", () => database.close());
+  }
+
+  /**
+   * Open the outbox, made when missing.
+   *
+   * @throws ContractError A later release wrote it.
+   * @throws DurabilityError There is no IndexedDB here, or it refused.
+   */
+  static async open(options: OutboxOptions = {}): Promise<Outbox> {
+    const { name = NAME, recordsMax = RECORDS_MAX, bytesMax = BYTES_MAX } = options;
+    if (typeof indexedDB === "undefined") throw new DurabilityError("outbox: expected IndexedDB, got none");
+    const request = indexedDB.open(name, FORMAT);
+    request.addEventListener("upgradeneeded", () => {
+      request.result.createObjectStore(RECORDS, { keyPath: "seq", autoIncrement: true });
+      request.result.createObjectStore(STATE);
+    });
+    return new Outbox(await result(request), name, { recordsMax, bytesMax });
+  }
+
+  /** How many records wait for an answer. */
+  async pendingCount(): Promise<number> {
+    return this.#read((records) => records.count());
+  }
+
+  /**
+   * Make a signed record durable and return its number.
+   *
+   * @param record Its bytes, in any spelling; what is kept is its stored form.
+   * @throws Refusal It is no record of version 1.0.
+   * @throws UnavailableError As much waits as may: nothing was taken.
+   * @throws FullError The browser has no room: nothing was taken.
+   */
+  async append(record: Uint8Array): Promise<number> {
+    const [seq] = await this.appendAll([record]);
+    return seq as number;
+  }
+
+  /** Make records durable together, all or none, in their order, and return their numbers. */
+  async appendAll(records: readonly Uint8Array[]): Promise<number[]> {
+    const receivedMs = Date.now();
+    const rows = records.map((body) => {
+      const record = parseRecord(body);
+      return { shardId: record.shardId, receivedMs, body: storedBytes(record) };
+    });
+    const size = rows.reduce((sum, { body }) => sum + body.length, 0);
+    const transaction = this.#transaction("readwrite");
+    const done = completed(transaction);
+    const store = transaction.objectStore(RECORDS);
+    const state = transaction.objectStore(STATE);
+    const seqs: number[] = [];
+    let refusal: UnavailableError | null = null;
+    const count = store.count();
+    const bytes = state.get(BYTES) as IDBRequest<number | undefined>;
+    // Its requests are answered in their order: the count is there when the bytes are.
+    bytes.addEventListener("success", () => {
+      const waiting = bytes.result ?? 0;
+      if (count.result + rows.length > this.bounds.recordsMax || waiting >= this.bounds.bytesMax) {
+        const { recordsMax, bytesMax } = this.bounds;
+        refusal = new UnavailableError(
+          `outbox: expected fewer than ${recordsMax} records and ${bytesMax} bytes waiting for an answer,` +
+            ` got ${count.result} and ${waiting}`,
+        );
+        transaction.abort();
+        return;
+      }
+      for (const row of rows) {
+        const added = store.add(row);
+        added.addEventListener("success", () => seqs.push(added.result as number));
+      }
+      state.put(waiting + size, BYTES);
+    });
+    await done.catch((error: unknown) => {
+      throw refusal ?? error;
+    });
+    this.#tell();
+    this.#channel?.postMessage(null);
+    return seqs;
+  }
+
+  /** Yield the records that wait, oldest first. */
+  async *pending(): AsyncGenerator<Waiting, void> {
+    for (const seq of await this.waiting()) {
+      const row = await this.#row(seq);
+      if (row !== undefined) yield row;
+    }
+  }
+
+  /** Return the numbers of the records that wait, oldest first. */
+  async waiting(): Promise<readonly number[]> {
+    return (await this.#read((records) => records.getAllKeys())) as number[];
+  }
+
+  /** Return the bytes of a record that waits; `null` where it does not wait. */
+  async read(seq: number): Promise<Uint8Array | null> {
+    return (await this.#row(seq))?.body ?? null;
+  }
+
+  /** Note the final answer of a record, which leaves the outbox; one that does not wait changes nothing. */
+  async acknowledge(seq: number): Promise<void> {
+    const transaction = this.#transaction("readwrite");
+    const done = completed(transaction);
+    const store = transaction.objectStore(RECORDS);
+    const state = transaction.objectStore(STATE);
+    const found = store.get(seq) as IDBRequest<Waiting | undefined>;
+    found.addEventListener("success", () => {
+      const size = found.result?.body.length;
+      if (size === undefined) return;
+      store.delete(seq);
+      const bytes = state.get(BYTES) as IDBRequest<number>;
+      bytes.addEventListener("success", () => state.put(Math.max(0, bytes.result - size), BYTES));
+    });
+    await done;
+  }
+
+  /** Send what waits until each has a final answer or the deadline ends; see `ShipOptions`. */
+  async ship(client: Client, options: ShipOptions = {}): Promise<Shipped[]> {
+    return ship(this, client, options);
+  }
+
+  /**
+   * Ship what waits and what comes, until the signal is aborted: when a record is appended, when the
+   * server is back, at once when the browser says that it is online again. One tab ships at a time.
+   *
+   * @throws What `onAnswer` threw; the record it was told of still waits.
+   */
+  async keepShipping(client: Client, options: Omit<ShipOptions, "deadlineS"> & { readonly signal: AbortSignal }): Promise<void> {
+    const { signal } = options;
+    const work = async (): Promise<void> => {
+      while (!signal.aborted) {
+        const news = this.#waitForNews(signal);
+        // Being online again ends a wait for the server: what was on its way is asked for again.
+        const pass = new AbortController();
+        const stop = (): void => pass.abort();
+        signal.addEventListener("abort", stop, { once: true });
+        globalThis.addEventListener?.("online", stop, { once: true });
+        try {
+          await ship(this, client, { ...options, signal: pass.signal, deadlineS: Infinity });
+          if (!pass.signal.aborted) await news.came;
+        } finally {
+          signal.removeEventListener("abort", stop);
+          globalThis.removeEventListener?.("online", stop);
+          news.end();
+        }
+      }
+    };
+    if (typeof navigator === "undefined" || navigator.locks === undefined) return work();
+    await navigator.locks.request(this.name, { signal }, work).catch((error: unknown) => {
+      if (!signal.aborted) throw error;
+    });
+  }
+
+  /** Let the database go; records that wait are shipped by whoever opens it next. */
+  close(): void {
+    this.#channel?.close();
+    this.database.close();
+  }
+
+  #tell(): void {
+    this.#news.dispatchEvent(new Event("news"));
+  }
+
+  /** Note news from now on: `came` ends with the first, with the signal, or after a while. */
+  #waitForNews(signal: AbortSignal): { readonly came: Promise<void>; readonly end: () => void } {
+    let end = (): void => undefined;
+    const came = new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, timerMs(LOOK_S));
+      const told = (): void => resolve();
+      this.#news.addEventListener("news", told);
+      signal.addEventListener("abort", told);
+      end = () => {
+        clearTimeout(timer);
+        this.#news.removeEventListener("news", told);
+        signal.removeEventListener("abort", told);
+      };
+    });
+    return { came, end };
+  }
+
+  async #row(seq: number): Promise<Waiting | undefined> {
+    return (await this.#read((records) => records.get(seq))) as Waiting | undefined;
+  }
+
+  #read<T>(ask: (records: IDBObjectStore) => IDBRequest<T>): Promise<T> {
+    return result(ask(this.#transaction("readonly").objectStore(RECORDS)));
+  }
+
+  #transaction(mode: "readonly" | "readwrite"): IDBTransaction {
+    try {
+      return this.database.transaction([RECORDS, STATE], mode, { durability: "strict" });
+    } catch (error) {
+      throw failure(error);
+    }
+  }
+}
+
+function result<T>(request: IDBRequest<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    request.addEventListener("success", () => resolve(request.result));
+    request.addEventListener("error", () => reject(failure(request.error)));
+  });
+}
+
+function completed(transaction: IDBTransaction): Promise<void> {
+  return new Promise((resolve, reject) => {
+    transaction.addEventListener("complete", () => resolve());
+    transaction.addEventListener("abort", () => reject(failure(transaction.error)));
+  });
+}
+
+/** Say what IndexedDB said; its messages may name the database, its names are enough. */
+function failure(error: unknown): Error {
+  const name = error instanceof Error || error instanceof DOMException ? error.name : "an abort";
+  if (name === "QuotaExceededError") {
+    return new FullError("outbox: expected room in the browser, got none", { cause: error });
+  }
+  if (name === "VersionError") {
+    return new ContractError("outbox: expected this release's format, got a later one's");
+  }
+  return new DurabilityError(`outbox: expected IndexedDB to work, got ${name}`, { cause: error });
+}
