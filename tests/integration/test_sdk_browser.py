@@ -1,0 +1,110 @@
+"""The TypeScript SDK in a real browser: signed offline, shipped when the server is back, shown."""
+
+import asyncio
+import subprocess
+from pathlib import Path
+from typing import Final
+
+import pytest
+from tests.support import chromium
+from tests.support.chromium import Chromium
+from tests.support.page_server import PageServer
+from tests.support.sdk_drivers import SDK, lacking
+from tests.support.server_process import Folder, ServerProcess, until_ready
+from tests.support.signed import ACME_NEXT
+
+PACKAGE: Final = SDK / "typescript"
+BUILD_TIMEOUT_S: Final = 120.0
+PNG: Final = b"\x89PNG\r\n\x1a\n"
+RECORDS: Final = 2
+
+SIGN: Final = f"""(() => {{
+  document.getElementById("seed").value = "{ACME_NEXT.secret.hex()}";
+  document.getElementById("kid").value = "{ACME_NEXT.kid}";
+  document.querySelector("button").click();
+}})()"""
+ROWS: Final = '[...document.querySelectorAll("#records tr")]'
+READY: Final = 'document.body.dataset.ready === "true"'
+AWAY: Final = 'document.getElementById("server").textContent === "away"'
+
+
+def statuses(count: int, status: str) -> str:
+    return f'{ROWS}.filter((row) => row.dataset.status === "{status}").length === {count}'
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with the bundled example page."""
+    if not PACKAGE.is_dir():
+        pytest.skip("sdk/typescript: not in this checkout")
+    if (reason := lacking("typescript")) is not None:
+        pytest.skip(reason)
+    folder = tmp_path_factory.mktemp("page")
+    subprocess.run(
+        ["node", "example/browser/build.mjs", str(folder)],  # noqa: S607 - as PATH has it
+        cwd=PACKAGE,
+        check=True,
+        timeout=BUILD_TIMEOUT_S,
+    )
+    return folder
+
+
+@pytest.mark.timeout(600)
+def test_a_page_signs_while_the_server_is_away_and_shows_the_answer_when_it_is_back(
+    page: Path, folder: Folder, tmp_path: Path
+) -> None:
+    if chromium.program() is None:
+        pytest.skip("chromium is not installed")
+    with ServerProcess(folder) as server:
+        host, port = server.address
+        server.stop()
+    with PageServer(page, (host, port)) as site:
+        shots = asyncio.run(scene(site, folder, f"{host}:{port}"))
+    for name, shot in shots.items():
+        assert shot.startswith(PNG)
+        (tmp_path / name).write_bytes(shot)
+
+
+async def scene(site: PageServer, folder: Folder, listen: str) -> dict[str, bytes]:
+    """Do what the test is called, and return what the page showed on the way."""
+    shots: dict[str, bytes] = {}
+    async with Chromium() as browser:
+        await browser.open(site.url)
+        await browser.until(f"{READY} && {AWAY}")
+        for count in range(1, RECORDS + 1):
+            await browser.run(SIGN)
+            await browser.until(statuses(count, "waiting"))
+        signed = await browser.run(f"{ROWS}.map((row) => row.dataset.pcsId)")
+        assert len(set(signed)) == RECORDS
+
+        # The page is gone, and comes back while the server is still away.
+        await browser.open("about:blank")
+        await browser.open(site.url)
+        await browser.until(f"{READY} && {AWAY} && {statuses(RECORDS, 'waiting')}")
+        assert await browser.run(f"{ROWS}.map((row) => row.dataset.pcsId)") == signed
+        shots["away.png"] = await browser.screenshot()
+        assert await browser.run("indexedDB.databases().then((all) => all.length)") == 1
+
+        with ServerProcess(folder, "--listen", listen) as server:
+            until_ready(server)
+            await browser.until(statuses(RECORDS, "200"))
+            await browser.until('document.getElementById("waiting").textContent === "0"')
+            await browser.until('document.getElementById("server").textContent === "ready"')
+            shots["answered.png"] = await browser.screenshot()
+            shown = await browser.run(f"{ROWS}.map((row) => row.lastChild.textContent)")
+            assert shown == ["200 accepted"] * RECORDS
+            for pcs_id in signed:
+                read = server.get(pcs_id)
+                assert read.status == 200
+                assert read.json["record"]["kid"] == ACME_NEXT.kid
+
+            # What was answered is sent no more, by a page that is opened again either.
+            sent = site.sent
+            await browser.open(site.url)
+            await browser.until(READY)
+            assert await browser.run(f"{ROWS}.length") == 0
+            assert site.sent == sent
+            server.stop()
+        # 502 and what a dead socket says are the network's; nothing was thrown.
+        assert [said for said in browser.problems if "502" not in said] == []
+    return shots
