@@ -10,21 +10,23 @@ const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 /// Returns the standard base64 text with padding.
 #[must_use]
 pub fn encode_base64(data: &[u8]) -> String {
-    let mut out = Vec::with_capacity(data.len().div_ceil(3) * 4);
-    write_base64(&mut out, data);
-    out.into_iter().map(char::from).collect()
+    let mut text = Vec::new();
+    text.resize(data.len().div_ceil(3) * 4, b'=');
+    encode_into(&mut text, data);
+    text.into_iter().map(char::from).collect()
 }
 
-pub(crate) fn write_base64(out: &mut Vec<u8>, data: &[u8]) {
-    for group in data.chunks(3) {
-        let mut bits = [0; 3];
-        bits[..group.len()].copy_from_slice(group);
-        let bits = u32::from_be_bytes([0, bits[0], bits[1], bits[2]]);
-        for place in 0..4 {
-            out.push(match place <= group.len() {
+/// Writes four characters for each three bytes of `data`.
+pub(crate) fn encode_into(text: &mut [u8], data: &[u8]) {
+    for (quad, group) in text.chunks_exact_mut(4).zip(data.chunks(3)) {
+        let mut bytes = [0; 4];
+        bytes[1..=group.len()].copy_from_slice(group);
+        let bits = u32::from_be_bytes(bytes);
+        for (place, character) in quad.iter_mut().enumerate() {
+            *character = match place <= group.len() {
                 true => ALPHABET[(bits >> (18 - 6 * place)) as usize & 63],
                 false => b'=',
-            });
+            };
         }
     }
 }

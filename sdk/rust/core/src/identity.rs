@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 
 use sha2::{Digest, Sha256};
 
-use crate::base64::write_base64;
+use crate::base64::encode_into;
 use crate::canonical::{write_integer, write_number, write_string, write_unsigned, Decimal};
 use crate::document::{SCHEMA, VERSION};
 use crate::hex::hex;
@@ -28,8 +28,10 @@ pub fn pcs_id(merkle_root: &str, epoch: u64, shard_id: &str) -> String {
 
 pub(crate) fn window_hash(merkle_root: &str, epoch: u64, shard_id: &str) -> [u8; 32] {
     let decimal = Decimal::of(epoch);
-    let parts = [merkle_root.as_bytes(), b"|", decimal.digits(), b"|", shard_id.as_bytes()];
-    let hasher = parts.iter().fold(Sha256::new(), |hasher, part| hasher.chain_update(part));
+    let mut hasher = Sha256::new();
+    for part in [merkle_root.as_bytes(), b"|", decimal.digits(), b"|", shard_id.as_bytes()] {
+        hasher.update(part);
+    }
     hasher.finalize().into()
 }
 
@@ -96,11 +98,15 @@ impl Record {
 pub(crate) fn insert_signature(out: &mut Vec<u8>, sig_at: usize, sig: &[u8]) {
     const OPENING: &[u8] = b"\"sig\":\"";
     const CLOSING: &[u8] = b"\",";
-    let behind = out.len() - sig_at;
-    out.extend_from_slice(OPENING);
-    write_base64(out, sig);
-    out.extend_from_slice(CLOSING);
-    out[sig_at..].rotate_left(behind);
+    let text_at = sig_at + OPENING.len();
+    let text_end = text_at + sig.len().div_ceil(3) * 4;
+    let end = text_end + CLOSING.len();
+    let written = out.len();
+    out.resize(written + end - sig_at, 0);
+    out.copy_within(sig_at..written, end);
+    out[sig_at..text_at].copy_from_slice(OPENING);
+    encode_into(&mut out[text_at..text_end], sig);
+    out[text_end..end].copy_from_slice(CLOSING);
 }
 
 /// Writes all members but `sig` and `delivery`, in canonical order, and returns where `sig` stands.

@@ -42,7 +42,7 @@ pub struct Signer {
 
 #[derive(Clone)]
 enum Secret {
-    /// The state behind the secret's two blocks.
+    /// The state behind the secret and the label.
     Hmac(Hmac<Sha256>),
     Ed25519(SigningKey),
 }
@@ -63,7 +63,10 @@ impl Signer {
         if secret.len() < HMAC_SECRET_BYTES_MIN {
             return Err(ContractError::of("HMAC secret", "at least 32 bytes", "fewer"));
         }
-        Ok(Self { kid: key_id(kid)?, secret: Secret::Hmac(keyed(secret)) })
+        Ok(Self {
+            kid: key_id(kid)?,
+            secret: Secret::Hmac(keyed(secret).chain_update(SIGNING_LABEL)),
+        })
     }
 
     /// A signer by Ed25519; `seed` is the 32-byte seed of RFC 8032.
@@ -109,34 +112,33 @@ impl Signer {
         let mut sig = [0; ED25519_SIGNATURE_BYTES];
         let sig = self.signature(out, &mut sig);
         insert_signature(out, sig_at, sig);
-        out.drain(..SIGNING_LABEL.len());
         Ok(())
     }
 
-    /// Writes the signing input; returns where `sig` stands, and the id in hexadecimal.
+    /// Writes the members that are signed; returns where `sig` stands, and the id in hexadecimal.
     fn write(&self, draft: &Draft, out: &mut Vec<u8>) -> Result<(usize, [u8; 64]), Refusal> {
         check_draft(draft)?;
         let hash = window_hash(&draft.merkle_root, draft.epoch, &draft.shard_id);
         let id = hex_digits(&hash);
-        out.extend_from_slice(SIGNING_LABEL);
         Ok((write_members(out, draft, &self.kid, &id), id))
     }
 
     /// Returns the signature, which is written to the beginning of `room`.
     fn signature<'a>(
         &self,
-        message: &[u8],
+        members: &[u8],
         room: &'a mut [u8; ED25519_SIGNATURE_BYTES],
     ) -> &'a [u8] {
         match &self.secret {
             Secret::Hmac(keyed) => {
-                let tag = keyed.clone().chain_update(message).finalize().into_bytes();
+                let tag = keyed.clone().chain_update(members).finalize().into_bytes();
                 let room = &mut room[..HMAC_SHA256_BYTES];
                 room.copy_from_slice(&tag);
                 room
             }
             Secret::Ed25519(key) => {
-                *room = ed25519_dalek::Signer::sign(key, message).to_bytes();
+                let message = [SIGNING_LABEL, members].concat();
+                *room = ed25519_dalek::Signer::sign(key, &message).to_bytes();
                 room
             }
         }

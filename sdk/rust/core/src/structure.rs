@@ -275,7 +275,9 @@ pub(crate) fn require_own_id(pcs_id: &str, own: &str) -> Result<(), Refusal> {
 
 /// Whether a text is 64 lower-case hexadecimal digits.
 pub(crate) fn is_hash(text: &str) -> bool {
-    text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    // Without a way out in the middle, so that all are looked at at once.
+    let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    text.len() == 64 && text.bytes().fold(true, |all, byte| all & is_digit(byte))
 }
 
 /// Whether a text is `[A-Za-z0-9._-]{1,64}`: the name of a key or a tenant, or a tame member.

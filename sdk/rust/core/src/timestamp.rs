@@ -65,23 +65,22 @@ pub fn format_timestamp(ms: u64) -> Result<String, ContractError> {
 /// Writes a time of at most [`TIMESTAMP_MS_MAX`].
 pub(crate) fn write_timestamp(out: &mut Vec<u8>, ms: u64) {
     let (year, month, day) = date_of(ms / DAY_MS);
-    let of_day = ms % DAY_MS;
-    let parts = [
-        (year, 1000, b'-'),
-        (month, 10, b'-'),
-        (day, 10, b'T'),
-        (of_day / 3_600_000, 10, b':'),
-        (of_day / 60_000 % 60, 10, b':'),
-        (of_day / 1000 % 60, 10, b'.'),
-        (of_day % 1000, 100, b'Z'),
-    ];
-    for (number, mut unit, behind) in parts {
-        while unit > 0 {
-            out.push(b'0' + (number / unit % 10) as u8);
-            unit /= 10;
+    let of_day = (ms % DAY_MS) as u32;
+    let mut text = *b"0000-00-00T00:00:00.000Z";
+    let mut put = |from: usize, to: usize, mut number: u32| {
+        for digit in text[from..to].iter_mut().rev() {
+            *digit += (number % 10) as u8;
+            number /= 10;
         }
-        out.push(behind);
-    }
+    };
+    put(0, 4, year as u32);
+    put(5, 7, month as u32);
+    put(8, 10, day as u32);
+    put(11, 13, of_day / 3_600_000);
+    put(14, 16, of_day / 60_000 % 60);
+    put(17, 19, of_day / 1000 % 60);
+    put(20, 23, of_day % 1000);
+    out.extend_from_slice(&text);
 }
 
 fn is_leap(year: u64) -> bool {
