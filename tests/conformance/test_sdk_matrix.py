@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from tests.support import sdk_matrix
+from tests.support import sdk_matrix, sdk_windows
 from tests.support.sdk_drivers import SDKS, available, lacking, require
 
 
@@ -20,3 +20,7 @@ def test_every_sdk_verifies_what_every_other_signed(tell: Callable[[str, str], N
 def test_an_sdk_takes_part(name: str) -> None:
     require(name)
     assert lacking(name) is None
+
+
+def test_every_sdk_summarises_a_window_to_the_same_bits(tell: Callable[[str, str], None]) -> None:
+    tell("SDK matrix", sdk_windows.run(available()))
