@@ -39,22 +39,22 @@ def test_what_one_wrote_another_opens_acknowledges_and_goes_on(
     writer: str, reader: str, tmp_path: Path
 ) -> None:
     require(writer, reader)
-    kept = str(tmp_path / "data")
+    kept = tmp_path / "data"
     with Driver(writer) as first:
-        assert first.ask("outbox.open", folder=kept) == {"pending": 0}
+        assert first.open_outbox(kept) == 0
         seqs = appended(first, 0)
         for seq in seqs[:3]:
             first.ask("outbox.acknowledge", seq=seq, status=200, replayed=False)
         first.ask("outbox.close")
     with Driver(reader) as second:
-        assert second.ask("outbox.open", folder=kept) == {"pending": WINDOWS - 3}
+        assert second.open_outbox(kept) == WINDOWS - 3
         assert pending(second) == {seq: body(at) for at, seq in enumerate(seqs) if at >= 3}
         second.ask("outbox.acknowledge", seq=seqs[3], status=422, replayed=True)
         more = appended(second, WINDOWS)
         assert not set(more) & set(seqs)
         second.ask("outbox.close")
     with Driver(writer) as third:
-        assert third.ask("outbox.open", folder=kept) == {"pending": 2 * WINDOWS - 4}
+        assert third.open_outbox(kept) == 2 * WINDOWS - 4
         assert list(pending(third)) == [*seqs[4:], *more]
         third.ask("outbox.close")
 
@@ -66,20 +66,20 @@ def test_what_one_was_killed_over_another_recovers(
     require(writer, reader)
     data = tmp_path / "data"
     first = Driver(writer)
-    first.ask("outbox.open", folder=str(data))
+    first.open_outbox(data)
     seqs = appended(first, 0)
     appended(first, WINDOWS, count=1)
     first.kill()
     tear(data)
     second = Driver(reader)
     # The last window stands alone in its batch: no more than it is torn.
-    assert second.ask("outbox.open", folder=str(data)) == {"pending": WINDOWS}
+    assert second.open_outbox(data) == WINDOWS
     assert pending(second) == {seq: body(at) for at, seq in enumerate(seqs)}
     (again,) = appended(second, WINDOWS, count=1)
     assert again > seqs[-1]
     second.kill()
     with Driver(writer) as third:
-        assert third.ask("outbox.open", folder=str(data)) == {"pending": WINDOWS + 1}
+        assert third.open_outbox(data) == WINDOWS + 1
         assert list(pending(third)) == [*seqs, again]
         third.ask("outbox.close")
 
@@ -89,10 +89,10 @@ def test_an_outbox_that_is_open_is_locked_for_every_other(
     holder: str, other: str, tmp_path: Path
 ) -> None:
     require(holder, other)
-    kept = str(tmp_path / "data")
+    kept = tmp_path / "data"
     with Driver(holder) as first, Driver(other) as second:
-        assert first.ask("outbox.open", folder=kept) == {"pending": 0}
-        assert second.ask("outbox.open", folder=kept) == {"error": {"kind": "locked"}}
+        assert first.open_outbox(kept) == 0
+        assert second.open_outbox(kept) == "locked"
         first.ask("outbox.close")
-        assert second.ask("outbox.open", folder=kept) == {"pending": 0}
+        assert second.open_outbox(kept) == 0
         second.ask("outbox.close")

@@ -109,6 +109,12 @@ class Driver:
             raise DriverError(f"{self.name}: {op}: crash: {answer['crash']}")
         return answer
 
+    def open_outbox(self, folder: Path) -> int | str:
+        """Return how many windows wait in an outbox, or why it could not be opened."""
+        said = self.ask("outbox.open", folder=str(folder))
+        found: int | str = said["error"]["kind"] if "error" in said else said["pending"]
+        return found
+
     def ask_all(self, lines: Sequence[bytes], *, timeout_s: float = MANY_TIMEOUT_S) -> list[bytes]:
         """Return the line that answers each line; they are written while answers are read."""
         stdin, stdout = self.process.stdin, self.process.stdout
