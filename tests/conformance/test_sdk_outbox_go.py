@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from crc32c import crc32c
 from tests.support.outboxes import contents_of, opened, record, windows
 from tests.support.sdk_drivers import Driver, require
 from tests.support.virtual_time import run_virtual
@@ -108,6 +109,7 @@ async def test_the_agent_goes_on_where_go_ended_or_was_killed(go: Driver, tmp_pa
 async def test_the_commands_read_what_go_wrote_also_beside_it(go: Driver, tmp_path: Path) -> None:
     go.ask("outbox.open", folder=str(tmp_path))
     seqs = go.ask("outbox.append", source="api:", bodies=bodies(3, 2))["seqs"]
+    states: list[str] = []
     for is_open in (True, False):
         if not is_open:
             go.ask("outbox.close")
@@ -121,7 +123,7 @@ async def test_the_commands_read_what_go_wrote_also_beside_it(go: Driver, tmp_pa
         ]
         verified = runner.invoke(fractal_lba, ["wal", "verify", str(tmp_path / FOLDER), "--json"])
         assert verified.exit_code == 0, verified.output
-    states = [each["state"] for each in json.loads(verified.stdout)["segments"]]
+        states = [each["state"] for each in json.loads(verified.stdout)["segments"]]
     assert states == ["sealed", "open"]
 
 
@@ -144,7 +146,7 @@ async def test_go_refuses_a_newer_format_and_another_stream(go: Driver, tmp_path
         await outbox.append_all(windows(0, 1))
     path = segments(newer)[0]
     preface = framing._PREFACE.pack(framing.SEGMENT_MAGIC, 2, 9, 8)
-    bent = preface + framing.crc32c(preface).to_bytes(4, "little")
+    bent = preface + crc32c(preface).to_bytes(4, "little")
     path.write_bytes(bent + path.read_bytes()[len(bent) :])
     assert go.ask("outbox.open", folder=str(newer))["error"] == {"kind": "newer"}
     Stream.open(RealDisk(), other / FOLDER, "inbox").close()
