@@ -96,11 +96,9 @@ export class Log {
 
   /** Write the acknowledgements that wait, and return when nothing is on its way to the disk. */
   async flush(): Promise<void> {
-    if (this.#acks.length > 0) {
-      this.#areAcksDue = true;
-      this.#start();
-    }
-    await this.#running;
+    this.#areAcksDue = true;
+    this.#start();
+    while (this.#running !== null) await this.#running;
   }
 
   #give(entry: Omit<Entry, "failed">): Promise<void> {
@@ -122,7 +120,8 @@ export class Log {
   #start(): void {
     this.#running ??= this.#run().finally(() => {
       this.#running = null;
-      if (this.#queue.length > 0) this.#start();
+      // What was asked for between the last look and here.
+      if (this.#queue.length > 0 || (this.#areAcksDue && this.#acks.length > 0)) this.#start();
     });
   }
 
@@ -141,11 +140,12 @@ export class Log {
       if (failure === null || batch.entries.length > 0) continue;
       // Acknowledgements alone were refused: so is what must stand behind them.
       const next = this.#queue[0];
+      this.#areAcksDue = false;
       if (next === undefined || "work" in next) break;
       this.#queue.shift();
       next.failed(failure.error);
     }
-    this.#areAcksDue = false;
+    if (this.#acks.length === 0) this.#areAcksDue = false;
   }
 
   #take(): Batch {

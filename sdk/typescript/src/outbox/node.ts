@@ -31,7 +31,7 @@ export type { Disk, DiskFile } from "../wal/disk.js";
 
 /** How much may wait, and in what segments; what is left out has its default. */
 export interface OutboxOptions {
-  /** Records without a final answer: by default 1,000,000, each takes some 200 bytes of memory. */
+  /** Records without a final answer: by default 1,000,000, each takes some 150 bytes of memory. */
   readonly recordsMax?: number;
   /** Bytes of their frames: by default 1 GiB. The last one taken may pass it. */
   readonly bytesMax?: number;
