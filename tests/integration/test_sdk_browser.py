@@ -1,6 +1,7 @@
 """The TypeScript SDK in a real browser: signed offline, shipped when the server is back, shown."""
 
 import asyncio
+import base64
 import subprocess
 from pathlib import Path
 from typing import Final
@@ -11,7 +12,7 @@ from tests.support.chromium import Chromium
 from tests.support.page_server import PageServer
 from tests.support.sdk_drivers import SDK, lacking
 from tests.support.server_process import Folder, ServerProcess, until_ready
-from tests.support.signed import ACME_NEXT
+from tests.support.signed import ACME_NEXT, body
 
 PACKAGE: Final = SDK / "typescript"
 BUILD_TIMEOUT_S: Final = 120.0
@@ -63,6 +64,96 @@ def test_a_page_signs_while_the_server_is_away_and_shows_the_answer_when_it_is_b
     for name, shot in shots.items():
         assert shot.startswith(PNG)
         (tmp_path / name).write_bytes(shot)
+
+
+LIBRARY: Final = """
+export { Outbox } from "fractal-lba/outbox/browser";
+export { Client } from "fractal-lba/client";
+export const bytes = (text) => Uint8Array.from(atob(text), (each) => each.charCodeAt(0));
+export const name = (error) => error.name;
+"""
+
+
+@pytest.mark.timeout(600)
+def test_an_outbox_in_a_page_keeps_its_bounds_its_numbers_and_what_nobody_took(
+    page: Path, folder: Folder
+) -> None:
+    if chromium.program() is None:
+        pytest.skip("chromium is not installed")
+    subprocess.run(
+        [
+            str(PACKAGE / "node_modules/.bin/esbuild"),
+            "--bundle",
+            "--format=esm",
+            f"--outfile={page / 'library.js'}",
+        ],
+        cwd=PACKAGE,
+        input=LIBRARY.encode(),
+        check=True,
+        timeout=BUILD_TIMEOUT_S,
+    )
+    with ServerProcess(folder) as server:
+        host, port = server.address
+        server.stop()
+    with PageServer(page, (host, port)) as site:
+        asyncio.run(outbox_in_a_page(site, folder, f"{host}:{port}"))
+
+
+async def outbox_in_a_page(site: PageServer, folder: Folder, listen: str) -> None:
+    first, second, third = (base64.b64encode(body(epoch)).decode() for epoch in range(3))
+    async with Chromium() as browser:
+
+        async def opened() -> None:
+            await browser.open(site.url)
+            await browser.until(READY)
+            await browser.run('import("/library.js").then((all) => { window.lba = all; })')
+            await browser.run(
+                'lba.Outbox.open({name: "b", recordsMax: 2}).then((box) => { window.box = box; })'
+            )
+
+        async def append(*records: str) -> object:
+            texts = ",".join(f'lba.bytes("{each}")' for each in records)
+            return await browser.run(f"box.appendAll([{texts}]).catch(lba.name)")
+
+        await opened()
+        assert await append(base64.b64encode(b"{}").decode()) == "Refusal"
+        assert await append(first, second, third) == "UnavailableError"
+        assert await browser.run("box.pendingCount()") == 0
+        assert await append(first, second) == [1, 2]
+        assert await append(third) == "UnavailableError"
+        await browser.run("box.acknowledge(2)")
+        await browser.run("box.acknowledge(2)")
+        await opened()
+        assert await browser.run("box.waiting()") == [1]
+        # The number of what was answered is not given again.
+        assert await append(third) == [3]
+
+        # An hour until the next attempt, but for the browser's word that there is a network again.
+        await browser.run(
+            """window.stop = new AbortController();
+            window.told = [];
+            const noted = (...asked) => fetch(...asked).finally(() => {
+              document.body.dataset.asked = "true";
+            });
+            const client = new lba.Client(location.origin, {fetch: noted, random: () => 0.5,
+              retry: {waitFirstS: 7200, waitMaxS: 7200}});
+            window.ended = box.keepShipping(client, {signal: stop.signal, inFlight: 1,
+              onAnswer: ({seq, answer}) => {
+                told.push([seq, answer.status]);
+                document.body.dataset.told = String(told.length);
+                if (seq === 3) throw new Error("no room for it");
+              }}).catch((error) => error.message);
+            true"""
+        )
+        await browser.until('document.body.dataset.asked === "true"')
+        with ServerProcess(folder, "--listen", listen) as server:
+            until_ready(server)
+            await browser.run('window.dispatchEvent(new Event("online"))')
+            await browser.until('document.body.dataset.told === "2"')
+            assert await browser.run("told") == [[1, 200], [3, 200]]
+            assert await browser.run("ended") == "no room for it"
+            assert await browser.run("box.waiting()") == [3]
+            server.stop()
 
 
 async def scene(site: PageServer, folder: Folder, listen: str) -> dict[str, bytes]:

@@ -8,6 +8,8 @@ import os
 import shutil
 import signal
 import tempfile
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
 from typing import Any, Final, Self
 
 import aiohttp
@@ -63,6 +65,7 @@ class Chromium:
         self._numbers = itertools.count(1)
         self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._loaded = asyncio.Event()
+        self._undo = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         found = program()
@@ -87,15 +90,13 @@ class Chromium:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for name in ("_reading", "_draining"):
-            if (task := getattr(self, name, None)) is not None:
-                task.cancel()
-        if (session := getattr(self, "_session", None)) is not None:
-            await session.close()
-        if self._process.returncode is None:
-            os.killpg(self._process.pid, signal.SIGKILL)
-        await self._process.wait()
-        self._profile.cleanup()
+        try:
+            await self._undo.aclose()
+        finally:
+            if self._process.returncode is None:
+                os.killpg(self._process.pid, signal.SIGKILL)
+            await self._process.wait()
+            self._profile.cleanup()
 
     async def open(self, url: str) -> None:
         """Load a page, and return when it has loaded."""
@@ -145,16 +146,26 @@ class Chromium:
             if not line:
                 raise PageError(f"chromium ended, code {await self._process.wait()}")
         host = line.removeprefix(_LISTENING).decode().split("/")[2]
-        self._draining = asyncio.create_task(_drain(said))
-        self._session = aiohttp.ClientSession()
-        async with self._session.get(f"http://{host}/json/list") as answer:
+        self._begin(_drain(said))
+        session = await self._undo.enter_async_context(aiohttp.ClientSession())
+        async with session.get(f"http://{host}/json/list") as answer:
             pages = [each for each in await answer.json() if each["type"] == "page"]
-        self._socket = await self._session.ws_connect(
-            pages[0]["webSocketDebuggerUrl"], max_msg_size=0
+        self._socket = await self._undo.enter_async_context(
+            session.ws_connect(pages[0]["webSocketDebuggerUrl"], max_msg_size=0)
         )
-        self._reading = asyncio.create_task(self._read())
+        self._begin(self._read())
         for domain in ("Page", "Runtime", "Log"):
             await self.call(f"{domain}.enable")
+
+    def _begin(self, work: Coroutine[None, None, None]) -> None:
+        """Do something beside the test until the browser ends."""
+        task = asyncio.create_task(work)
+
+        async def end() -> None:
+            task.cancel()
+            await asyncio.wait([task])
+
+        self._undo.push_async_callback(end)
 
     async def _read(self) -> None:
         async for message in self._socket:
