@@ -5,9 +5,15 @@ import { ContractError } from "./errors.js";
 const ENCODER = /* @__PURE__ */ new TextEncoder();
 const ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-/** Returns the UTF-8 form of a text. */
+// A text of a third as many units fits in any case; a record's does.
+const SCRATCH_BYTES = 16_384;
+const SCRATCH = /* @__PURE__ */ new Uint8Array(SCRATCH_BYTES);
+
+/** Returns the UTF-8 form of a text; a lone surrogate becomes U+FFFD. */
 export function utf8(text: string): Uint8Array<ArrayBuffer> {
-  return ENCODER.encode(text);
+  if (text.length > SCRATCH_BYTES / 3) return ENCODER.encode(text);
+  // A third faster for a record than `encode`, which makes room for the longest form first.
+  return SCRATCH.slice(0, ENCODER.encodeInto(text, SCRATCH).written);
 }
 
 /** Returns how many bytes the UTF-8 form of a text has. */

@@ -53,7 +53,7 @@ test("neither tests nor the driver are published, and every entry is", () => {
   const npm = ["pack", "--dry-run", "--json", "--loglevel=error"];
   const [pack] = JSON.parse(execFileSync("npm", npm, { cwd: folder, encoding: "utf8" }));
   const paths = pack.files.map((file: { path: string }) => file.path) as string[];
-  assert.deepEqual(paths.filter((path) => /^dist\/(test|driver)\//.test(path)), []);
+  assert.deepEqual(paths.filter((path) => /^dist\/(test|driver|bench)\//.test(path)), []);
   for (const path of ["README.md", "LICENSE", "dist/index.js", "dist/index.d.ts", "dist/platform/portable.js"]) {
     assert.ok(paths.includes(path), path);
   }
