@@ -251,6 +251,11 @@ func TestAnAnswerThatIsCutTooLongOrCompressedIsNone(t *testing.T) {
 		"too long": func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = w.Write(bytes.Repeat([]byte{' '}, answerBytesMax+1))
 		},
+		"endless": func(w http.ResponseWriter, _ *http.Request) {
+			for block, err := make([]byte, 1<<16), error(nil); err == nil; {
+				_, err = w.Write(block)
+			}
+		},
 		"compressed": func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Content-Encoding", "gzip") },
 		"no HTTP": func(w http.ResponseWriter, _ *http.Request) {
 			conn, _, _ := w.(http.Hijacker).Hijack()
@@ -261,7 +266,7 @@ func TestAnAnswerThatIsCutTooLongOrCompressedIsNone(t *testing.T) {
 		c, _ := serving(t, Config{Retry: RetryPolicy{Attempts: 1}}, handle)
 		_, err := c.Submit(t.Context(), []byte(payload))
 		var unavailable *UnavailableError
-		if !errors.As(err, &unavailable) || unavailable.Status != 0 {
+		if !errors.As(err, &unavailable) || unavailable.Status != 0 || unavailable.IsDeadline() {
 			t.Errorf("%s: got %v", name, err)
 		}
 	}

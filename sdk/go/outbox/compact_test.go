@@ -190,3 +190,39 @@ func TestWindowsComeAndAreAnsweredWhileSegmentsAreGivenUp(t *testing.T) {
 		t.Fatalf("expected 4 windows of each stream after compactions, got %v, %+v", got, o.Counts())
 	}
 }
+
+func TestTotalsStandBehindTheAcknowledgementsThatTheyCount(t *testing.T) {
+	folder := t.TempDir()
+	o := mustOpenOn(t, brokenDiskOf(nil), folder, smallSegments)
+	o.mutex.Lock()
+	o.isCompactionOff = true
+	o.mutex.Unlock()
+	var seqs []uint64
+	for epoch := 0; epoch < 500; epoch += 250 {
+		seqs = append(seqs, mustAppend(t, o, windowsOf(t, "a", epoch, 250)...)...)
+	}
+	close(o.closing) // from here on nobody writes but this test
+	<-o.done
+	last := seqs[len(seqs)-1] // in the segment that stays
+	for _, seq := range append(seqs[:5:5], last) {
+		if err := o.Acknowledge(seq, 200, false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := o.compactNow(); err != nil {
+		t.Fatal(err)
+	}
+	again := mustOpenOn(t, brokenDiskOf(nil), imageOf(t, folder), smallSegments)
+	if got := epochs(t, again); len(got) != 494 || got[0] != "a/5" || got[493] != "a/498" {
+		t.Errorf("expected windows 5 to 498, got %d from %s on", len(got), got[0])
+	}
+	if counts := again.Counts(); counts.Accepted != 6 || counts.Windows != 500 || counts.Compactions != 1 {
+		t.Errorf("got %+v", counts)
+	}
+	o.mutex.Lock()
+	o.isClosed = true
+	o.mutex.Unlock()
+	if err := o.stream.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
