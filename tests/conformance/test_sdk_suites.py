@@ -20,6 +20,17 @@ VECTORS = {path.name for path in (Path(__file__).parents[2] / "golden_vectors").
 SERVERS_ONLY = {"http_exchanges.json"}
 """What nobody but a server can be asked."""
 
+PROTOCOL_OPS = ("hello", "answer", "sign")
+OPS = (
+    (
+        *PROTOCOL_OPS,
+        *(f"client.{op}" for op in ("open", "submit", "batch", "get", "list")),
+        *(f"outbox.{op}" for op in ("open", "append", "pending", "acknowledge", "ship", "close")),
+    ),
+    PROTOCOL_OPS,
+)
+"""Of an SDK with a client, and of WebAssembly's, which has none."""
+
 SUITE_TIMEOUT_S = 600
 FILE_LINE = re.compile(r"(\w+\.json): ([\d,]+) cases\b")
 CLOSING_LINE = re.compile(r"(\w+): ([\d,]+) files, ([\d,]+) cases, 0 failed\b")
@@ -52,12 +63,12 @@ def test_an_sdk_passes_its_own_tests(name: str, tell: Callable[[str, str], None]
 
 
 @pytest.mark.parametrize("name", SDKS)
-def test_a_driver_has_every_file(name: str) -> None:
+def test_a_driver_has_every_file_and_op(name: str) -> None:
     require(name)
     with Driver(name) as driver:
         hello = driver.ask("hello")
         assert hello["sdk"] == name
         assert hello["version"] == "0.1.0"
         assert set(hello["files"]) >= VECTORS - SERVERS_ONLY
-        assert {"hello", "answer", "sign"} <= set(hello["ops"])
+        assert set(OPS[name == "wasm"]) <= set(hello["ops"])
         assert "unknown" in driver.ask("no.such.op")
