@@ -17,15 +17,6 @@ func hmacKey(t testing.TB) *pcs.Key {
 	return key
 }
 
-func ed25519Key(t testing.TB) *pcs.Key {
-	t.Helper()
-	key, err := pcs.NewEd25519Key("k", make([]byte, 32))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key
-}
-
 // soundMembers returns the members of a record that is accepted.
 func soundMembers() pcs.Members {
 	return pcs.Members{
