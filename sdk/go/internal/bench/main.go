@@ -31,7 +31,7 @@ var allocationsOf = map[string]string{
 
 func main() {
 	runtime.GOMAXPROCS(1)
-	figures, err := measure(rounds, turn)
+	figures, err := measure(rounds, turn, counted)
 	if err == nil {
 		err = json.NewEncoder(os.Stdout).Encode(figures)
 	}
@@ -41,12 +41,12 @@ func main() {
 	}
 }
 
-func measure(rounds int, turn time.Duration) (map[string]float64, error) {
+func measure(rounds int, turn time.Duration, counted int) (map[string]float64, error) {
 	figures := map[string]float64{}
 	prepared := make([]func(int) error, len(works))
 	for i, work := range works {
 		prepared[i] = work.prepare()
-		allocations, err := allocations(prepared[i])
+		allocations, err := allocations(prepared[i], counted)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", work.name, err)
 		}
@@ -71,9 +71,11 @@ func measure(rounds int, turn time.Duration) (map[string]float64, error) {
 	return figures, nil
 }
 
+// The clock is read once for so many.
+const batch = 20
+
 // rateOf returns how often a second something can be done.
 func rateOf(act func(int) error, turn time.Duration) (float64, error) {
-	const batch = 50 // the clock is read once for so many
 	start, done := time.Now(), 0
 	for time.Since(start) < turn {
 		if err := act(batch); err != nil {
@@ -85,7 +87,7 @@ func rateOf(act func(int) error, turn time.Duration) (float64, error) {
 }
 
 // allocations returns how many of them each time costs.
-func allocations(act func(int) error) (float64, error) {
+func allocations(act func(int) error, counted int) (float64, error) {
 	if err := act(counted); err != nil { // what is held for all is there afterwards
 		return 0, err
 	}
@@ -95,5 +97,5 @@ func allocations(act func(int) error) (float64, error) {
 		return 0, err
 	}
 	runtime.ReadMemStats(&after)
-	return float64(after.Mallocs-before.Mallocs) / counted, nil
+	return float64(after.Mallocs-before.Mallocs) / float64(counted), nil
 }
