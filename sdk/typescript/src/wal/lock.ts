@@ -63,11 +63,14 @@ async function isLocked(fd: number): Promise<boolean> {
 /** Return how the program ended; `null` where it cannot be started or was ended. */
 function ask(program: string, flags: readonly string[], fd: number): Promise<number | null> {
   return new Promise((resolve) => {
-    const child = spawn(program, flags, {
-      stdio: ["ignore", "ignore", "ignore", fd],
-      timeout: ASK_TIMEOUT_MS,
-    });
-    child.once("error", () => resolve(null));
-    child.once("close", (code) => resolve(code));
+    const child = spawn(program, flags, { stdio: ["ignore", "ignore", "ignore", fd] });
+    // spawn's own bound would keep this process for as long, where the program cannot be started.
+    const bound = setTimeout(() => child.kill("SIGKILL"), ASK_TIMEOUT_MS);
+    const ended = (code: number | null): void => {
+      clearTimeout(bound);
+      resolve(code);
+    };
+    child.once("error", () => ended(null));
+    child.once("close", ended);
   });
 }
