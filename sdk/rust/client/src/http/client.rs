@@ -138,10 +138,10 @@ impl Client {
     /// # Errors
     ///
     /// `Unavailable`, `Deadline`: no final answer came, or one over 64 MiB.
-    pub fn list(&self, query: &[(impl AsRef<str>, impl AsRef<str>)]) -> Result<Answer> {
+    pub fn list(&self, query: &[(&str, &str)]) -> Result<Answer> {
         let pairs: Vec<String> = query
             .iter()
-            .map(|(name, value)| format!("{}={}", encoded(name.as_ref()), encoded(value.as_ref())))
+            .map(|(name, value)| format!("{}={}", encoded(name), encoded(value)))
             .collect();
         let mark = if pairs.is_empty() { "" } else { "?" };
         let path = format!("/v1/pcs{mark}{}", pairs.join("&"));
