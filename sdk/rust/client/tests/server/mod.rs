@@ -33,12 +33,15 @@ impl Asked {
     }
 }
 
+/// The bytes of an answer, made of what was asked.
+pub(crate) type Made = dyn FnOnce(&Asked) -> Vec<u8> + Send;
+
 /// What a request is answered with.
 pub(crate) enum Reply {
     /// These bytes, and the connection is closed.
     Raw(Vec<u8>),
     /// Whatever is made of what was asked.
-    Made(Box<dyn FnOnce(&Asked) -> Vec<u8> + Send>),
+    Made(Box<Made>),
     /// These bytes again and again, as long as somebody reads them.
     Endless(Vec<u8>, Vec<u8>),
     /// Nothing: the connection stays open until the server ends.
