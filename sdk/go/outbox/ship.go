@@ -86,35 +86,35 @@ type shipper struct {
 	client     *client.Client
 	tell       func(Shipped)
 	most       int              // windows of a request, which follow the answers
-	behind     uint64           // the last window that was sent in this round
+	round      []uint64         // windows that are still to be sent in this round
 	attempts   map[uint64]int64 // by number
 	unreadable map[uint64]error
 }
 
-// next returns the windows of the next request: those behind the ones that
-// were sent last, then the oldest again.
+// next returns the windows of the next request. What waited when a round began
+// goes out in it once, oldest first; what came meanwhile and what got no final
+// answer is in the next round, so that no window holds up the others.
 func (s *shipper) next() []uint64 {
 	s.outbox.mutex.Lock()
 	defer s.outbox.mutex.Unlock()
-	all := s.outbox.contents.oldest()
+	pending := s.outbox.contents.pending
 	for range 2 {
 		var seqs []uint64
-		size := 0
-		for _, seq := range all {
-			if s.unreadable[seq] != nil || seq <= s.behind {
+		for size := 0; len(s.round) > 0 && len(seqs) < s.most; s.round = s.round[1:] {
+			seq := s.round[0]
+			here, isPending := pending[seq]
+			if !isPending || s.unreadable[seq] != nil {
 				continue
 			}
-			size += s.outbox.contents.pending[seq].size
-			if len(seqs) > 0 && (size > shipBytesMax || len(seqs) == s.most) {
+			if size += here.size; len(seqs) > 0 && size > shipBytesMax {
 				break
 			}
 			seqs = append(seqs, seq)
 		}
 		if len(seqs) > 0 {
-			s.behind = seqs[len(seqs)-1]
 			return seqs
 		}
-		s.behind = 0
+		s.round = s.outbox.contents.oldest()
 	}
 	return nil
 }
@@ -166,7 +166,7 @@ func (s *shipper) send(ctx context.Context, seqs []uint64) (time.Duration, bool,
 		if refused.Status == http.StatusRequestEntityTooLarge {
 			s.most = max(1, len(windows)/2)
 		}
-		s.behind = seqs[0] - 1
+		s.round = append(seqs, s.round...)
 		return 0, true, nil
 	case errors.As(err, &unavailable):
 		s.most = max(1, len(windows)/2)

@@ -340,3 +340,21 @@ func TestTornDeadLettersAreMovedAsideAndTheirNumbersNotGivenAgain(t *testing.T) 
 		}
 	}
 }
+
+func TestWindowsGoOutOldestFirstAlsoWhereTheirBatchWasRefused(t *testing.T) {
+	s := &server{whole: func(count int) int {
+		if count == shipRecordsMax {
+			return 413
+		}
+		return 0
+	}}
+	c := serving(t, s)
+	o := mustOpen(t, t.TempDir())
+	seqs := mustAppend(t, o, windowsOf(t, "a", 0, 300)...)
+	shipped(t, o, c)
+	for i, each := range s.sent {
+		if each.OutboxSeq != int64(seqs[i]) {
+			t.Fatalf("expected window %d as number %d, got %d", seqs[i], i, each.OutboxSeq)
+		}
+	}
+}

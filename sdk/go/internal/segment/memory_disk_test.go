@@ -20,11 +20,12 @@ type memoryDisk struct {
 	locked              map[string]bool
 	rng                 *rand.Rand
 	calls               int
-	failAt              int   // the number of the call that fails; 0: none
-	failWith            error // what it says
-	isDone              bool  // the failing call takes effect all the same
-	endsAt              bool  // the failing call is the last one
-	isDead              bool  // every call fails from then on: the process ended
+	aged                uint64 // what passed since it was made, in ns
+	failAt              int    // the number of the call that fails; 0: none
+	failWith            error  // what it says
+	isDone              bool   // the failing call takes effect all the same
+	endsAt              bool   // the failing call is the last one
+	isDead              bool   // every call fails from then on: the process ended
 }
 
 type node struct {
@@ -187,7 +188,7 @@ func (d *memoryDisk) Stamp() (uint64, ID) {
 	for i := range id {
 		id[i] = byte(d.rng.Uint32())
 	}
-	return 1_800_000_000_000_000_000, id
+	return 1_800_000_000_000_000_000 + d.aged, id
 }
 
 type closer func()

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -124,6 +125,9 @@ func (s *Stream) Append(frames []NewFrame) ([]Placed, error) {
 	size, err := s.bounds.checkFrames(s.name, frames)
 	if err != nil {
 		return nil, err
+	}
+	if s.NextSeq() > math.MaxUint64-uint64(len(frames)) {
+		return nil, errorf(Contract, "stream %s: expected numbers that are left to give, got none", s.name)
 	}
 	placed := make([]Placed, len(frames))
 	err = s.writing(func() error {

@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 var small = Bounds{SegmentBytesMax: 1 << 12, FrameBytesMax: 1 << 10}
@@ -328,5 +330,35 @@ func TestNumbersThatWerePassedOverAreNotMissed(t *testing.T) {
 			t.Fatalf("were given %v: got %v, %v", wereGiven, seqs, damage)
 		}
 		_ = s.Close()
+	}
+}
+
+func TestASegmentIsClosedByTheNextAppendAtItsAge(t *testing.T) {
+	disk := newMemoryDisk(1)
+	bounds := small
+	bounds.SegmentAgeMax = time.Hour
+	s, err := Open(disk, "/s", "outbox", bounds)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, each := range []struct {
+		passed time.Duration
+		older  int
+	}{{2 * time.Hour, 0}, {0, 1}, {time.Hour, 1}, {1, 2}} { // an empty one stays, whatever its age
+		disk.aged += uint64(each.passed)
+		mustAppend(t, s, 1)
+		if len(s.older) != each.older {
+			t.Fatalf("after %v: expected %d closed segments, got %d", each.passed, each.older, len(s.older))
+		}
+	}
+}
+
+func TestAStreamWithoutNumbersLeftTakesNoFrame(t *testing.T) {
+	s := mustOpen(t, newMemoryDisk(1), "/s")
+	if err := s.SkipTo(math.MaxUint64-1, false); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Append(framesFrom(s.NextSeq(), 2)); !errors.Is(err, &Error{Kind: Contract}) || s.IsFenced() {
+		t.Fatalf("expected a refusal, got %v", err)
 	}
 }
