@@ -48,6 +48,7 @@ nightly: $(VENV)/.installed sdks
 	$(BIN)/python -m tests.support.troubled_days 200
 	$(BIN)/python -m tests.simulation
 	$(BIN)/python -m tests.support.mutants
+	$(MAKE) nightly-sdks
 	$(BIN)/python -m tests.support.sdk_matrix
 	$(BIN)/python -m tests.support.sdk_fuzz
 	$(BIN)/python -m tests.fuzz.run $(NIGHTLY)

@@ -75,3 +75,13 @@ sdk/wasm/dist/.built: sdk/rust/target/.built $(call sources,wasm)
 lint-sdks: sdks
 	$(if $(filter go,$(SDKS_BUILT)),cd sdk/go && test -z "$$(gofmt -l . | tee /dev/stderr)" && go vet ./... && go tool staticcheck ./...)
 	$(if $(filter rust,$(SDKS_BUILT)),cd sdk/rust && cargo fmt --check && cargo clippy --quiet --release --locked --jobs $(SDK_JOBS) --all-targets -- -D warnings)
+
+# Longer runs of the SDKs' own: Go's native fuzzing, each target for so long, and more rounds of bent inputs in Node.
+FUZZ_TIME ?= 60s
+FUZZ_ROUNDS ?= 300000
+.PHONY: nightly-sdks
+nightly-sdks: sdks
+	$(if $(filter go,$(SDKS_BUILT)),cd sdk/go && grep -roE 'func Fuzz[A-Za-z0-9]+' --include='*_test.go' . \
+	  | sed -E 's|/[^/]*:func | |' | while read -r package name; do \
+	    go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZ_TIME) "$$package" </dev/null || exit 1; done)
+	$(if $(filter typescript,$(SDKS_BUILT)),cd sdk/typescript && FLBA_FUZZ_ROUNDS=$(FUZZ_ROUNDS) npm test --silent)
