@@ -152,8 +152,11 @@ export function seqOf(seq: bigint): number {
   return Number(seq);
 }
 
+/** Behind the last epoch there is, 2^53 − 1, stands one more number. */
+const WHOLE_MAX = 2 ** 53;
+
 function isWhole(value: unknown): value is number {
-  return typeof value === "number" && Number.isSafeInteger(value);
+  return typeof value === "number" && Number.isInteger(value) && Math.abs(value) <= WHOLE_MAX;
 }
 
 function notOurs(frame: Frame): CorruptionError {

@@ -6,7 +6,7 @@
  * of each batch: one that is lost leads to a repeat, so none needs a sync of its own.
  */
 
-import { UnavailableError } from "../protocol/errors.js";
+import { ContractError, UnavailableError } from "../protocol/errors.js";
 import { type NewFrame, frameSize } from "../wal/framing.js";
 import type { Stream } from "../wal/stream.js";
 import type { Placed } from "../wal/values.js";
@@ -16,6 +16,8 @@ const BATCH_FRAMES_MAX = 4096;
 const BATCH_BYTES_MAX = 1 << 20;
 const QUEUE_FRAMES_MAX = 4 * BATCH_FRAMES_MAX;
 const QUEUE_BYTES_MAX = 16 * BATCH_BYTES_MAX;
+/** More than an acknowledgement's frame takes. */
+const ACK_BYTES = 256;
 /** Each is repeated after a crash: few enough that this is soon done. */
 export const ACKS_WAITING_MAX = 256;
 
@@ -49,12 +51,20 @@ export class Log {
   #queueBytes = 0;
   #running: Promise<void> | null = null;
   #areAcksDue = false;
+  /** Of a batch's entries, and of the acknowledgements before them: together well below a segment. */
+  readonly #batchBytesMax: number;
+  /** What one call may give: with the acknowledgements before it, below a segment. */
+  readonly callBytesMax: number;
 
   /** @param wrote Told of every batch's frames, first number and bytes, before its entries are. */
   constructor(
     readonly stream: Stream,
     private readonly wrote: (segment: number, firstSeq: bigint, size: number) => void,
-  ) {}
+  ) {
+    const { segmentBytesMax } = stream.bounds;
+    this.#batchBytesMax = Math.min(BATCH_BYTES_MAX, segmentBytesMax >> 2);
+    this.callBytesMax = segmentBytesMax >> 1;
+  }
 
   get acksWaiting(): number {
     return this.#acks.length;
@@ -63,10 +73,18 @@ export class Log {
   /**
    * Write frames and return where they went, once they are durable and `done` was told.
    *
+   * @throws ContractError They are more than one call may give: nothing was taken.
    * @throws UnavailableError As much waits for the disk as may: nothing was taken.
    */
   async append(frames: readonly NewFrame[], done: (placed: readonly Placed[]) => void): Promise<void> {
     const size = frames.reduce((sum, frame) => sum + frameSize(frame), 0);
+    // Said here and not by the stream, which would refuse all that shares a batch with it.
+    if (frames.length > BATCH_FRAMES_MAX || size > this.callBytesMax) {
+      throw new ContractError(
+        `outbox: expected at most ${BATCH_FRAMES_MAX} records of ${this.callBytesMax} bytes in a call,` +
+          ` got ${frames.length} of ${size}`,
+      );
+    }
     if (this.#queueFrames + frames.length > QUEUE_FRAMES_MAX || this.#queueBytes + size > QUEUE_BYTES_MAX) {
       throw new UnavailableError(
         `outbox: expected at most ${QUEUE_FRAMES_MAX} records and ${QUEUE_BYTES_MAX} bytes waiting for the disk, got more`,
@@ -149,7 +167,7 @@ export class Log {
   }
 
   #take(): Batch {
-    const acks = this.#acks.splice(0, BATCH_FRAMES_MAX);
+    const acks = this.#acks.splice(0, Math.min(BATCH_FRAMES_MAX, Math.floor(this.#batchBytesMax / ACK_BYTES)));
     const entries: Entry[] = [];
     let count = acks.length;
     let size = 0;
@@ -165,7 +183,7 @@ export class Log {
         }
         break;
       }
-      if (!isFirst && (count + entry.count > BATCH_FRAMES_MAX || size + entry.size > BATCH_BYTES_MAX)) break;
+      if (!isFirst && (count + entry.count > BATCH_FRAMES_MAX || size + entry.size > this.#batchBytesMax)) break;
       entries.push(entry);
       this.#queue.shift();
       count += entry.count;

@@ -35,7 +35,7 @@ export interface OutboxOptions {
   readonly recordsMax?: number;
   /** Bytes of their frames: by default 1 GiB. The last one taken may pass it. */
   readonly bytesMax?: number;
-  /** A segment is closed before it grows beyond: by default 8 MiB, 512 KiB … 1 GiB. */
+  /** A segment is closed before it grows beyond: by default 8 MiB, 1 MiB … 1 GiB. */
   readonly segmentBytesMax?: number;
   /** A segment that holds something is closed by the first append after so long: by default a day. */
   readonly segmentAgeS?: number;
@@ -56,8 +56,8 @@ export interface Waiting {
 const RECORDS_MAX = 1_000_000;
 const BYTES_MAX = 1 << 30;
 const SEGMENT_BYTES_MAX = 8 << 20;
-/** The smallest holds the largest frame with room to spare. */
-const SEGMENT_BYTES_MIN = 512 << 10;
+/** The smallest holds what a compaction writes at once, with room to spare. */
+const SEGMENT_BYTES_MIN = 1 << 20;
 const SEGMENT_AGE_S = 86_400;
 /** A record of 64 KiB and a meta block of as many, and some. */
 const FRAME_BYTES_MAX = 256 << 10;
@@ -65,6 +65,8 @@ const FRAME_BYTES_MAX = 256 << 10;
 const QUIET_MS = 100;
 /** The source of records that a program gives, as the agent has it. */
 const SOURCE = "api:";
+/** The agent's longest names of sources are a fourth of it. */
+const SOURCE_BYTES_MAX = 4096;
 const NS_PER_MS = 1_000_000n;
 
 /** The outbox of one data folder; several callers may use it at once. */
@@ -145,16 +147,24 @@ export class Outbox {
     return seq as number;
   }
 
-  /** Make records durable together, all or none, in their order, and return their numbers. */
+  /**
+   * Make records durable together, all or none, in their order, and return their numbers.
+   *
+   * @throws ContractError They are more than 4,096, or than half a segment takes; none was taken.
+   */
   async appendAll(records: readonly Uint8Array[], options: { readonly source?: string } = {}): Promise<number[]> {
     this.#checkOpen();
+    const { source = SOURCE } = options;
+    const sourceBytes = Buffer.byteLength(source);
+    if (sourceBytes > SOURCE_BYTES_MAX) {
+      throw new ContractError(`source: expected at most ${SOURCE_BYTES_MAX} bytes, got ${sourceBytes}`);
+    }
     const nowMs = Date.now();
     const metas: WindowMeta[] = [];
     const frames: NewFrame[] = [];
     for (const body of records) {
       const record = parseRecord(body);
       const { shardId, epoch } = record;
-      const source = options.source ?? SOURCE;
       const meta = { kind: "window", source, shard_id: shardId, next_epoch: epoch + 1, position: null } as const;
       metas.push(meta);
       frames.push(packMeta(meta, nowMs, storedBytes(record)));

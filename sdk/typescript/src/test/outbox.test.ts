@@ -178,20 +178,41 @@ test("a full disk refuses a record and fences nothing", async (t) => {
 
 test("answered segments are given up, and what waits in them is carried", async (t) => {
   const data = await folder(t);
-  const outbox = await Outbox.open(data, { segmentBytesMax: 512 << 10 });
+  const outbox = await Outbox.open(data, { segmentBytesMax: 1 << 20 });
   const kept = await outbox.append(records[7]!);
-  for (let epoch = 0; epoch < 2_200; epoch += 100) {
+  for (let epoch = 0; epoch < 4_500; epoch += 100) {
     const bodies = Array.from({ length: 100 }, (_, index) => signed(epoch + index, "many"));
     const seqs = await outbox.appendAll(bodies);
     for (const seq of seqs) await outbox.acknowledge(seq, { status: 200, replayed: false });
   }
   await outbox.close();
   const taken = await Promise.all((await files(data)).map(async (path) => (await stat(path)).size));
-  assert.ok(taken.reduce((sum, size) => sum + size, 0) < 4 * (512 << 10), `${taken}`);
+  assert.ok(taken.reduce((sum, size) => sum + size, 0) < 4 << 20, `${taken}`);
   await using again = await Outbox.open(data);
   assert.deepEqual([...(await contents(again))], [[kept, texts[7]]]);
   assert.deepEqual([again.lost, again.damage], [0, []]);
-  assert.ok((await again.append(records[6]!)) > 2_200);
+  assert.ok((await again.append(records[6]!)) > 4_500);
+});
+
+test("many appends at once fit into the smallest segments, and one that cannot fit is refused alone", async (t) => {
+  await using outbox = await Outbox.open(await folder(t), { segmentBytesMax: 1 << 20 });
+  const body = records[0]!;
+  const [long, large, ...seqs] = await Promise.allSettled([
+    outbox.append(body, { source: "x".repeat(70_000) }),
+    outbox.appendAll(Array.from({ length: 1_000 }, () => body)),
+    ...Array.from({ length: 2_000 }, () => outbox.append(body)),
+  ]);
+  for (const refused of [long, large]) assert.ok(refused?.status === "rejected" && refused.reason instanceof ContractError);
+  assert.deepEqual(seqs.map((each) => each.status === "fulfilled" && each.value), seqs.map((_, index) => index + 1));
+});
+
+test("the last epoch there is can be kept, and read again", async (t) => {
+  const data = await folder(t);
+  const outbox = await Outbox.open(data);
+  await outbox.append(signed(Number.MAX_SAFE_INTEGER));
+  await outbox.close();
+  await using again = await Outbox.open(data);
+  assert.equal(again.pendingCount, 1);
 });
 
 test("what may wait is bounded, and nothing is taken beyond", async (t) => {
