@@ -20,7 +20,7 @@ COUNT: Final = 250
 SEED: Final = 20_261_122
 ROWS_MAX: Final = 120
 SHORT_TOLERANCE: Final = 0.05
-"""Of ``r`` and ``budget``: these windows are short, some to a hundred bytes, of which each byte that
+"""Of ``r`` and ``budget``: these windows are short, some of a hundred bytes, and each byte that
 one deflate needs more is a hundredth. The golden vectors' windows are held to 0.02."""
 
 _REFERENCE: Final = "python"
