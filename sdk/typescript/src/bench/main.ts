@@ -17,7 +17,7 @@ import { summariseBytes, summaryMembers } from "../signals/index.js";
 
 const RECORDS = 4_000;
 const WINDOWS = 400;
-const ROUNDS = 9;
+const ROUNDS = 25;
 
 const secret = new Uint8Array(32).fill(7);
 const key = new Key({ kid: "bench-1", tenant: "bench", alg: "hmac-sha256", secret });

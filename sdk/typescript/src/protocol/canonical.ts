@@ -24,7 +24,6 @@ const NAMES_KEPT = 256;
 const NAME_KEPT_MAX = 12;
 const namesWritten = new Map<string, string>();
 
-const NONE: ReadonlySet<string> = new Set();
 // What has no escape; most texts are such, and are written many times faster.
 const PLAIN = /^[ !#-[\]-~]*$/;
 // Under the flag u a pair is one character, so that only a lone half matches.
@@ -42,15 +41,16 @@ export function canonical(value: JsonValue): Uint8Array {
 
 /** Returns what {@link canonical} returns, as text. */
 export function canonicalText(value: JsonValue): string {
-  return written(value, JCS_DEPTH_MAX, NONE);
+  return written(value, JCS_DEPTH_MAX);
 }
 
 /** Returns the canonical text of an object without some of its members. */
 export function canonicalWithout(members: JsonObject, names: ReadonlySet<string>): string {
-  return writtenObject(members, JCS_DEPTH_MAX, names);
+  const left = sortedNames(members).filter((name) => !names.has(name));
+  return writtenMembers(members, left, JCS_DEPTH_MAX - 1);
 }
 
-function written(value: JsonValue, levels: number, omitted: ReadonlySet<string>): string {
+function written(value: JsonValue, levels: number): string {
   switch (typeof value) {
     case "string":
       return writtenString(value);
@@ -63,29 +63,28 @@ function written(value: JsonValue, levels: number, omitted: ReadonlySet<string>)
       return value ? "true" : "false";
     case "object":
       if (value === null) return "null";
-      if (!Array.isArray(value)) return writtenObject(value as JsonObject, levels, omitted);
       requireLevel(levels);
-      return writtenArray(value as readonly JsonValue[], levels - 1);
+      if (Array.isArray(value)) return writtenItems(value as readonly JsonValue[], levels - 1);
+      return writtenMembers(value as JsonObject, sortedNames(value as JsonObject), levels - 1);
     default:
       throw new ContractError(`value: expected a JSON type, got ${typeof value}`);
   }
 }
 
-function writtenObject(members: JsonObject, levels: number, omitted: ReadonlySet<string>): string {
-  requireLevel(levels);
+function writtenMembers(members: JsonObject, names: readonly string[], levels: number): string {
   let text = "";
-  for (const name of sortedNames(members)) {
-    if (omitted.has(name)) continue;
-    const value = written(members[name] as JsonValue, levels - 1, NONE);
-    text += text === "" ? writtenName(name) + value : `,${writtenName(name)}${value}`;
+  for (let i = 0; i < names.length; i++) {
+    const name = names[i] as string;
+    const value = written(members[name] as JsonValue, levels);
+    text += i === 0 ? writtenName(name) + value : `,${writtenName(name)}${value}`;
   }
   return `{${text}}`;
 }
 
-function writtenArray(items: readonly JsonValue[], levels: number): string {
+function writtenItems(items: readonly JsonValue[], levels: number): string {
   let text = "";
   for (let i = 0; i < items.length; i++) {
-    const item = written(items[i] as JsonValue, levels, NONE);
+    const item = written(items[i] as JsonValue, levels);
     text += i === 0 ? item : `,${item}`;
   }
   return `[${text}]`;
