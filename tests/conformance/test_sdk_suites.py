@@ -34,7 +34,7 @@ OPS = (
 
 SUITE_TIMEOUT_S = 600
 FILE_LINE = re.compile(r"(\w+\.json): ([\d,]+) cases\b")
-CLOSING_LINE = re.compile(r"(\w+): ([\d,]+) files, ([\d,]+) cases, 0 failed\b")
+CLOSING_LINE = re.compile(r"(\w+): ([\d,]+) files, ([\d,]+) cases, 0 (?:files )?failed\b")
 
 
 def environment() -> dict[str, str]:
