@@ -176,7 +176,7 @@ export class Outbox {
   }
 
   /** Send what waits until each has a final answer or the deadline ends; see `ShipOptions`. */
-  async ship(client: Client, options: ShipOptions = {}): Promise<Shipped[]> {
+  async ship(client: Client, options: ShipOptions): Promise<Shipped[]> {
     return ship(this, client, options);
   }
 

@@ -39,9 +39,10 @@ export interface ShipOptions {
   readonly inFlight?: number;
   /**
    * Told of each final answer with the record's bytes, before the record leaves the outbox: the place
-   * to keep what was not accepted. Where it throws, shipping ends with that and the record still waits.
+   * to keep what was not accepted, which is nowhere else then: after a wrong token that is everything.
+   * Where it throws, shipping ends with that and the record still waits.
    */
-  readonly onAnswer?: (shipped: Shipped, record: Uint8Array) => void | Promise<void>;
+  readonly onAnswer: (shipped: Shipped, record: Uint8Array) => void | Promise<void>;
 }
 
 /** Enough to fill a group commit of the server from one machine. */
@@ -55,8 +56,11 @@ const IN_FLIGHT = 8;
  *
  * @throws DurabilityError The outbox failed; what was not acknowledged is sent again.
  */
-export async function ship(outbox: Shippable, client: Client, options: ShipOptions = {}): Promise<Shipped[]> {
+export async function ship(outbox: Shippable, client: Client, options: ShipOptions): Promise<Shipped[]> {
   const { inFlight = IN_FLIGHT, deadlineS = client.deadlineS } = options;
+  if (typeof options.onAnswer !== "function") {
+    throw new ContractError("onAnswer: expected a function that keeps what is not accepted, got none");
+  }
   if (!(inFlight >= 1)) throw new ContractError(`inFlight: expected 1 or more, got ${inFlight}`);
   const shipping = new Shipping(outbox, client, options, performance.now() + deadlineS * 1000);
   const line = [...(await outbox.waiting())];
@@ -128,7 +132,7 @@ class Shipping {
     this.#failures = 0;
     this.#attempts.delete(seq);
     const shipped = { seq, pcsId: record.pcsId, answer };
-    await this.options.onAnswer?.(shipped, body);
+    await this.options.onAnswer(shipped, body);
     await this.outbox.acknowledge(seq, answer);
     this.shipped.push(shipped);
     return true;
