@@ -2,6 +2,25 @@
 //!
 //! Pure: no I/O, no clock, no randomness; times and secrets are arguments. `specs/pcs.md` is the
 //! normative text.
+//!
+//! ```
+//! use fractal_lba_core::{summarise_bytes, AnyRecord, Keyring, DEFAULT_SCALES, DEFAULT_SEED};
+//!
+//! let file = br#"{"keys": [{"kid": "lab-1", "tenant": "lab", "alg": "hmac-sha256", "secret": "env:LAB_1"}]}"#;
+//! let ring = Keyring::parse(file, |name| (name == "env:LAB_1").then(|| vec![7; 32]))?;
+//!
+//! // A window of text, as record 0 of its stream, made at 1 November 2026.
+//! let text = b"to be or not to be, that is the question. ".repeat(12);
+//! let draft = summarise_bytes(&text, DEFAULT_SEED, &DEFAULT_SCALES)?
+//!     .draft("answers", 0, 1_793_534_400_000);
+//! let body = ring.signer("lab-1")?.sign(draft)?.stored_bytes(); // what is sent and kept
+//!
+//! // As a server does: a refusal has a code, a reason and a member.
+//! let found = ring.authenticate(&body, None)?;
+//! assert_eq!(found.key.tenant, "lab");
+//! assert_eq!(found.record.judge().status(), 200);
+//! # Ok::<(), fractal_lba_core::Error>(())
+//! ```
 #![no_std]
 #![forbid(unsafe_code)]
 
