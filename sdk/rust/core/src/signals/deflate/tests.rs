@@ -4,7 +4,7 @@
 use alloc::vec::Vec;
 
 use super::huffman::Block;
-use super::zlib_len;
+use super::{zlib_len, DISTANCE_MAX, WINDOW};
 
 /// How a byte comes from the next number of a small generator.
 #[derive(Clone, Copy, Debug)]
@@ -112,5 +112,15 @@ fn a_code_that_would_be_too_deep_is_cut_as_zlib_cuts_it() {
             (count, next) = (next, count + next);
         }
         assert_eq!(2 + (3 + block.cost().own).div_ceil(8) + 4, length, "{literals} literals");
+    }
+}
+
+/// Before its last bytes are looked at the window slides, and the first place it then holds is none.
+#[test]
+fn the_first_place_of_a_window_that_slid_is_not_matched() {
+    for (copied, length) in [(4, 63_051), (5, 63_051), (8, 63_055), (100, 62_966)] {
+        let mut data = generated(Kind::Noise, 200, 65_400, WHOLE);
+        data.copy_within(WINDOW..WINDOW + copied, WINDOW + DISTANCE_MAX);
+        assert_eq!(zlib_len(&data), length, "{copied} bytes of the window's first");
     }
 }
