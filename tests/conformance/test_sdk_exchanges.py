@@ -157,3 +157,17 @@ def test_every_answer_is_taken_for_what_it_says(sdk: str, tell: Any) -> None:  #
             if "body" in got:
                 assert base64.b64decode(got["body"]) == each.body
     tell("sdks", f"{sdk}: {len(every)} answers of http_exchanges.json read")
+
+
+@pytest.mark.parametrize("sdk", CLIENTS)
+@pytest.mark.parametrize(
+    "code", ["Bearer tttttttttt", "Access Denied", "", "a" * 65, "a\n", "é", "_a"]
+)
+def test_a_code_that_is_no_word_is_none(sdk: str, code: str) -> None:
+    require(sdk)
+    headers = {"Content-Type": "application/problem+json"}
+    problem = Stated({}, 401, headers, json.dumps({"code": code}).encode())
+    with Driver(sdk) as driver, answering([problem.wire]) as url:
+        driver.ask("client.open", url=url, token="t" * 40, retries=0, deadline_s=30.0)
+        got = driver.ask("client.submit", body=base64.b64encode(body(1)).decode())
+    assert brief(got) == {"status": 401, "replayed": False, "code": None}

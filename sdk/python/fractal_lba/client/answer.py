@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass, field
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from typing import Annotated
 
 import msgspec
 
@@ -53,7 +54,9 @@ class Answer:
 class _Problem(msgspec.Struct):
     """The one member of an RFC 9457 problem document that a program acts on."""
 
-    code: str | None = None
+    # A code is a word: it is printed and logged, and a stranger's text in its place may quote a
+    # record or the token.
+    code: Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]{0,63}\Z")] | None = None
 
 
 def is_final(status: int) -> bool:

@@ -64,6 +64,7 @@ const REQUEST_TIMEOUT = 408;
 const TOO_MANY_REQUESTS = 429;
 /** RFC 9110 section 10.2.3 gives no bound; ten digits hold three centuries. */
 const DELAY_SECONDS = /^[0-9]{1,10}$/;
+const CODE = /^[a-z][a-z0-9_]{0,63}$/;
 
 /**
  * Tell whether a status ends the sending of a record: 2xx and every 4xx but 408 and 429.
@@ -76,9 +77,15 @@ export function isFinal(status: number): boolean {
   return kind === 2 || kind === 4;
 }
 
-/** Return the `code` of a problem document, `null` where the body is something else. */
+/**
+ * Return the `code` of a problem document, `null` where the body is something else.
+ *
+ * A code is a word: it is printed and logged, and a stranger's text in its place may quote a record or
+ * the token.
+ */
 export function problemCode(body: Uint8Array): string | null {
-  return textMember(body, "code");
+  const code = textMember(body, "code");
+  return code !== null && CODE.test(code) ? code : null;
 }
 
 /** Return a member of a JSON object that is a text, `null` where there is none. */

@@ -78,13 +78,25 @@ pub(crate) const fn is_final(status: u16) -> bool {
     !matches!(status, 408 | 429) && matches!(status / 100, 2 | 4)
 }
 
+const CODE_BYTES_MAX: usize = 64;
+
 /// The `code` of a problem document, `None` where the body is something else.
+///
+/// A code is a word of at most 64 letters, digits and `_`: it is printed and logged, and a stranger's
+/// text in its place may quote a record or the token.
 pub(super) fn problem_code(status: u16, body: &[u8]) -> Option<String> {
     if status < 400 {
         return None;
     }
     let problem: Value = serde_json::from_slice(body).ok()?;
-    Some(problem.get("code")?.as_str()?.to_owned())
+    problem.get("code")?.as_str().filter(|code| is_code(code)).map(ToOwned::to_owned)
+}
+
+fn is_code(text: &str) -> bool {
+    let is_part = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    text.len() <= CODE_BYTES_MAX
+        && text.starts_with(|first: char| first.is_ascii_lowercase())
+        && text.bytes().all(is_part)
 }
 
 /// How long a `Retry-After` asks to wait: seconds, or an HTTP date, which is measured from the same

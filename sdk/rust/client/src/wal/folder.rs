@@ -124,7 +124,11 @@ pub(crate) fn lock_folder(disk: &dyn Disk, folder: &Path, what: &str) -> Result<
     let note = format!("pid {}", std::process::id());
     disk.lock(&path, note.as_bytes()).map_err(disk_error(format!("{what}: lock")))?.ok_or_else(
         || Error::Locked {
-            message: format!("{what}: expected no other process, got {}", holder(disk, &path)),
+            message: format!(
+                "{what} in {}: expected no other process, got {}",
+                folder.display(),
+                holder(disk, &path)
+            ),
         },
     )
 }
