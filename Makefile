@@ -13,6 +13,8 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test nightly lint bench bench-full bench-tools openapi lock clean
 
+.DEFAULT_GOAL := demo
+
 include sdk/sdks.mk
 
 # The stamp is newer than the lock only after a whole install: an interrupted one is repeated.

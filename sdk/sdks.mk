@@ -8,6 +8,8 @@ export PATH := $(PATH):/usr/local/go/bin:$(HOME)/.cargo/bin
 SDK_JOBS ?= $(shell getconf _NPROCESSORS_ONLN)
 
 NODE_MAJOR_MIN := 20
+# The client's: std's file locks. The core is content with 1.85.
+RUST_MIN := 1.89
 DENO := @deno/linux-x64-glibc@2.9.6
 WASM_TARGET := wasm32-unknown-unknown
 # Each is "yes", or says what is missing. make before 4.4 does not give $(shell) what is exported.
@@ -15,7 +17,8 @@ probe = $(shell PATH="$(PATH)"; if $(1); then echo yes; else echo $(2); fi 2>/de
 HAS_go := $(call probe,command -v go >/dev/null,Go is not installed)
 HAS_node := $(call probe,node -e 'process.exit(parseInt(process.versions.node) < $(NODE_MAJOR_MIN) ? 1 : 0)' \
   && command -v npm >/dev/null,Node $(NODE_MAJOR_MIN) or newer with npm is not installed)
-HAS_rust := $(call probe,command -v cargo >/dev/null,cargo is not installed)
+HAS_rust := $(call probe,command -v cargo >/dev/null && test "$$(printf '%s\n' $(RUST_MIN) $$(rustc --version | cut -d' ' -f2) \
+  | sort -V | head -n 1)" = $(RUST_MIN),Rust $(RUST_MIN) or newer with cargo is not installed)
 HAS_wasm32 := $(call probe,test -d "$$(rustc --print sysroot)/lib/rustlib/$(WASM_TARGET)/lib",rustc has no target $(WASM_TARGET))
 
 missing = $(filter-out yes,$(HAS_$(1)))

@@ -24,6 +24,7 @@ const CHARACTERS_AT_ONCE = 8192;
 
 /** Returns the standard base64 text of bytes. */
 export function encodeBase64(bytes) {
+  if (!(bytes instanceof Uint8Array)) throw new TypeError(`bytes: expected a Uint8Array, got ${typeof bytes}`);
   let binary = "";
   for (let at = 0; at < bytes.length; at += CHARACTERS_AT_ONCE) {
     binary += String.fromCharCode(...bytes.subarray(at, at + CHARACTERS_AT_ONCE));

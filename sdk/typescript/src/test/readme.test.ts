@@ -20,7 +20,7 @@ test("the sample that ships an outbox prints each answer", async (t) => {
   assert.ok(sample);
   const server = await scripted(t, ({ body }) => ({ status: 200, body: decision(body) }));
   const bodies = [1, 2].map((epoch) => Buffer.from(signed(epoch)).toString());
-  const child = spawn(process.execPath, ["--input-type=module", "-e", sample, server.url, await folder(t), ...bodies], {
+  const child = spawn(process.execPath, ["--input-type=module", "-e", sample, "sample", server.url, await folder(t), ...bodies], {
     cwd: fileURLToPath(PACKAGE),
     stdio: ["ignore", "pipe", "inherit"],
   });
