@@ -17,6 +17,8 @@ def suite(tmp_path: Path) -> Path:
     tests = tmp_path / "project" / "tests"
     tests.mkdir(parents=True)
     shutil.copy(CONFTEST, tests / "conftest.py")
+    (tests / "support").mkdir()
+    shutil.copy(CONFTEST.parent / "support/memory.py", tests / "support/memory.py")
     (tests / "allowed_skips.txt").write_text("# none\n")
     (tests / "test_one.py").write_text(
         "import pytest\n\n\ndef test_passes():\n    pass\n\n\n"

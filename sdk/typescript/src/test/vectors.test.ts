@@ -10,7 +10,7 @@ import { GOLDEN, PACKAGE, skippedUnless } from "./places.js";
 import { failuresOf, OF_A_SERVER, runFolder, type VectorFile } from "./vector-runner.js";
 
 const RUN = fileURLToPath(new URL("run-vectors.js", import.meta.url));
-const DENO = fileURLToPath(new URL("node_modules/.bin/deno", PACKAGE));
+const DENO = fileURLToPath(new URL("node_modules/@deno/linux-x64-glibc/deno", PACKAGE));
 
 function load(name: string): any {
   return JSON.parse(readFileSync(new URL(name, GOLDEN), "utf8"));
