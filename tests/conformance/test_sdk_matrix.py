@@ -12,6 +12,8 @@ from tests.support.sdk_drivers import SDKS, available, lacking, require
 def test_every_sdk_verifies_what_every_other_signed(tell: Callable[[str, str], None]) -> None:
     names = available()
     figures = sdk_matrix.run(names)
+    assert (list(figures.sdks), figures.records) == (names, sdk_matrix.RECORDS)
+    assert figures.changes > sdk_matrix.RECORDS
     for line in figures.lines:
         tell("SDK matrix", line)
 

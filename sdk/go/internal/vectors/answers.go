@@ -149,7 +149,8 @@ func (b body) bytes() []byte {
 	return append(b.Body, bytes.Repeat([]byte{' '}, b.TrailingSpaces)...)
 }
 
-func digests(input json.RawMessage) (expected, error) {
+// recordOf reads the record that an input is a body of.
+func recordOf(input json.RawMessage) (*pcs.Record, error) {
 	given, err := read[body](input)
 	if err != nil {
 		return nil, err
@@ -157,6 +158,14 @@ func digests(input json.RawMessage) (expected, error) {
 	record, err := pcs.ParseRecord(given.bytes())
 	if err != nil {
 		return nil, refusedBy(err)
+	}
+	return record, nil
+}
+
+func digests(input json.RawMessage) (expected, error) {
+	record, err := recordOf(input)
+	if err != nil {
+		return nil, err
 	}
 	return expected{
 		"signing_input":  base64.StdEncoding.EncodeToString(record.SigningInput()),
@@ -166,13 +175,9 @@ func digests(input json.RawMessage) (expected, error) {
 }
 
 func records10(input json.RawMessage) (expected, error) {
-	given, err := read[body](input)
+	record, err := recordOf(input)
 	if err != nil {
 		return nil, err
-	}
-	record, err := pcs.ParseRecord(given.bytes())
-	if err != nil {
-		return nil, refusedBy(err)
 	}
 	stored := base64.StdEncoding.EncodeToString(record.Stored())
 	return expected{"pcs_id": record.PCSID(), "stored": stored}, nil
@@ -193,13 +198,9 @@ func decided(outcome *pcs.Outcome, pcsID, digest string) (expected, error) {
 }
 
 func outcomes(input json.RawMessage) (expected, error) {
-	given, err := read[body](input)
+	record, err := recordOf(input)
 	if err != nil {
 		return nil, err
-	}
-	record, err := pcs.ParseRecord(given.bytes())
-	if err != nil {
-		return nil, refusedBy(err)
 	}
 	outcome := pcs.Judge(record, pcs.CurrentParams)
 	answer, err := decided(outcome, record.PCSID(), record.Digest())
