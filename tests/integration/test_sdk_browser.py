@@ -2,7 +2,9 @@
 
 import asyncio
 import base64
+import re
 import subprocess
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
@@ -12,7 +14,7 @@ from tests.support.chromium import Chromium
 from tests.support.page_server import PageServer
 from tests.support.sdk_drivers import SDK, lacking
 from tests.support.server_process import Folder, ServerProcess, until_ready
-from tests.support.signed import ACME_NEXT, body
+from tests.support.signed import ACME_NEXT, Signer, body
 
 PACKAGE: Final = SDK / "typescript"
 BUILD_TIMEOUT_S: Final = 120.0
@@ -24,8 +26,11 @@ SIGN: Final = f"""(() => {{
   document.getElementById("kid").value = "{ACME_NEXT.kid}";
   document.querySelector("button").click();
 }})()"""
+PRESS: Final = """[...document.querySelectorAll("td button")].find(
+  (button) => button.textContent === "{}").click()"""
 ROWS: Final = '[...document.querySelectorAll("#records tr")]'
 READY: Final = 'document.body.dataset.ready === "true"'
+NONE_WAITS: Final = 'document.getElementById("waiting").textContent === "0"'
 AWAY: Final = 'document.getElementById("server").textContent === "away"'
 
 
@@ -153,7 +158,58 @@ async def outbox_in_a_page(site: PageServer, folder: Folder, listen: str) -> Non
             assert await browser.run("told") == [[1, 200], [3, 200]]
             assert await browser.run("ended") == "no room for it"
             assert await browser.run("box.waiting()") == [3]
+            await browser.run("box.acknowledge(3)")
+            await refused_in_a_page(browser, opened, append)
             server.stop()
+
+
+async def refused_in_a_page(
+    browser: Chromium,
+    opened: Callable[[], Awaitable[None]],
+    append: Callable[..., Awaitable[object]],
+) -> None:
+    """What is not accepted stays, is sent again and is dropped; at the end nothing is left."""
+    stranger = Signer("acme", "nobody-1", b"x" * 32)
+    first, second, third = (
+        base64.b64encode(body(epoch, signer=stranger)).decode() for epoch in range(3)
+    )
+    refused = """(async () => {
+      const found = [];
+      for await (const each of box.refused())
+        found.push([each.seq, each.status, each.code, each.epoch]);
+      return found;
+    })()"""
+    ship = "box.ship(new lba.Client(location.origin), {onAnswer}).then((all) => all.length)"
+
+    # It is there before its record leaves, and before anybody is told.
+    assert await append(first) == [4]
+    await browser.run('window.onAnswer = () => { throw new Error("told"); }; true')
+    assert await browser.run(f"{ship}.catch((error) => error.message)") == "told"
+    assert await browser.run("box.waiting()") == [4]
+    assert await browser.run(refused) == [[4, 401, "unknown_key", 0]]
+    await opened()
+    await browser.run("window.onAnswer = undefined; true")
+    assert await browser.run(ship) == 1
+    assert await browser.run(refused) == [[4, 401, "unknown_key", 0]]
+
+    assert await append(second) == [5]
+    assert await browser.run(ship) == 1
+    # As many as may be kept: what was not accepted counts.
+    assert await append(third) == "UnavailableError"
+    assert await browser.run("box.retry([5, 4, 99])") == [6, 7]
+    assert await browser.run("Promise.all([box.refusedCount(), box.pendingCount()])") == [0, 2]
+    assert await browser.run(ship) == 2
+    assert [each[0] for each in await browser.run(refused)] == [6, 7]
+    await browser.run("box.drop([6, 7, 99])")
+    assert await browser.run("Promise.all([box.refusedCount(), box.pendingCount()])") == [0, 0]
+    bytes_left = """new Promise((resolve) => {
+      const opening = indexedDB.open("b");
+      opening.onsuccess = () => {
+        const state = opening.result.transaction("state").objectStore("state").get("bytes");
+        state.onsuccess = () => { opening.result.close(); resolve(state.result); };
+      };
+    })"""
+    assert await browser.run(bytes_left) == 0
 
 
 async def scene(site: PageServer, folder: Folder, listen: str) -> dict[str, bytes]:
@@ -179,7 +235,7 @@ async def scene(site: PageServer, folder: Folder, listen: str) -> dict[str, byte
         with ServerProcess(folder, "--listen", listen) as server:
             until_ready(server)
             await browser.until(statuses(RECORDS, "200"))
-            await browser.until('document.getElementById("waiting").textContent === "0"')
+            await browser.until(NONE_WAITS)
             await browser.until('document.getElementById("server").textContent === "ready"')
             shots["answered.png"] = await browser.screenshot()
             shown = await browser.run(f"{ROWS}.map((row) => row.lastChild.textContent)")
@@ -195,7 +251,21 @@ async def scene(site: PageServer, folder: Folder, listen: str) -> dict[str, byte
             await browser.until(READY)
             assert await browser.run(f"{ROWS}.length") == 0
             assert site.sent == sent
+
+            # What is not accepted stays, over a reload too, until it is dropped.
+            await browser.run(SIGN.replace(ACME_NEXT.kid, "nobody-1"))
+            await browser.until(statuses(1, "401"))
+            await browser.until(NONE_WAITS)
+            await browser.open(site.url)
+            await browser.until(f"{READY} && {statuses(1, '401')}")
+            shots["refused.png"] = await browser.screenshot()
+            await browser.run(PRESS.format("Send again"))
+            await browser.until(f"{ROWS}.some((row) => row.firstChild.textContent === '4')")
+            await browser.until(statuses(1, "401"))
+            await browser.run(PRESS.format("Drop"))
+            await browser.until(f"{ROWS}.length === 0")
             server.stop()
-        # 502 and what a dead socket says are the network's; nothing was thrown.
-        assert [said for said in browser.problems if "502" not in said] == []
+        # 502, 401 and what a dead socket says are the network's; nothing was thrown.
+        thrown = [said for said in browser.problems if not re.search(r"\b(502|401)\b", said)]
+        assert thrown == []
     return shots

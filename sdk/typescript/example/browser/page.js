@@ -16,6 +16,10 @@ const outbox = await Outbox.open();
 const rows = new Map();
 
 for await (const { seq, body } of outbox.pending()) show(seq, parseRecord(body));
+for await (const { seq, status, code, body } of outbox.refused()) {
+  show(seq, parseRecord(body));
+  conclude(seq, status, code ?? "not accepted");
+}
 void outbox
   .keepShipping(client, { signal: new AbortController().signal, onAnswer: answered })
   .catch((error) => tell(error));
@@ -67,10 +71,44 @@ function measured(now) {
 
 function answered({ seq, answer }, body) {
   show(seq, parseRecord(body));
+  rows.get(seq).dataset.replayed = String(answer.replayed);
+  conclude(seq, answer.status, answer.code ?? decided(answer));
+}
+
+/** Show an answer; what was not accepted can be sent again or dropped. */
+function conclude(seq, status, word) {
   const row = rows.get(seq);
-  row.dataset.status = String(answer.status);
-  row.dataset.replayed = String(answer.replayed);
-  row.lastChild.textContent = `${answer.status} ${answer.code ?? decided(answer)}`;
+  row.dataset.status = String(status);
+  row.lastChild.textContent = `${status} ${word}`;
+  if (status < 400) return;
+  row.lastChild.append(
+    button("Send again", async () => {
+      const record = parseRecord((await refused(seq)).body);
+      const [again] = await outbox.retry([seq]);
+      forget(seq);
+      show(again, record);
+    }),
+    button("Drop", async () => {
+      await outbox.drop([seq]);
+      forget(seq);
+    }),
+  );
+}
+
+async function refused(seq) {
+  for await (const each of outbox.refused()) if (each.seq === seq) return each;
+  throw new Error("another tab has sent or dropped it");
+}
+
+function button(textContent, work) {
+  const made = Object.assign(document.createElement("button"), { type: "button", textContent });
+  made.addEventListener("click", () => work().catch(tell));
+  return made;
+}
+
+function forget(seq) {
+  rows.get(seq).remove();
+  rows.delete(seq);
 }
 
 function decided(answer) {

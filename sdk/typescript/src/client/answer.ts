@@ -77,6 +77,11 @@ export function isFinal(status: number): boolean {
   return kind === 2 || kind === 4;
 }
 
+/** Tell whether a final status accepts a record, escalated or not. */
+export function isAccepted(status: number): boolean {
+  return Math.trunc(status / 100) === 2;
+}
+
 /**
  * Return the `code` of a problem document, `null` where the body is something else.
  *

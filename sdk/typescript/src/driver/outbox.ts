@@ -35,7 +35,7 @@ export const outboxOps: Ops = {
     return { ok: true };
   },
   "outbox.ship": async () => {
-    const shipped = await opened().ship(openClient(), { onAnswer: () => undefined });
+    const shipped = await opened().ship(openClient());
     return {
       answers: shipped.map(({ seq, answer: { status, replayed, code } }) => ({ seq, status, replayed, code })),
     };

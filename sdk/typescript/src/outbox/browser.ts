@@ -5,22 +5,27 @@
  * has asked the disk to keep it. A number is given once: the store's key generator never goes back.
  * What waits is there after a reload, a crash of the page or the browser, and a time without network;
  * a browser may still remove a site's data when its disk is full, unless the page was granted
- * `navigator.storage.persist()`.
+ * `navigator.storage.persist()`. What was not accepted stays in a store of its own, there before its
+ * record waits no more, until somebody sends it again (`retry`) or drops it.
  */
 
+import type { Answer } from "../client/answer.js";
 import type { Client } from "../client/client.js";
 import { timerMs } from "../client/retry.js";
-import { ContractError, DurabilityError, FullError, UnavailableError } from "../protocol/errors.js";
-import { parseRecord, storedBytes } from "../protocol/record.js";
+import { UnavailableError } from "../protocol/errors.js";
+import { type PcsRecord, parseRecord, storedBytes } from "../protocol/record.js";
+import { BYTES, RECORDS, REFUSED, STATE, begin, completed, openDatabase, result } from "./database.js";
+import { type Refused, addBytes, dropRefused, keepRefused, readRefused, retryRefused } from "./refused.js";
 import { type ShipOptions, type Shipped, ship } from "./ship.js";
 
+export type { Refused } from "./refused.js";
 export type { ShipOptions, Shipped } from "./ship.js";
 
 /** What is left out has its default. */
 export interface OutboxOptions {
   /** Of the database; pages of one origin that name the same one share it. */
   readonly name?: string;
-  /** Records without a final answer: by default 10,000. */
+  /** Records that wait or were not accepted: by default 10,000. */
   readonly recordsMax?: number;
   /** Bytes of these records: by default 64 MiB. The last one taken may pass it. */
   readonly bytesMax?: number;
@@ -36,11 +41,7 @@ export interface Waiting {
   readonly body: Uint8Array;
 }
 
-const FORMAT = 1;
 const NAME = "fractal-lba-outbox";
-const RECORDS = "records";
-const STATE = "state";
-const BYTES = "bytes";
 /** Far below what any browser gives an origin; a page that needs more says so. */
 const RECORDS_MAX = 10_000;
 const BYTES_MAX = 64 << 20;
@@ -59,8 +60,6 @@ export class Outbox {
   ) {
     this.#channel = typeof BroadcastChannel === "function" ? new BroadcastChannel(name) : null;
     this.#channel?.addEventListener("message", () => this.#tell());
-    // A later release's page wants to change the store: this one's calls fail from then on.
-    database.addEventListener("versionchange", () => database.close());
   }
 
   /**
@@ -71,13 +70,7 @@ export class Outbox {
    */
   static async open(options: OutboxOptions = {}): Promise<Outbox> {
     const { name = NAME, recordsMax = RECORDS_MAX, bytesMax = BYTES_MAX } = options;
-    if (typeof indexedDB === "undefined") throw new DurabilityError("outbox: expected IndexedDB, got none");
-    const request = indexedDB.open(name, FORMAT);
-    request.addEventListener("upgradeneeded", () => {
-      request.result.createObjectStore(RECORDS, { keyPath: "seq", autoIncrement: true });
-      request.result.createObjectStore(STATE);
-    });
-    return new Outbox(await result(request), name, { recordsMax, bytesMax });
+    return new Outbox(await openDatabase(name), name, { recordsMax, bytesMax });
   }
 
   /** How many records wait for an answer. */
@@ -90,7 +83,7 @@ export class Outbox {
    *
    * @param record Its bytes, in any spelling; what is kept is its stored form.
    * @throws Refusal It is no record of version 1.0.
-   * @throws UnavailableError As much waits as may: nothing was taken.
+   * @throws UnavailableError As much is kept as may: nothing was taken.
    * @throws FullError The browser has no room: nothing was taken.
    */
   async append(record: Uint8Array): Promise<number> {
@@ -106,22 +99,23 @@ export class Outbox {
       return { shardId: record.shardId, receivedMs, body: storedBytes(record) };
     });
     const size = rows.reduce((sum, { body }) => sum + body.length, 0);
-    const transaction = this.#transaction("readwrite");
+    const transaction = begin(this.database, "readwrite");
     const done = completed(transaction);
     const store = transaction.objectStore(RECORDS);
     const state = transaction.objectStore(STATE);
     const seqs: number[] = [];
     let refusal: UnavailableError | null = null;
     const count = store.count();
+    const refused = transaction.objectStore(REFUSED).count();
     const bytes = state.get(BYTES) as IDBRequest<number | undefined>;
-    // Its requests are answered in their order: the count is there when the bytes are.
+    // Its requests are answered in their order: the counts are there when the bytes are.
     bytes.addEventListener("success", () => {
-      const waiting = bytes.result ?? 0;
-      if (count.result + rows.length > this.bounds.recordsMax || waiting >= this.bounds.bytesMax) {
-        const { recordsMax, bytesMax } = this.bounds;
+      const kept = bytes.result ?? 0;
+      const { recordsMax, bytesMax } = this.bounds;
+      if (count.result + refused.result + rows.length > recordsMax || kept >= bytesMax) {
         refusal = new UnavailableError(
-          `outbox: expected fewer than ${recordsMax} records and ${bytesMax} bytes waiting for an answer,` +
-            ` got ${count.result} and ${waiting}`,
+          `outbox: expected fewer than ${recordsMax} records and ${bytesMax} bytes,` +
+            ` got ${count.result} that wait, ${refused.result} that were not accepted, and ${kept} bytes`,
         );
         transaction.abort();
         return;
@@ -130,13 +124,12 @@ export class Outbox {
         const added = store.add(row);
         added.addEventListener("success", () => seqs.push(added.result as number));
       }
-      state.put(waiting + size, BYTES);
+      state.put(kept + size, BYTES);
     });
     await done.catch((error: unknown) => {
       throw refusal ?? error;
     });
-    this.#tell();
-    this.#channel?.postMessage(null);
+    this.#tellAll();
     return seqs;
   }
 
@@ -158,25 +151,55 @@ export class Outbox {
     return (await this.#row(seq))?.body ?? null;
   }
 
+  /**
+   * Keep a record that was not accepted, with its answer, among the refused ones: there when it
+   * returns. The record waits until it is acknowledged. `ship` does both.
+   */
+  async refuse(seq: number, record: PcsRecord, answer: Answer): Promise<void> {
+    await keepRefused(this.database, seq, record, answer);
+  }
+
+  /** How many records were not accepted. */
+  async refusedCount(): Promise<number> {
+    return result(begin(this.database, "readonly").objectStore(REFUSED).count());
+  }
+
+  /** Yield the records that were not accepted, oldest first, with their answers. */
+  refused(): AsyncGenerator<Refused, void> {
+    return readRefused(this.database);
+  }
+
+  /**
+   * Let records that were not accepted wait again, all or none, and return their new numbers, in the
+   * order of these. A number that none has is passed over.
+   */
+  async retry(seqs: readonly number[]): Promise<number[]> {
+    const numbers = await retryRefused(this.database, seqs);
+    if (numbers.length > 0) this.#tellAll();
+    return numbers;
+  }
+
+  /** Forget records that were not accepted, all or none. A number that none has is passed over. */
+  async drop(seqs: readonly number[]): Promise<void> {
+    await dropRefused(this.database, seqs);
+  }
+
   /** Note the final answer of a record, which leaves the outbox; one that does not wait changes nothing. */
   async acknowledge(seq: number): Promise<void> {
-    const transaction = this.#transaction("readwrite");
+    const transaction = begin(this.database, "readwrite");
     const done = completed(transaction);
     const store = transaction.objectStore(RECORDS);
-    const state = transaction.objectStore(STATE);
     const found = store.get(seq) as IDBRequest<Waiting | undefined>;
     found.addEventListener("success", () => {
-      const size = found.result?.body.length;
-      if (size === undefined) return;
+      if (found.result === undefined) return;
       store.delete(seq);
-      const bytes = state.get(BYTES) as IDBRequest<number>;
-      bytes.addEventListener("success", () => state.put(Math.max(0, bytes.result - size), BYTES));
+      addBytes(transaction, -found.result.body.length);
     });
     await done;
   }
 
   /** Send what waits until each has a final answer or the deadline ends; see `ShipOptions`. */
-  async ship(client: Client, options: ShipOptions): Promise<Shipped[]> {
+  async ship(client: Client, options: ShipOptions = {}): Promise<Shipped[]> {
     return ship(this, client, options);
   }
 
@@ -185,6 +208,7 @@ export class Outbox {
    * server is back, at once when the browser says that it is online again. One tab ships at a time.
    *
    * @throws What `onAnswer` threw; the record it was told of still waits.
+   * @throws DurabilityError The outbox failed; what was not acknowledged still waits.
    */
   async keepShipping(client: Client, options: Omit<ShipOptions, "deadlineS"> & { readonly signal: AbortSignal }): Promise<void> {
     const { signal } = options;
@@ -218,6 +242,11 @@ export class Outbox {
     this.database.close();
   }
 
+  #tellAll(): void {
+    this.#tell();
+    this.#channel?.postMessage(null);
+  }
+
   #tell(): void {
     this.#news.dispatchEvent(new Event("news"));
   }
@@ -244,40 +273,6 @@ export class Outbox {
   }
 
   #read<T>(ask: (records: IDBObjectStore) => IDBRequest<T>): Promise<T> {
-    return result(ask(this.#transaction("readonly").objectStore(RECORDS)));
+    return result(ask(begin(this.database, "readonly").objectStore(RECORDS)));
   }
-
-  #transaction(mode: "readonly" | "readwrite"): IDBTransaction {
-    try {
-      return this.database.transaction([RECORDS, STATE], mode, { durability: "strict" });
-    } catch (error) {
-      throw failure(error);
-    }
-  }
-}
-
-function result<T>(request: IDBRequest<T>): Promise<T> {
-  return new Promise((resolve, reject) => {
-    request.addEventListener("success", () => resolve(request.result));
-    request.addEventListener("error", () => reject(failure(request.error)));
-  });
-}
-
-function completed(transaction: IDBTransaction): Promise<void> {
-  return new Promise((resolve, reject) => {
-    transaction.addEventListener("complete", () => resolve());
-    transaction.addEventListener("abort", () => reject(failure(transaction.error)));
-  });
-}
-
-/** Say what IndexedDB said; its messages may name the database, its names are enough. */
-function failure(error: unknown): Error {
-  const name = error instanceof Error || error instanceof DOMException ? error.name : "an abort";
-  if (name === "QuotaExceededError") {
-    return new FullError("outbox: expected room in the browser, got none", { cause: error });
-  }
-  if (name === "VersionError") {
-    return new ContractError("outbox: expected this release's format, got a later one's");
-  }
-  return new DurabilityError(`outbox: expected IndexedDB to work, got ${name}`, { cause: error });
 }

@@ -5,6 +5,7 @@
  * each pending window; bodies are on disk.
  */
 
+import { isAccepted } from "../client/answer.js";
 import { type Frame, frameSize } from "../wal/framing.js";
 import { type Damage, type Position, type Scanned } from "../wal/values.js";
 import {
@@ -107,8 +108,7 @@ export class Contents {
   acknowledge(meta: AckMeta): boolean {
     if (!this.#release(meta.seq)) return false;
     this.pending.delete(meta.seq);
-    const isSuccess = Math.trunc(meta.status / 100) === 2;
-    this.counts[meta.status === ESCALATED ? "escalated" : isSuccess ? "accepted" : "dead"] += 1;
+    this.counts[meta.status === ESCALATED ? "escalated" : isAccepted(meta.status) ? "accepted" : "dead"] += 1;
     if (meta.replayed) this.counts.repeats += 1;
     return true;
   }

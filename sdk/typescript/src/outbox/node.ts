@@ -8,19 +8,23 @@
  * - An acknowledgement waits for the next append, for many of them or for a quiet moment, and is
  *   durable after `close`; one that a crash takes leads to a repeat, which the server answers as it
  *   did the first time.
+ * - What was not accepted is in the dead letters, on disk, before it waits no more:
+ *   `fractal-agent dead-letters` lists it, sends it again and drops it.
  * - A number is given once, whatever happens to the files.
  * - After a failure of the disk nothing more is written: what is on disk can still be read and sent,
  *   and opening the folder again recovers it.
  */
 
+import type { Answer } from "../client/answer.js";
 import type { Client } from "../client/client.js";
 import { ContractError, CorruptionError, DurabilityError, UnavailableError } from "../protocol/errors.js";
-import { parseRecord, storedBytes } from "../protocol/record.js";
+import { type PcsRecord, parseRecord, storedBytes } from "../protocol/record.js";
 import { type Disk, realDisk } from "../wal/disk.js";
 import { type NewFrame, frameSize } from "../wal/framing.js";
 import type { Placed } from "../wal/values.js";
 import { Compactor } from "./compaction.js";
 import type { Contents } from "./contents.js";
+import type { DeadLetters } from "./dead-letters.js";
 import { type WindowMeta, packMeta, seqOf } from "./frames.js";
 import { Log } from "./log.js";
 import { openLog } from "./opening.js";
@@ -83,6 +87,7 @@ export class Outbox {
   private constructor(
     log: Log,
     private readonly contents: Contents,
+    private readonly letters: DeadLetters,
     private readonly bounds: { readonly recordsMax: number; readonly bytesMax: number },
     segmentBytesMax: number,
   ) {
@@ -108,9 +113,9 @@ export class Outbox {
     checkRange("segmentBytesMax", segmentBytesMax, SEGMENT_BYTES_MIN);
     checkRange("segmentAgeS", segmentAgeS, 1);
     const bounds = { segmentBytesMax, frameBytesMax: FRAME_BYTES_MAX, segmentAgeMaxS: segmentAgeS };
-    const { stream, contents } = await openLog(disk, folder, bounds, Date.now());
+    const { stream, contents, letters } = await openLog(disk, folder, bounds, Date.now());
     const log = new Log(stream, (segment, seq, size) => contents.wrote(segment, seqOf(seq), size));
-    return new Outbox(log, contents, { recordsMax, bytesMax }, segmentBytesMax);
+    return new Outbox(log, contents, letters, { recordsMax, bytesMax }, segmentBytesMax);
   }
 
   /** How many records wait for an answer. */
@@ -121,6 +126,11 @@ export class Outbox {
   /** Bytes of their frames. */
   get pendingBytes(): number {
     return this.contents.pendingBytes;
+  }
+
+  /** Lines of the dead letters: what was not accepted, until a person drops or repeats it. */
+  get deadLetterCount(): number {
+    return this.letters.count;
   }
 
   /** Frames that cannot be read any more, of all the outbox ever held. */
@@ -224,6 +234,20 @@ export class Outbox {
     }
   }
 
+  /**
+   * Keep a record that was not accepted, with its answer, in the dead letters: a line of
+   * `folder/dead-letters.ndjson`, on disk when it returns. The record waits until it is acknowledged.
+   *
+   * `ship` does both. Whoever sends by other means calls this first: acknowledging alone forgets.
+   *
+   * @throws FullError There is no room for it: nothing was written.
+   * @throws DurabilityError It may or may not be there, and no further one is written.
+   */
+  async refuse(seq: number, record: PcsRecord, answer: Answer): Promise<void> {
+    this.#checkOpen();
+    await this.letters.append(seq, record, answer);
+  }
+
   /** Note the final answer of a record; one that does not wait changes nothing. */
   async acknowledge(seq: number, answer: { readonly status: number; readonly replayed: boolean }): Promise<void> {
     this.#checkOpen();
@@ -234,7 +258,7 @@ export class Outbox {
   }
 
   /** Send what waits until each has a final answer or the deadline ends; see `ShipOptions`. */
-  async ship(client: Client, options: ShipOptions): Promise<Shipped[]> {
+  async ship(client: Client, options: ShipOptions = {}): Promise<Shipped[]> {
     return ship(this, client, options);
   }
 
@@ -256,7 +280,8 @@ export class Outbox {
       await this.#log.flush();
       await this.#compactor.idle();
     } finally {
-      await this.#log.exclusively(() => this.#log.stream.close());
+      // The folder is released last.
+      await this.letters.close().finally(() => this.#log.exclusively(() => this.#log.stream.close()));
     }
   }
 

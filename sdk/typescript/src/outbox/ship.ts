@@ -3,10 +3,10 @@
  *
  * The rules: a record leaves the outbox only by an answer that cannot change any more and speaks of
  * that very record, so that a proxy's friendly page is no acknowledgement and its error page no
- * refusal; the caller is told before the outbox is; what has no such answer still waits.
+ * refusal; what was not accepted is kept before its record leaves; what has no such answer still waits.
  */
 
-import { type Answer, isAbout } from "../client/answer.js";
+import { type Answer, isAbout, isAccepted } from "../client/answer.js";
 import type { Client } from "../client/client.js";
 import { DeadlineError, NoAnswerError } from "../client/failures.js";
 import { sleep, waitS } from "../client/retry.js";
@@ -20,6 +20,8 @@ export interface Shippable {
   waiting(): Promise<readonly number[]>;
   /** Return a record's bytes, `null` where it has been answered meanwhile. */
   read(seq: number): Promise<Uint8Array | null>;
+  /** Keep a record that was not accepted and its answer: durable when it returns; the record still waits. */
+  refuse(seq: number, record: PcsRecord, answer: Answer): Promise<void>;
   acknowledge(seq: number, answer: { readonly status: number; readonly replayed: boolean }): Promise<void>;
 }
 
@@ -38,11 +40,10 @@ export interface ShipOptions {
   /** Requests under way at once, 1 or more. */
   readonly inFlight?: number;
   /**
-   * Told of each final answer with the record's bytes, before the record leaves the outbox: the place
-   * to keep what was not accepted, which is nowhere else then: after a wrong token that is everything.
-   * Where it throws, shipping ends with that and the record still waits.
+   * Told of each final answer with the record's bytes: when what was not accepted is kept, and before
+   * the record leaves the outbox. Where it throws, shipping ends with that and the record still waits.
    */
-  readonly onAnswer: (shipped: Shipped, record: Uint8Array) => void | Promise<void>;
+  readonly onAnswer?: (shipped: Shipped, record: Uint8Array) => void | Promise<void>;
 }
 
 /** Enough to fill a group commit of the server from one machine. */
@@ -56,11 +57,8 @@ const IN_FLIGHT = 8;
  *
  * @throws DurabilityError The outbox failed; what was not acknowledged is sent again.
  */
-export async function ship(outbox: Shippable, client: Client, options: ShipOptions): Promise<Shipped[]> {
+export async function ship(outbox: Shippable, client: Client, options: ShipOptions = {}): Promise<Shipped[]> {
   const { inFlight = IN_FLIGHT, deadlineS = client.deadlineS } = options;
-  if (typeof options.onAnswer !== "function") {
-    throw new ContractError("onAnswer: expected a function that keeps what is not accepted, got none");
-  }
   if (!(inFlight >= 1)) throw new ContractError(`inFlight: expected 1 or more, got ${inFlight}`);
   const shipping = new Shipping(outbox, client, options, performance.now() + deadlineS * 1000);
   const line = [...(await outbox.waiting())];
@@ -132,7 +130,8 @@ class Shipping {
     this.#failures = 0;
     this.#attempts.delete(seq);
     const shipped = { seq, pcsId: record.pcsId, answer };
-    await this.options.onAnswer(shipped, body);
+    if (!isAccepted(answer.status)) await this.outbox.refuse(seq, record, answer);
+    await this.options.onAnswer?.(shipped, body);
     await this.outbox.acknowledge(seq, answer);
     this.shipped.push(shipped);
     return true;

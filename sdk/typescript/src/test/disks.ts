@@ -4,12 +4,12 @@ import { type Disk, type DiskFile, realDisk } from "../wal/disk.js";
 
 export type Call = "write" | "datasync" | "create" | "rename" | "syncFolder" | "unlink" | "truncate";
 
-/** A disk over the real one; `before` is told of each call and may throw in its place. */
-export function watched(before: (call: Call, path: string) => void): Disk {
+/** A disk over the real one; `before` is told of each call, of what is written too, and may throw in its place. */
+export function watched(before: (call: Call, path: string, data?: Uint8Array) => void): Disk {
   const file = (path: string, inner: DiskFile): DiskFile => ({
     readAt: (offset, size) => inner.readAt(offset, size),
     writeAt: async (offset, data) => {
-      before("write", path);
+      before("write", path, data);
       await inner.writeAt(offset, data);
     },
     size: () => inner.size(),

@@ -25,6 +25,6 @@ test("the sample that ships an outbox prints each answer", async (t) => {
     stdio: ["ignore", "pipe", "inherit"],
   });
   const [out, [code]] = await Promise.all([text(child.stdout), once(child, "close")]);
-  assert.deepEqual(out.trim().split("\n").map((line) => line.trim()).sort(), ["1 200", "2 200", "answered 2 waiting 0"]);
+  assert.deepEqual(out.trim().split("\n").map((line) => line.trim()).sort(), ["1 200", "2 200", "answered 2 waiting 0 dead letters 0"]);
   assert.equal(code, 0);
 });

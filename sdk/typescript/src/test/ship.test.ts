@@ -12,7 +12,6 @@ import { signed } from "./signed.js";
 
 const records = [1, 2, 3, 4].map((epoch) => signed(epoch));
 const retry = { waitFirstS: 0.001, waitMaxS: 0.002 };
-const ignored = (): void => undefined;
 
 test("what waits is sent with its number and its attempt, and leaves with its final answer", async (t) => {
   await using outbox = await Outbox.open(await folder(t));
@@ -22,7 +21,7 @@ test("what waits is sent with its number and its attempt, and leaves with its fi
     const { epoch } = JSON.parse(body) as { epoch: number };
     return epoch === 3 ? { status: 422, body: decision(body) } : { status: 200, body: decision(body), headers: { "Idempotent-Replayed": "true" } };
   });
-  const shipped = await outbox.ship(new Client(server.url, { retry }), { onAnswer: ignored });
+  const shipped = await outbox.ship(new Client(server.url, { retry }));
   const told = shipped.map(({ seq, answer }) => [seq, answer.status, answer.replayed]).sort();
   assert.deepEqual(told, seqs.map((seq) => (seq === 3 ? [seq, 422, false] : [seq, 200, true])));
   assert.equal(outbox.pendingCount, 0);
@@ -45,7 +44,7 @@ for (const [what, status, body] of foreign) {
     await outbox.append(records[0]!);
     const server = await scripted(t, () => ({ status, body }));
     const stop = new AbortController();
-    const shipping = outbox.ship(new Client(server.url, { retry }), { signal: stop.signal, onAnswer: ignored });
+    const shipping = outbox.ship(new Client(server.url, { retry }), { signal: stop.signal });
     while (server.asked.length < 3) await new Promise((resolve) => setImmediate(resolve));
     stop.abort();
     assert.deepEqual(await shipping, []);
@@ -73,15 +72,6 @@ test("shipping ends with its deadline, and what has no answer still waits", asyn
   await using outbox = await Outbox.open(await folder(t));
   await outbox.appendAll(records);
   const client = new Client("http://127.0.0.1:1", { retry, deadlineS: 0.1 });
-  assert.deepEqual(await outbox.ship(client, { onAnswer: ignored }), []);
+  assert.deepEqual(await outbox.ship(client), []);
   assert.equal(outbox.pendingCount, records.length);
-});
-
-test("nothing is shipped without a place for what is not accepted", async (t) => {
-  await using outbox = await Outbox.open(await folder(t));
-  await outbox.append(records[0]!);
-  const server = await scripted(t, () => ({ status: 401, body: problem("unknown_key") }));
-  const client = new Client(server.url, { retry });
-  await assert.rejects(outbox.ship(client, {} as never), /onAnswer/);
-  assert.deepEqual([server.asked.length, outbox.pendingCount], [0, 1]);
 });

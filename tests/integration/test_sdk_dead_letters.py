@@ -1,0 +1,158 @@
+"""What an SDK's outbox was refused stands in the agent's dead letters, for the agent's tools."""
+
+import base64
+import json
+import random
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from tests.support.forked import run_command
+from tests.support.sdk_drivers import SDKS, Driver, require
+from tests.support.signed import body
+from typing_extensions import override
+
+from fractal_lba.agent.contents import Contents
+from fractal_lba.agent.deadletters import FILE, DeadLetters
+from fractal_lba.agent.opening import FOLDER, STREAM
+from fractal_lba.wal import RealDisk, scan_folder
+
+KEEPERS: Final = [name for name in ("go", "typescript") if name in SDKS]
+CUT: Final = f"{FILE}.cut"
+IMAGES: Final = 16
+
+
+class Refusing(BaseHTTPRequestHandler):
+    """Answers each record with the decision that it is not accepted."""
+
+    def do_POST(self) -> None:
+        """Answer one record."""
+        record = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        said = json.dumps({"pcs_id": record["pcs_id"], "accepted": False}).encode()
+        self.send_response(422)
+        self.send_header("Content-Length", str(len(said)))
+        self.end_headers()
+        self.wfile.write(said)
+
+    @override
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def refusing() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
+        threading.Thread(target=server.serve_forever).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+
+
+def refused(driver: Driver, *epochs: int) -> list[int]:
+    """Let an open outbox send records, one by one, that are not accepted."""
+    seqs = []
+    with refusing() as url:
+        driver.ask("client.open", url=url, token=None, retries=2, deadline_s=60.0)
+        for epoch in epochs:
+            sent = base64.b64encode(body(epoch)).decode()
+            seqs += driver.ask("outbox.append", source="x", bodies=[sent])["seqs"]
+            assert [each["status"] for each in driver.ask("outbox.ship")["answers"]] == [422]
+    return seqs
+
+
+def letters(command: str, data: Path, *arguments: str) -> Any:  # noqa: ANN401 - any JSON
+    words = ("--data", str(data), *arguments)
+    done = run_command("fractal-agent", "dead-letters", command, *words)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("name", KEEPERS)
+def test_the_agents_tool_lists_shows_repeats_and_drops_what_an_sdk_was_refused(
+    name: str, tmp_path: Path
+) -> None:
+    require(name)
+    data = tmp_path / "data"
+    with Driver(name) as driver:
+        assert driver.open_outbox(data) == 0
+        seqs = refused(driver, 1, 2)
+        driver.ask("outbox.close")
+    listed = letters("list", data, "--json")["letters"]
+    assert [(each["outbox_seq"], each["status"], each["epoch"]) for each in listed] == [
+        (seqs[0], 422, 1),
+        (seqs[1], 422, 2),
+    ]
+    shown = letters("show", data, str(seqs[1]))
+    assert shown["record"] == json.loads(body(2))
+    assert json.loads(shown["answer"])["accepted"] is False
+    letters("drop", data, str(seqs[1]), "--yes", "--json")
+    letters("retry", data, str(seqs[0]), "--json")
+    assert letters("list", data, "--json")["letters"] == []
+    with Driver(name) as driver:
+        assert driver.open_outbox(data) == 1
+        (window,) = driver.ask("outbox.pending")["windows"]
+        assert base64.b64decode(window["body"]) == body(1)
+        assert window["seq"] > seqs[1]
+        driver.ask("outbox.close")
+
+
+@pytest.mark.parametrize("name", KEEPERS)
+def test_a_number_of_a_dead_letter_is_not_given_again_where_the_outbox_was_removed(
+    name: str, tmp_path: Path
+) -> None:
+    require(name)
+    data = tmp_path / "data"
+    with Driver(name) as driver:
+        driver.open_outbox(data)
+        (*_, last) = refused(driver, 1, 2, 3)
+        driver.ask("outbox.close")
+        shutil.rmtree(data / FOLDER)
+        assert driver.open_outbox(data) == 0
+        sent = base64.b64encode(body(4)).decode()
+        (seq,) = driver.ask("outbox.append", source="x", bodies=[sent])["seqs"]
+        assert seq > last
+        driver.ask("outbox.close")
+
+
+def test_typescript_mends_dead_letters_as_the_agent_does(tmp_path: Path) -> None:
+    if "typescript" not in SDKS:
+        pytest.skip("sdk/typescript: not in this checkout")
+    require("typescript")
+    rng = random.Random(20261122)  # noqa: S311 - to be replayed
+    made = tmp_path / "made"
+    with Driver("typescript") as driver:
+        driver.open_outbox(made)
+        refused(driver, 1, 2, 3)
+        # One that waits: the last letter may be its.
+        sent = base64.b64encode(body(4)).decode()
+        driver.ask("outbox.append", source="x", bodies=[sent])
+        driver.ask("outbox.close")
+        whole = (made / FILE).read_bytes()
+        for at in range(IMAGES):
+            given = bytearray(whole)
+            if at % 2:
+                given[rng.randrange(len(given))] ^= 1 << rng.randrange(8)
+            if at % 3:
+                del given[rng.randrange(len(given)) :]
+            if at % 5 == 0:
+                given += b'{"outbox_seq":7,"pcs_id"'
+            theirs, ours = (tmp_path / f"{at}-{who}" for who in ("typescript", "agent"))
+            for folder in (theirs, ours):
+                shutil.copytree(made, folder)
+                (folder / FILE).write_bytes(given)
+            assert driver.open_outbox(theirs) == 1
+            driver.ask("outbox.close")
+            pending = Contents.read(scan_folder(RealDisk(), ours / FOLDER, STREAM)).pending
+            DeadLetters.open(RealDisk(), ours, pending=pending).close()
+            for file in (FILE, CUT):
+                found = [
+                    (each / file).read_bytes() if (each / file).exists() else None
+                    for each in (theirs, ours)
+                ]
+                assert found[0] == found[1], (at, file)
