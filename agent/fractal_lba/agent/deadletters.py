@@ -31,6 +31,7 @@ from fractal_lba.protocol import (
     Record,
     stored_bytes,
 )
+from fractal_lba.protocol.described import described
 from fractal_lba.protocol.undecodable import UNDECODABLE
 from fractal_lba.wal import Disk, File
 
@@ -49,6 +50,7 @@ LINE_BYTES_MAX = 256 * 1024
 _NUMBER = re.compile(rb'\{"outbox_seq":(-?[0-9]{1,32}),')
 
 
+@described
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     """One record that was not accepted, and the answer it got."""
 
@@ -64,6 +66,7 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     v: int = FORMAT
 
 
+@described
 class _Version(msgspec.Struct):
     v: int
 

@@ -30,6 +30,7 @@ import msgspec
 
 from fractal_lba.agent.window import SourcePosition
 from fractal_lba.protocol import ContractError, CorruptionError
+from fractal_lba.protocol.described import described
 from fractal_lba.protocol.undecodable import UNDECODABLE
 from fractal_lba.wal import Frame, NewFrame
 
@@ -165,6 +166,7 @@ Meta = WindowMeta | AgainMeta | CarriedMeta | BareMeta
 _METAS: msgspec.json.Decoder[Meta] = msgspec.json.Decoder(Meta)
 
 
+@described
 class _Version(msgspec.Struct):
     v: int
 

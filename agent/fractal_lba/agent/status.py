@@ -21,6 +21,7 @@ from fractal_lba.protocol import (
     DurabilityError,
     format_timestamp,
 )
+from fractal_lba.protocol.described import described
 from fractal_lba.protocol.undecodable import UNDECODABLE
 from fractal_lba.wal import Damage, Disk, Frame, Position, scan_folder
 
@@ -33,6 +34,7 @@ _EVIDENCE = (".cut", ".bad")
 _STATES = {Fate.ACCEPTED: "acknowledged", Fate.ESCALATED: "acknowledged", Fate.DEAD: "dead"}
 
 
+@described
 class _Id(msgspec.Struct):
     """The member of a record that names it."""
 

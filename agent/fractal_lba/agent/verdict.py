@@ -11,6 +11,7 @@ from enum import StrEnum
 import msgspec
 
 from fractal_lba.client import Answer
+from fractal_lba.protocol.described import described
 from fractal_lba.protocol.undecodable import UNDECODABLE
 
 
@@ -35,6 +36,7 @@ _ABOUT_ONE = frozenset({"storage_unavailable", "quota_exceeded"})
 _INTERNAL_ERROR = 500
 
 
+@described
 class _Named(msgspec.Struct):
     """The member of a decision, and of a conflict's problem, that tells whose it is."""
 

@@ -29,6 +29,7 @@ from fractal_lba.protocol import (
     parse_json,
     parse_record,
 )
+from fractal_lba.protocol.described import described
 from fractal_lba.protocol.merkle import (
     inclusion_proof,
     leaf_hash,
@@ -49,6 +50,7 @@ _HASH: Final = re.compile(r"[0-9a-f]{64}")
 _ENDINGS: Final = {".npy": Profile.POINTS, ".bin": Profile.BYTES}
 
 
+@described
 class Proof(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """That a leaf stands in a tree."""
 

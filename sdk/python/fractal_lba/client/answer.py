@@ -13,6 +13,7 @@ from typing import Annotated
 
 import msgspec
 
+from fractal_lba.protocol.described import described
 from fractal_lba.protocol.undecodable import UNDECODABLE
 
 # RFC 9110 section 10.2.3 gives no bound; ten digits hold three centuries.
@@ -51,6 +52,7 @@ class Answer:
         return is_final(self.status)
 
 
+@described
 class _Problem(msgspec.Struct):
     """The one member of an RFC 9457 problem document that a program acts on."""
 

@@ -26,6 +26,7 @@ from fractal_lba.protocol.canonical import (
     canonical,
 )
 from fractal_lba.protocol.derive import Regime
+from fractal_lba.protocol.described import described
 from fractal_lba.protocol.document import (
     RECORD_BYTES_MAX,
     SCHEMA,
@@ -66,6 +67,7 @@ _SCALES_CACHED: Final = 64
 """An agent uses one set of scales, a server meets a few."""
 
 
+@described
 class _Shape(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """The types and ranges of a record's members, as far as one member shows them."""
 

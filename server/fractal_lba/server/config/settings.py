@@ -4,10 +4,12 @@ from typing import Annotated
 
 import msgspec
 
+from fractal_lba.protocol.described import described
 from fractal_lba.server.config.tenant_table import TenantTable
 from fractal_lba.server.config.worker_settings import WorkerSettings
 
 
+@described
 class Settings(WorkerSettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything that can be set. Paths are relative to the folder of ``server.toml``."""
 

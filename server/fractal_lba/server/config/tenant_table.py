@@ -4,7 +4,10 @@ from typing import Annotated
 
 import msgspec
 
+from fractal_lba.protocol.described import described
 
+
+@described
 class TenantTable(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
 ):

@@ -13,6 +13,7 @@ from typing import Final
 
 import msgspec
 
+from fractal_lba.protocol.described import described
 from fractal_lba.protocol.errors import ContractError, CorruptionError
 from fractal_lba.protocol.undecodable import UNDECODABLE
 from fractal_lba.server.core.answer import ServerCode, problem
@@ -50,6 +51,7 @@ class Poison(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     noted_at: str
 
 
+@described
 class Note(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What stands beside an inbox: the bodies that are being judged, and what is poison."""
 

@@ -18,6 +18,7 @@ from typing import Any, Final
 import msgspec
 
 from fractal_lba.protocol.authenticate import Authenticated
+from fractal_lba.protocol.described import described
 from fractal_lba.protocol.keyring import Alg, Key
 from fractal_lba.protocol.legacy_record import LegacyRecord
 from fractal_lba.protocol.record import Record
@@ -295,11 +296,16 @@ def frames(buffer: bytearray) -> list[bytes]:
 
 
 # The members are any JSON, whose type the decoder cannot be told; everything else is as in Record.
-_RECORD: Any = msgspec.defstruct(
-    "_RecordFields",
-    [(name, Any if name == "members" else kind) for name, kind in Record.__annotations__.items()],
-    frozen=True,
-    array_like=True,
+_RECORD: Any = described(
+    msgspec.defstruct(
+        "_RecordFields",
+        [
+            (name, Any if name == "members" else kind)
+            for name, kind in Record.__annotations__.items()
+        ],
+        frozen=True,
+        array_like=True,
+    )
 )
 _RECORD_NAMES: Final = tuple(Record.__annotations__)
 

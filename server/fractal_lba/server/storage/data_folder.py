@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from fractal_lba.keyfile import write_private
+from fractal_lba.protocol.described import described
 from fractal_lba.protocol.errors import ContractError
 from fractal_lba.protocol.undecodable import UNDECODABLE
 from fractal_lba.server.core import names
@@ -19,6 +20,7 @@ FORMAT_VERSION = 1
 READ_SINCE = "0.1"
 
 
+@described
 class ShardSet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What ``shards.json`` holds: which shards there are, under which version of the ring.
 

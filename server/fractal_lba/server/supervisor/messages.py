@@ -13,6 +13,7 @@ from typing import Final, cast
 import msgspec
 from typing_extensions import override
 
+from fractal_lba.protocol.described import described
 from fractal_lba.server.config import Settings
 
 LINE_BYTES_MAX: Final = 8 << 20
@@ -25,6 +26,7 @@ REASONS_MAX: Final = 64
 REASON_CHARACTERS_MAX: Final = 300
 
 
+@described
 class Orders(msgspec.Struct, frozen=True, kw_only=True):
     """What a worker is started with, as a file on its standard input.
 
