@@ -182,6 +182,10 @@ class FaultyServer(ServerProcess):
         return self._end()
 
     @override
+    def _poll(self) -> int | None:
+        return self._run.poll()
+
+    @override
     def _end(self) -> int:
         code = self._run.wait(_TIMEOUT_S)
         self._pipe.close()

@@ -26,6 +26,8 @@ from fractal_lba.server.config import shard_set
 
 SERVER = Path(sys.executable).with_name("fractal-server")
 START_TIMEOUT_S = 60.0
+_TOLD_CHARACTERS = 2_000
+"""Of a log, where a test fails."""
 WIDE_LANE = tuple(
     f"--unidentified-{name}" for name in ("rate-per-s=0", "bytes-per-s=0", "cpu-share=1")
 )
@@ -168,7 +170,11 @@ class ServerProcess:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if error is not None:
+            code = self._poll()
+            error.add_note("the server runs" if code is None else f"the server ended with {code}")
+            error.add_note(f"the end of its log:\n{self.log.read_text()[-_TOLD_CHARACTERS:]}")
         self.kill()
 
     def ask(
@@ -259,6 +265,9 @@ class ServerProcess:
         """SIGTERM, and wait for the drain."""
         self.process.send_signal(signal.SIGTERM)
         return self._end()
+
+    def _poll(self) -> int | None:
+        return self.process.poll()
 
     def _end(self) -> int:
         code = self.process.wait(timeout=START_TIMEOUT_S)
