@@ -46,6 +46,22 @@ pub enum Error {
         /// Requests made, 1 or more.
         attempts: u32,
     },
+    /// No TLS with a server that is the one meant: its certificate is of an authority that is not
+    /// trusted, for another name or not valid now, it refuses the client's, or the two have no
+    /// version in common. It is not tried again: somebody changes something first.
+    Untrusted {
+        /// Where, what was expected and what came.
+        message: String,
+        /// Requests made, 1 or more.
+        attempts: u32,
+    },
+    /// The URL says `https` and the server speaks no TLS, or `http` and it does. Not tried again.
+    Scheme {
+        /// Where, what was expected and what came.
+        message: String,
+        /// Requests made, 1 or more.
+        attempts: u32,
+    },
     /// Another process holds the outbox; the message names it.
     Locked {
         /// The stream, and the process as it says of itself.
@@ -93,6 +109,10 @@ pub enum ErrorKind {
     Deadline,
     /// A batch was refused as a whole.
     Refused,
+    /// No TLS with a server that is the one meant.
+    Untrusted,
+    /// The URL's scheme is not what the server speaks.
+    Scheme,
     /// Another process holds the outbox.
     Locked,
     /// Stored bytes are not what was written.
@@ -116,6 +136,8 @@ impl ErrorKind {
             Self::Unavailable => "unavailable",
             Self::Deadline => "deadline",
             Self::Refused => "refused",
+            Self::Untrusted => "untrusted",
+            Self::Scheme => "scheme",
             Self::Locked => "locked",
             Self::Damaged => "damaged",
             Self::Newer => "newer",
@@ -135,6 +157,8 @@ impl Error {
             Self::Unavailable { .. } => ErrorKind::Unavailable,
             Self::Deadline { .. } => ErrorKind::Deadline,
             Self::Refused { .. } => ErrorKind::Refused,
+            Self::Untrusted { .. } => ErrorKind::Untrusted,
+            Self::Scheme { .. } => ErrorKind::Scheme,
             Self::Locked { .. } => ErrorKind::Locked,
             Self::Damaged { .. } => ErrorKind::Damaged,
             Self::Newer { .. } => ErrorKind::Newer,
@@ -155,6 +179,19 @@ impl Error {
         }
     }
 
+    /// How many requests were made, where the error is about one.
+    #[must_use]
+    pub const fn attempts(&self) -> Option<u32> {
+        match self {
+            Self::Unavailable { attempts, .. }
+            | Self::Deadline { attempts, .. }
+            | Self::Refused { attempts, .. }
+            | Self::Untrusted { attempts, .. }
+            | Self::Scheme { attempts, .. } => Some(*attempts),
+            _ => None,
+        }
+    }
+
     pub(crate) fn contract(message: impl Into<String>) -> Self {
         Self::Contract { message: message.into() }
     }
@@ -167,6 +204,8 @@ impl std::fmt::Display for Error {
             | Self::Unavailable { message, .. }
             | Self::Deadline { message, .. }
             | Self::Refused { message, .. }
+            | Self::Untrusted { message, .. }
+            | Self::Scheme { message, .. }
             | Self::Locked { message }
             | Self::Damaged { message }
             | Self::Newer { message }

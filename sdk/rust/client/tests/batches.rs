@@ -26,9 +26,15 @@ fn lines(statuses: &[u16]) -> Reply {
 
 #[test]
 fn each_line_has_its_answer_however_it_is_packed() {
-    let server = Server::start(vec![lines(&[200, 409, 422]), lines(&[200, 409, 422])]);
+    let encodings = [
+        Encoding::Identity,
+        Encoding::Gzip,
+        #[cfg(feature = "zstd")]
+        Encoding::Zstd,
+    ];
+    let server = Server::start(encodings.map(|_| lines(&[200, 409, 422])).into());
     let client = client(&server, 0);
-    for encoding in [Encoding::Identity, Encoding::Gzip] {
+    for encoding in encodings {
         let answers = client.batch(&BODIES, encoding).expect("a batch");
         let told: Vec<_> = answers
             .into_iter()

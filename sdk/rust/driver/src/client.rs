@@ -7,7 +7,9 @@ use std::time::Duration;
 use fractal_lba_client::{Answer, Client, Encoding, Error, ErrorKind, Result, RetryPolicy};
 use fractal_lba_core::{decode_base64, encode_base64, Object, Value};
 
-use crate::fields::{base64, count, items, member, nullable, object, text, text_or_null};
+use crate::fields::{
+    base64, count, items, member, nullable, object, optional_text, text, text_or_null,
+};
 use crate::ops::Ops;
 
 /// The client that is open, and how long a shipping over it may take.
@@ -59,6 +61,12 @@ impl ClientOps {
         if let Some(token) = text_or_null(request, "token") {
             builder = builder.token(token);
         }
+        if let Some(pem) = optional_text(request, "ca") {
+            builder = builder.ca_pem(pem);
+        }
+        if let Some(pem) = optional_text(request, "identity") {
+            builder = builder.identity_pem(pem);
+        }
         match builder.build() {
             Ok(client) => {
                 *self.opened.0.borrow_mut() = Some((client, deadline));
@@ -73,6 +81,7 @@ impl ClientOps {
         let encoding = match text_or_null(request, "encoding") {
             None => Encoding::Identity,
             Some("gzip") => Encoding::Gzip,
+            Some("zstd") => Encoding::Zstd,
             Some(other) => return object([("unknown", other.into())]),
         };
         let answers = match self.opened.client().0.batch(&bodies, encoding) {
@@ -120,10 +129,17 @@ fn said(answer: Result<Answer>) -> Object {
     }
 }
 
-/// Returns an error's kind and code, as every op says them.
+/// Returns an error's kind and code, as every op says them, and for who reads a failure its own kind,
+/// its words and how many requests it took.
 #[must_use]
 pub fn failed(error: &Error) -> Object {
-    let told = object([("kind", kind(error).into()), ("code", nullable(error.code()))]);
+    let told = object([
+        ("kind", kind(error).into()),
+        ("code", nullable(error.code())),
+        ("said", error.kind().as_str().into()),
+        ("words", error.to_string().as_str().into()),
+        ("attempts", error.attempts().map_or(Value::Null, |attempts| integer(attempts.into()))),
+    ]);
     object([("error", told.into())])
 }
 

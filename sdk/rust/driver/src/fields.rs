@@ -35,6 +35,16 @@ pub fn text_or_null<'a>(object: &'a Object, name: &str) -> Option<&'a str> {
     }
 }
 
+/// Returns a member's text, none where there is no such member.
+///
+/// # Panics
+///
+/// It is another value.
+#[must_use]
+pub fn optional_text<'a>(object: &'a Object, name: &str) -> Option<&'a str> {
+    object.get(name).map(|_| text(object, name))
+}
+
 /// Returns an integer that is not negative.
 ///
 /// # Panics

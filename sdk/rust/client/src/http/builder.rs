@@ -7,6 +7,8 @@ use ureq::http::Uri;
 use super::client::Client;
 use super::exchange::Exchange;
 use super::retry::RetryPolicy;
+#[cfg(feature = "tls")]
+use super::tls::Tls;
 use crate::{Error, Result};
 
 /// Longer than a server takes for a group commit on a struggling disk; a lost answer is fetched by a
@@ -23,13 +25,6 @@ pub struct ClientBuilder {
     policy: RetryPolicy,
     #[cfg(feature = "tls")]
     tls: Tls,
-}
-
-#[cfg(feature = "tls")]
-#[derive(Default)]
-struct Tls {
-    ca_pem: Option<Vec<u8>>,
-    identity_pem: Option<Vec<u8>>,
 }
 
 impl std::fmt::Debug for ClientBuilder {
@@ -97,7 +92,7 @@ impl ClientBuilder {
     /// # Errors
     ///
     /// `Contract`: the URL is none of a server, the token cannot be sent, or a PEM text holds no
-    /// certificate or key.
+    /// certificate, or a key that is not the certificate's.
     pub fn build(self) -> Result<Client> {
         let base = checked_url(&self.url)?;
         let token = self.token.as_deref().map(authorization).transpose()?;
@@ -155,50 +150,6 @@ fn checked_url(text: &str) -> Result<String> {
         return Err(refused("no host"));
     }
     Ok(text.trim_end_matches('/').to_owned())
-}
-
-#[cfg(feature = "tls")]
-impl Tls {
-    fn config(&self) -> Result<ureq::tls::TlsConfig> {
-        use ureq::tls::{Certificate, ClientCert, PemItem, RootCerts, TlsConfig, parse_pem};
-
-        let read = |pem: &[u8], what: &str| {
-            let mut certificates: Vec<Certificate<'static>> = Vec::new();
-            let mut key = None;
-            for item in parse_pem(pem) {
-                match item {
-                    Ok(PemItem::Certificate(certificate)) => certificates.push(certificate),
-                    Ok(PemItem::PrivateKey(found)) => key = Some(found),
-                    Ok(_) => {}
-                    // The parser's own words may quote what stands there.
-                    Err(_) => {
-                        return Err(Error::contract(format!(
-                            "{what}: expected PEM, got something else"
-                        )));
-                    }
-                }
-            }
-            if certificates.is_empty() {
-                return Err(Error::contract(format!(
-                    "{what}: expected a certificate in PEM, got none"
-                )));
-            }
-            Ok((certificates, key))
-        };
-        let mut config = TlsConfig::builder();
-        if let Some(pem) = &self.ca_pem {
-            let (certificates, _) = read(pem, "trusted certificates")?;
-            config = config.root_certs(RootCerts::new_with_certs(&certificates));
-        }
-        if let Some(pem) = &self.identity_pem {
-            let (certificates, key) = read(pem, "client certificate")?;
-            let key = key.ok_or_else(|| {
-                Error::contract("client certificate: expected a private key in PEM, got none")
-            })?;
-            config = config.client_cert(Some(ClientCert::new_with_certs(&certificates, key)));
-        }
-        Ok(config.build())
-    }
 }
 
 #[cfg(test)]

@@ -58,7 +58,8 @@ impl Client {
     /// # Errors
     ///
     /// `Unavailable`, `Deadline`: no final answer came. Whether the server has the record is unknown;
-    /// send the same bytes again.
+    /// send the same bytes again. `Untrusted`, `Scheme`: it is not the server that is meant, or is
+    /// not spoken to as it speaks.
     pub fn submit(&self, body: &[u8]) -> Result<Answer> {
         self.until_final(|left| self.exchange.submit(body, left))
     }
@@ -70,8 +71,8 @@ impl Client {
     /// # Errors
     ///
     /// `Contract`: they are no batch, nothing was sent. Of a record: `Refused`, the server refused
-    /// the request as a whole, which says nothing about the record; `Unavailable` and `Deadline` as
-    /// for [`Client::submit`].
+    /// the request as a whole, which says nothing about the record; the others as for
+    /// [`Client::submit`].
     pub fn batch(
         &self,
         bodies: &[impl AsRef<[u8]>],
@@ -116,7 +117,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// `Unavailable`, `Deadline`: no final answer came.
+    /// `Unavailable`, `Deadline`, `Untrusted`, `Scheme`: no final answer came.
     pub fn get(&self, pcs_id: &str) -> Result<Answer> {
         self.get_version(pcs_id, "1.0")
     }
@@ -137,7 +138,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// `Unavailable`, `Deadline`: no final answer came, or one over 64 MiB.
+    /// `Unavailable`, `Deadline`, `Untrusted`, `Scheme`: no final answer came, or one over 64 MiB.
     pub fn list(&self, query: &[(&str, &str)]) -> Result<Answer> {
         let pairs: Vec<String> = query
             .iter()
@@ -194,7 +195,10 @@ impl Client {
 
     /// Wait before the next attempt, or say why there is none.
     fn wait(&self, attempts: u32, why: Open, deadline: Deadline) -> Result<()> {
-        let Open { message, code, retry_after } = why;
+        if let Some(ending) = why.ending(attempts) {
+            return Err(ending);
+        }
+        let Open { message, code, retry_after, .. } = why;
         let wait = self.policy.wait(attempts, retry_after, chance());
         let left = deadline.left();
         if left.is_zero() || (wait >= left && attempts <= self.policy.retries) {

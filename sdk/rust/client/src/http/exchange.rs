@@ -3,6 +3,8 @@
 //! Four rules: a redirect is not followed, an answer's size is bounded, a compressed answer, which
 //! nobody asked for, is not undone, and no error holds a body or the token.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use ureq::http::{HeaderMap, Request, Response};
@@ -10,6 +12,8 @@ use ureq::{Agent, AsSendBody, Body};
 
 use super::answer::{Answer, parse_retry_after, problem_code};
 use super::batch::{ANSWER_LINE_BYTES_MAX, Encoding, joined, read_lines};
+use super::scheme::speaks_tls;
+use crate::Error;
 
 /// A read answer is the largest: a record of at most 64 KiB, its outcome and at most 8 conflicts of
 /// 64 KiB. A page of a listing is smaller.
@@ -23,6 +27,15 @@ pub(crate) struct Open {
     pub message: String,
     pub code: Option<String>,
     pub retry_after: Option<Duration>,
+    pub fault: Option<Fault>,
+}
+
+/// What makes every further attempt end like this one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    #[cfg(feature = "tls")]
+    Untrusted,
+    Scheme,
 }
 
 impl Open {
@@ -46,11 +59,22 @@ impl Open {
             ),
             code: answer.code.clone(),
             retry_after: answer.retry_after,
+            fault: None,
         }
     }
 
+    /// The error that ends all attempts after so many, where another would end like this one.
+    pub(crate) fn ending(&self, attempts: u32) -> Option<Error> {
+        let message = self.message.clone();
+        self.fault.map(|fault| match fault {
+            #[cfg(feature = "tls")]
+            Fault::Untrusted => Error::Untrusted { message, attempts },
+            Fault::Scheme => Error::Scheme { message, attempts },
+        })
+    }
+
     fn saying(message: String) -> Self {
-        Self { message, code: None, retry_after: None }
+        Self { message, code: None, retry_after: None, fault: None }
     }
 }
 
@@ -69,6 +93,8 @@ pub(super) struct Exchange {
     base: String,
     authorization: Option<String>,
     timeout: Duration,
+    /// Something that is HTTP came back once: the scheme is right.
+    has_answered: Arc<AtomicBool>,
 }
 
 impl Exchange {
@@ -78,7 +104,7 @@ impl Exchange {
         authorization: Option<String>,
         timeout: Duration,
     ) -> Self {
-        Self { agent, base, authorization, timeout }
+        Self { agent, base, authorization, timeout, has_answered: Arc::default() }
     }
 
     /// The server's URL, which holds no secret.
@@ -158,7 +184,11 @@ impl Exchange {
         let place = format!("{place} {}", self.base);
         let failed = |error: &ureq::Error| {
             let got = words_of(error, bytes_max);
-            Open::saying(format!("{place}: expected an answer, got {got}"))
+            let open = Open::saying(format!("{place}: expected an answer, got {got}"));
+            self.fault_in(error, left).map_or(open, |(fault, words)| Open {
+                fault: Some(fault),
+                ..Open::saying(format!("{place}: {words}"))
+            })
         };
         let request = request.map_err(|_| {
             Open::saying(format!("{place}: expected a request, got one that is no HTTP"))
@@ -166,6 +196,7 @@ impl Exchange {
         let timeout = self.timeout.min(left);
         let request = self.agent.configure_request(request).timeout_global(Some(timeout)).build();
         let mut response = self.agent.run(request).map_err(|error| failed(&error))?;
+        self.has_answered.store(true, Ordering::Relaxed);
         let encoding = text_of(response.headers(), "content-encoding");
         if encoding.is_some_and(|encoding| !encoding.eq_ignore_ascii_case("identity")) {
             return Err(Open::saying(format!(
@@ -174,6 +205,24 @@ impl Exchange {
         }
         let body = read_bounded(&mut response, bytes_max).map_err(|error| failed(&error))?;
         Ok(answer_of(&response, body))
+    }
+
+    /// What would end every further attempt in the same way, and how it reads.
+    fn fault_in(&self, error: &ureq::Error, left: Duration) -> Option<(Fault, String)> {
+        let has_answered = self.has_answered.load(Ordering::Relaxed);
+        #[cfg(feature = "tls")]
+        if let Some(found) = super::trust::fault_of(error, has_answered) {
+            return Some(found);
+        }
+        // Whoever speaks TLS hangs up on HTTP, or sends what is none.
+        let is_no_answer = matches!(error, ureq::Error::Io(_) | ureq::Error::Protocol(_));
+        let authority = self.base.strip_prefix("http://")?.split('/').next()?;
+        if has_answered || !is_no_answer || !speaks_tls(authority, left) {
+            return None;
+        }
+        let words =
+            "expected HTTP, as http:// says, got a server that speaks TLS: https:// is its URL";
+        Some((Fault::Scheme, words.to_owned()))
     }
 }
 

@@ -6,6 +6,11 @@ mod builder;
 mod client;
 mod exchange;
 mod retry;
+mod scheme;
+#[cfg(feature = "tls")]
+mod tls;
+#[cfg(feature = "tls")]
+mod trust;
 
 pub use answer::Answer;
 pub use batch::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX, Encoding, RECORD_BYTES_MAX, split_batch};

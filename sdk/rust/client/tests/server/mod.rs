@@ -19,18 +19,30 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
-    /// The lines of the body, unpacked where it is gzip.
+    /// The lines of the body, unpacked where it is gzip or zstd.
     pub(crate) fn lines(&self) -> Vec<Vec<u8>> {
         let mut lines = Vec::new();
         if self.head.contains("content-encoding: gzip") {
             let mut gzip = flate2::read::MultiGzDecoder::new(self.body.as_slice());
             gzip.read_to_end(&mut lines).expect("sound gzip");
+        } else if self.head.contains("content-encoding: zstd") {
+            lines = unpack_zstd(&self.body);
         } else {
             lines.clone_from(&self.body);
         }
         let whole = lines.strip_suffix(b"\n").expect("whole lines");
         whole.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect()
     }
+}
+
+#[cfg(feature = "zstd")]
+fn unpack_zstd(body: &[u8]) -> Vec<u8> {
+    zstd::stream::decode_all(body).expect("sound zstd")
+}
+
+#[cfg(not(feature = "zstd"))]
+fn unpack_zstd(_: &[u8]) -> Vec<u8> {
+    panic!("expected a client without zstd to send none")
 }
 
 /// The bytes of an answer, made of what was asked.
