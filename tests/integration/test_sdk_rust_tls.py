@@ -71,8 +71,8 @@ def submitted(driver: Driver, sent: bytes) -> dict[str, Any]:
 def refusal(driver: Driver, url: str, **more: str) -> tuple[str, int, str]:
     """Return what ended a submit to this URL, after how many requests, and in which words."""
     assert opened(driver, url, **more) == {"ok": True}
-    error = submitted(driver, body(1))["error"]
-    return error["kind"], error["attempts"], error["words"]
+    said = submitted(driver, body(1))
+    return said["error"]["kind"], said["attempts"], said["words"]
 
 
 @contextmanager
@@ -200,6 +200,6 @@ def test_a_pem_text_that_is_none_and_a_key_of_another_are_refused_before_anythin
         {"identity": certificate + other.key.read_text()},
         {"identity": unread + key},
     ):
-        error = opened(driver, world.server.url, **given)["error"]
-        assert error["kind"] == "contract"
-        assert not any(secret in error["words"] for secret in ("hunter2", "c2VjcmV0", "PRIVATE"))
+        said = opened(driver, world.server.url, **given)
+        assert said["error"]["kind"] == "contract"
+        assert not any(secret in said["words"] for secret in ("hunter2", "c2VjcmV0", "PRIVATE"))

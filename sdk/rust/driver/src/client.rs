@@ -133,14 +133,13 @@ fn said(answer: Result<Answer>) -> Object {
 /// its words and how many requests it took.
 #[must_use]
 pub fn failed(error: &Error) -> Object {
-    let told = object([
-        ("kind", kind(error).into()),
-        ("code", nullable(error.code())),
+    let told = object([("kind", kind(error).into()), ("code", nullable(error.code()))]);
+    object([
+        ("error", told.into()),
         ("said", error.kind().as_str().into()),
         ("words", error.to_string().as_str().into()),
         ("attempts", error.attempts().map_or(Value::Null, |attempts| integer(attempts.into()))),
-    ]);
-    object([("error", told.into())])
+    ])
 }
 
 /// Returns an error's kind: what the disk has no room for, or takes no more, is the disk's.
