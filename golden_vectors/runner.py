@@ -92,7 +92,7 @@ SUITES: Final = {
     "signing_records": _suite(
         answers.signing_records,
         "keyring body trailing_spaces received_at",
-        "Rfc8032 Rfc4231 Sound Key Missing Length Mismatch Unsigned Validity Order",
+        "Rfc8032 Rfc4231 Sound Key Missing Length Mismatch Unsigned Validity Order Version",
     ),
     "signals_points": _suite(
         answers.signals_points,

@@ -35,6 +35,7 @@ SEED: Final = bytes.fromhex(RFC8032["TEST 1"][0])
 PUBLIC: Final = bytes.fromhex(RFC8032["TEST 1"][1])
 SECRET: Final = RFC4231[5][0]
 OTHER: Final = hashlib.sha256(b"golden vectors, HMAC").digest()
+NO_POINT: Final = little(2)
 RECEIVED: Final = "2026-11-21T06:00:01.000Z"
 
 Entry = dict[str, Any]
@@ -187,4 +188,6 @@ def keyrings_file() -> VectorFile:
     )
     turned = hmac_entry(not_before="2026-11-21T06:00:00.001Z", not_after="2026-11-21T06:00:00.000Z")
     refuse("not_after before not_before", "Time", ring(turned), "keys[0]", "not_after")
+    no_point = ring(ed25519_entry(public=base64_of(NO_POINT)))
+    made.valid("a public key that names no point", "Sound", {"keyring": no_point})
     return made

@@ -8,7 +8,9 @@ from typing import Final
 from golden_vectors.generator.bodies import ABSENT, bent, body, full, sound, text
 from golden_vectors.generator.files import Note, Refusal, VectorFile
 from golden_vectors.generator.keys import (
+    NO_POINT,
     OTHER,
+    PUBLIC,
     RECEIVED,
     SECRET,
     SEED,
@@ -18,6 +20,7 @@ from golden_vectors.generator.keys import (
     hmac_entry,
     ring,
 )
+from golden_vectors.generator.legacy_bodies import old, signed
 from golden_vectors.generator.odd_signatures import little
 from golden_vectors.generator.signing import MISMATCH
 from tests.oracle.ed25519 import L
@@ -52,6 +55,10 @@ RECORD_NOTES: Final = {
         explanation="not_before and not_after, both included, at the time of receipt."
     ),
     "Order": Note(explanation="Two faults at once: the earlier step is named."),
+    "Version": Note(
+        explanation="A body of version 0.1, which who is asked for the record of a key of 1.0 "
+        "takes for switched off, and other versions."
+    ),
 }
 
 
@@ -114,6 +121,8 @@ def signing_records_file() -> VectorFile:
     add_mismatches(made)
     add_validity(made, BY_HMAC)
     add_order(made)
+    add_versions(made)
+    add_crafted(made)
     return made
 
 
@@ -162,11 +171,11 @@ def add_mismatches(made: VectorFile) -> None:
             (f"another {name}, Ed25519", {**BY_ED25519, name: value}, BOTH),
         )
         refuse(made, "Mismatch", MISMATCH, bent_records)
-    signed = signing_input(BY_HMAC)
+    covered = signing_input(BY_HMAC)
     for comment, message in (
-        ("over the canonical bytes without the label", signed.partition(b"\n")[2]),
-        ("over the hash of the signing input", hashlib.sha256(signed).digest()),
-        ("over the label in upper case", signed.replace(b"pcs/1", b"PCS/1", 1)),
+        ("over the canonical bytes without the label", covered.partition(b"\n")[2]),
+        ("over the hash of the signing input", hashlib.sha256(covered).digest()),
+        ("over the label in upper case", covered.replace(b"pcs/1", b"PCS/1", 1)),
         ("over the body as sent", canonical(PLAIN)),
     ):
         members = {**BY_HMAC, "sig": sig(sign_hmac(SECRET, message))}
@@ -198,6 +207,39 @@ def add_order(made: VectorFile) -> None:
         refuse(made, "Order", refusal, [(comment, members, keyring)])
 
 
+def add_crafted(made: VectorFile) -> None:
+    """Add signatures that one made who knows the ring and no secret."""
+    covered = signing_input(BY_ED25519)
+    by_public = sign_hmac(PUBLIC, covered)
+    no_point = ring(ed25519_entry(public=base64_of(NO_POINT)))
+    moved = ring(hmac_entry(kid="lab-1", secret=base64_of(SEED)), ed25519_entry(kid="lab-2"))
+    mismatches = (
+        ("a key that names no point", BY_ED25519, no_point),
+        ("HMAC by the public key, twice", {**BY_ED25519, "sig": sig(by_public * 2)}, BOTH),
+        ("HMAC by the public key, for an HMAC key", {**BY_ED25519, "sig": sig(by_public)}, moved),
+    )
+    refuse(made, "Mismatch", MISMATCH, mismatches)
+    lengths = (
+        ("HMAC by the public key", {**BY_ED25519, "sig": sig(by_public)}, BOTH),
+        ("Ed25519 by a seed that is an HMAC secret", BY_ED25519, moved),
+    )
+    refuse(made, "Length", LENGTH, lengths)
+
+
+def add_versions(made: VectorFile) -> None:
+    """Add other versions than 1.0, to a ring that could verify any of them."""
+    keyring = ring(hmac_entry(legacy=True, tenant="default"))
+    for comment, members, refusal in (
+        ("version 0.1 with the members of 1.0", {**BY_HMAC, "version": "0.1"}, OFF),
+        ("version 0.1 and nothing else", {"version": "0.1"}, OFF),
+        ("a sound record of version 0.1", signed(old(), secret=SECRET), OFF),
+        ("version 1.1", {**BY_HMAC, "version": "1.1"}, UNSUPPORTED),
+    ):
+        refuse(made, "Version", refusal, [(comment, members, keyring)])
+
+
+OFF: Final[Refusal] = ("unsupported_version", "legacy_switched_off", "version")
+UNSUPPORTED: Final[Refusal] = ("unsupported_version", "unsupported_version", "version")
 ANOTHER_ID: Final[Refusal] = ("pcs_id_mismatch", "pcs_id_mismatch", "pcs_id")
 PAST_R: Final[Refusal] = ("invalid_record", "out_of_range", "r")
 TOO_LONG: Final[Entry] = {**BY_HMAC, "sig": BY_ED25519["sig"]}

@@ -10,6 +10,7 @@ from tests.oracle.ed25519 import P, decode, is_small, public_key, verify
 from tests.oracle.record_rules import (
     NAME_CHARACTERS,
     Members,
+    document_of,
     record_of,
     signature_bytes,
     timestamp,
@@ -168,7 +169,9 @@ def identity_of(entry: object, where: str) -> Members:
 
 
 def authenticated(body: bytes, ring: Members, received_at: str) -> tuple[Members, Members]:
-    """Return the record and the key that verified it."""
+    """Return the record of version 1.0 and the key that verified it; 0.1 is switched off."""
+    if document_of(body).get("version") == "0.1":
+        raise Refused("unsupported_version", "legacy_switched_off", "version")
     record = record_of(body)
     keys: Any = ring["keys"]
     named = [key for key in keys if key["kid"] == record["kid"]]

@@ -31,14 +31,10 @@ func requireValidAt(key *Key, ms int64, member string) error {
 }
 
 // Authenticate returns the record of version 1.0 that a body holds, with the key
-// that verified it. The error is a *Refusal: as of ParseRecord, then UnknownKey,
-// SignatureMissing, SignatureInvalid.
+// that verified it. The error is a *Refusal: as of AuthenticateAny that takes no
+// record of version 0.1.
 func Authenticate(body []byte, ring *Keyring) (*Authenticated, error) {
-	record, err := ParseRecord(body)
-	if err != nil {
-		return nil, err
-	}
-	found, refusal := authenticated(record, ring)
+	found, _, refusal := authenticateAny(body, ring, LegacyTenant, false)
 	if refusal != nil {
 		return nil, refusal
 	}
@@ -99,7 +95,8 @@ func (a *AuthenticatedLegacy) RequireValidAt(ms int64) error { return requireVal
 // says it has: one of the two values is nil. A record of version 0.1 names no
 // key and is tried with the legacy keys of tenant, which is anyone's word; where
 // takesLegacy is false it is refused as such, before any member is looked at.
-// The error is a *Refusal.
+// The error is a *Refusal: as of ParseRecord by the rules of the version, then
+// UnknownKey, SignatureMissing, SignatureInvalid.
 func AuthenticateAny(
 	body []byte, ring *Keyring, tenant string, takesLegacy bool,
 ) (*Authenticated, *AuthenticatedLegacy, error) {

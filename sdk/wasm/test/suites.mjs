@@ -60,7 +60,7 @@ export const SUITES = {
   signing_records: {
     fields: "keyring body trailing_spaces received_at",
     flags:
-      "Rfc8032 Rfc4231 Sound Key Missing Length Mismatch Unsigned Validity Order",
+      "Rfc8032 Rfc4231 Sound Key Missing Length Mismatch Unsigned Validity Order Version",
   },
   signals_points: {
     fields: "seed scales rows rows_bits",

@@ -45,7 +45,7 @@ var suites = map[string]suite{
 	"keyrings.json": knows(keyrings, "keyring",
 		"Rfc8032 Sound Json Member Twice LegacyCount SecretLength WeakKey Pair Time"),
 	"signing_records.json": knows(signingRecords, "keyring body trailing_spaces received_at",
-		"Rfc8032 Rfc4231 Sound Key Missing Length Mismatch Unsigned Validity Order"),
+		"Rfc8032 Rfc4231 Sound Key Missing Length Mismatch Unsigned Validity Order Version"),
 	"signals_points.json": knows(signalsPoints, "seed scales rows rows_bits",
 		"BoxCounting Series Plane Space Projected SeedAndScales Magnitude CellBorder Regime Refused"),
 	"signals_bytes.json": knows(signalsBytes, "seed scales data",

@@ -89,7 +89,7 @@ pub const SUITES: &[Suite] = &[
         name: "signing_records",
         answer: Some(keys::signing_records),
         fields: "keyring body trailing_spaces received_at",
-        flags: "Rfc8032 Rfc4231 Sound Key Missing Length Mismatch Unsigned Validity Order",
+        flags: "Rfc8032 Rfc4231 Sound Key Missing Length Mismatch Unsigned Validity Order Version",
     },
     Suite {
         name: "signals_points",

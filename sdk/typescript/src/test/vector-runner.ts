@@ -86,7 +86,7 @@ const SUITES: { readonly [file: string]: Suite } = {
   ),
   "signing_records.json": suite(
     `keyring ${BODY} received_at`,
-    "Rfc8032 Rfc4231 Sound Key Missing Length Mismatch Unsigned Validity Order",
+    "Rfc8032 Rfc4231 Sound Key Missing Length Mismatch Unsigned Validity Order Version",
   ),
   "signals_points.json": suite(
     "seed scales rows rows_bits",
