@@ -77,7 +77,8 @@ sdk/wasm/dist/.built: sdk/rust/target/.built $(call sources,wasm)
 
 # The driver takes Rust's client with all its features, so the first of its lints sees them; the second sees it bare.
 lint-sdks: sdks
-	$(if $(filter go,$(SDKS_BUILT)),cd sdk/go && test -z "$$(gofmt -l . | tee /dev/stderr)" && go vet ./... && go tool staticcheck ./...)
+	$(if $(filter go,$(SDKS_BUILT)),cd sdk/go && test -z "$$(gofmt -l . | tee /dev/stderr)" && go vet ./... && go tool staticcheck ./... \
+	  && GOARCH=386 go vet ./... && GOOS=darwin go vet ./... && GOOS=windows go vet ./...)
 	$(if $(filter rust,$(SDKS_BUILT)),cd sdk/rust && cargo fmt --check && cargo clippy --quiet --release --locked --jobs $(SDK_JOBS) --all-targets -- -D warnings \
 	  && cargo clippy --quiet --release --locked --jobs $(SDK_JOBS) --package fractal-lba-client -- -D warnings)
 

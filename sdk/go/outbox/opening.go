@@ -52,8 +52,12 @@ func (o Options) check() error {
 // Open locks, recovers and reads the outbox of a folder, made where it is
 // missing. ErrLocked: another process holds it; ErrNewer: a newer program wrote
 // it; ErrDamaged: it holds something else; ErrDisk, ErrFull: the disk refused.
-// Damage to what it holds is no error: see Damage.
+// ErrContract also where the system has no flock (Windows, Solaris, AIX). Damage
+// to what it holds is no error: see Damage.
 func Open(folder string, options Options) (*Outbox, error) {
+	if err := segment.Supported(); err != nil {
+		return nil, err
+	}
 	options = options.withDefaults()
 	if err := options.check(); err != nil {
 		return nil, err

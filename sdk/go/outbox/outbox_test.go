@@ -187,7 +187,7 @@ func TestMoreThanTheBoundsIsRefusedAndNothingIsTaken(t *testing.T) {
 	if _, err := o.Append(ctx, windowsOf(t, "a", 3, 1)...); !errors.Is(err, context.Canceled) {
 		t.Fatalf("expected the cancellation, got %v", err)
 	}
-	for _, options := range []Options{{RecordsMax: -1}, {SegmentBytesMax: 1}, {SegmentBytesMax: 2 << 30}, {SegmentAgeMax: -1}} {
+	for _, options := range []Options{{RecordsMax: -1}, {SegmentBytesMax: 1}, {SegmentBytesMax: 1<<30 + 1}, {SegmentAgeMax: -1}} {
 		if _, err := Open(t.TempDir(), options); !errors.Is(err, ErrContract) {
 			t.Errorf("%+v: expected a refusal, got %v", options, err)
 		}

@@ -17,7 +17,7 @@ func TestCanonicalRefusesWhatHasNoJSONForm(t *testing.T) {
 		deep = []any{deep}
 	}
 	for _, value := range []any{
-		math.NaN(), math.Inf(-1), int64(1 << 53), -1 << 53, "\xff", map[string]any{"\xff": 1.0}, deep,
+		math.NaN(), math.Inf(-1), int64(1 << 53), int64(-1 << 53), "\xff", map[string]any{"\xff": 1.0}, deep,
 		[]string{"x"}, float32(1), []any{struct{}{}}, map[string]any{"a": math.NaN()},
 	} {
 		if written, err := pcs.Canonical(value); !errors.Is(err, pcs.ErrContract) {

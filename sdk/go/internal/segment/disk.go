@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"runtime"
 	"sort"
 	"syscall"
 	"time"
@@ -48,6 +49,15 @@ var errIsHeld = errors.New("held by another process")
 
 // System is the operating system's files.
 type System struct{}
+
+// Supported tells why no stream can be opened on this system, before anything
+// is made there; nil where one can.
+func Supported() error {
+	if hasLocks {
+		return nil
+	}
+	return errorf(Contract, "stream: expected a system with flock, got %s, which has none: not supported", runtime.GOOS)
+}
 
 type systemFile struct{ *os.File }
 

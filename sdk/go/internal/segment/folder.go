@@ -206,5 +206,6 @@ func readFile(disk Storage, folder string, parts []string, stream string) (file,
 	if header != nil && header.Stream != stream {
 		return file{}, errorf(Damaged, "%s: expected stream %s, got stream %s", parts[0], stream, header.Stream)
 	}
+	size = min(size, math.MaxInt) // reading refuses what is far shorter
 	return file{path: path, ordinal: ordinal, key: keyOf(id), header: header, size: int(size), end: -1}, nil
 }

@@ -204,6 +204,8 @@ func batchAt(data []byte, offset, stop int, k key) (item, bool) {
 	if count*FrameBytes > length || (count == 0 && length > 0) || first > math.MaxUint64-count {
 		return item{}, false
 	}
+	// What is claimed beyond any file counts the same on machines of 32 bits.
+	length = min(length, segmentFileLimit)
 	return item{
 		kind: isBatch, offset: offset, end: offset + BatchBytes + int(length),
 		first: first, next: first + count, frames: int(count), durable: int(durable),
@@ -231,8 +233,11 @@ func frameAt(data []byte, offset, stop int, k key) (item, bool) {
 	return item{kind: isFrame, offset: offset, end: end, first: seq, next: seq + 1}, true
 }
 
-// claimedSize is how many bytes the frame at offset claims, unverified.
-func claimedSize(data []byte, offset int) int { return frameSeqAt + int(le.Uint32(data[offset:])) }
+// claimedSize is how many bytes the frame at offset claims, unverified; beyond
+// any file it is the same on machines of 32 bits.
+func claimedSize(data []byte, offset int) int {
+	return frameSeqAt + int(min(le.Uint32(data[offset:]), segmentFileLimit))
+}
 
 // frameOf returns the frame that frameAt found; it shares data's memory.
 func frameOf(data []byte, found item) Frame {

@@ -7,6 +7,8 @@ import (
 	"syscall"
 )
 
+const hasLocks = true
+
 func flock(file *os.File) error {
 	err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	if err == syscall.EWOULDBLOCK {

@@ -112,6 +112,11 @@ func readWhole(disk Storage, each file) ([]byte, error) {
 	if each.end >= 0 {
 		size = int64(each.end)
 	}
+	if length, err := opened.Size(); err != nil {
+		return nil, diskError("segment "+each.name(), err)
+	} else if min(size, length) > segmentFileLimit {
+		return nil, errorf(Damaged, "segment %s: expected at most %d bytes, got %d", each.name(), segmentFileLimit, min(size, length))
+	}
 	data, err := readUpTo(opened, size)
 	return data, diskError("segment "+each.name(), err)
 }

@@ -17,7 +17,12 @@ type Bounds struct {
 	SegmentAgeMax   time.Duration // one with frames is closed before an append when it is older; 0: never
 }
 
-const segmentBytesLimit = 1 << 30
+const (
+	segmentBytesLimit = 1 << 30
+	// No file of a stream is longer: recovery adds a mark to what it copies. What
+	// is, holds something else, and would not fit into memory.
+	segmentFileLimit = segmentBytesLimit + 1<<20
+)
 
 // around is what a segment takes beside its first batch's frames: its header,
 // that batch's, a mark and a footer.
