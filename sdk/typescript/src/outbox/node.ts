@@ -17,7 +17,7 @@
 
 import type { Answer } from "../client/answer.js";
 import type { Client } from "../client/client.js";
-import { ContractError, CorruptionError, DurabilityError, UnavailableError } from "../protocol/errors.js";
+import { ContractError, CorruptionError, DurabilityError, FencedError, UnavailableError } from "../protocol/errors.js";
 import { type PcsRecord, parseRecord, storedBytes } from "../protocol/record.js";
 import { type Disk, realDisk } from "../wal/disk.js";
 import { type NewFrame, frameSize } from "../wal/framing.js";
@@ -248,12 +248,17 @@ export class Outbox {
     await this.letters.append(seq, record, answer);
   }
 
-  /** Note the final answer of a record; one that does not wait changes nothing. */
+  /**
+   * Note the final answer of a record; one that does not wait changes nothing.
+   *
+   * @throws FencedError It cannot become durable: the record is sent again by the next opening.
+   */
   async acknowledge(seq: number, answer: { readonly status: number; readonly replayed: boolean }): Promise<void> {
     this.#checkOpen();
     const { status, replayed } = answer;
     if (!this.contents.acknowledge({ kind: "ack", seq, status, replayed })) return;
     this.#log.note(packMeta({ kind: "ack", seq, status, replayed }, Date.now()));
+    if (this.isFenced) throw new FencedError(this.#acksLeft);
     this.#beQuiet();
   }
 
@@ -265,9 +270,8 @@ export class Outbox {
   /**
    * Make the acknowledgements durable, end the segment and release the folder. Idempotent.
    *
-   * Acknowledgements that the disk refuses lead to repeats: their records are sent again.
-   *
    * @throws DurabilityError The disk failed; what was appended is durable, and the folder is released.
+   *   Acknowledgements that it refused lead to repeats: their records are sent again.
    */
   close(): Promise<void> {
     this.#closing ??= this.#close();
@@ -283,6 +287,14 @@ export class Outbox {
       // The folder is released last.
       await this.letters.close().finally(() => this.#log.exclusively(() => this.#log.stream.close()));
     }
+    if (this.#log.acksWaiting > 0) throw new DurabilityError(this.#acksLeft);
+  }
+
+  get #acksLeft(): string {
+    return (
+      `outbox: expected ${this.#log.acksWaiting} acknowledgements on disk, got a failure:` +
+      " their records are sent again"
+    );
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

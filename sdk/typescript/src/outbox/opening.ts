@@ -85,7 +85,7 @@ async function checkUsable(disk: Disk, data: string): Promise<void> {
   if (await disk.isFolder(join(data, FOLDER, FOLDER))) {
     throw new ContractError(`${data}: expected a folder with an outbox, got the folder above one`);
   }
-  const owner = (await stat(data)).uid;
+  const owner = (await onDisk(`data folder ${data}`, () => stat(data))).uid;
   const writer = process.geteuid?.() ?? owner;
   if (owner !== writer) {
     throw new ContractError(`${data}: expected to be used by its owner, user ${owner}, got user ${writer}`);

@@ -156,6 +156,24 @@ for (const failing of ["write", "datasync"] as const) {
   });
 }
 
+test("acknowledgements that are not kept are told", async (t) => {
+  let isFailing = false;
+  const disk = watched((call) => {
+    if (isFailing && call === "datasync") throw diskError("EIO");
+  });
+  const data = await folder(t);
+  const outbox = await Outbox.open(data, { disk });
+  const [first, second] = await outbox.appendAll(records.slice(0, 2));
+  await outbox.acknowledge(first!, { status: 200, replayed: false });
+  isFailing = true;
+  await assert.rejects(outbox.append(records[2]!), DurabilityError);
+  // The record is over for this process, and waits for the next one: neither call says less.
+  await assert.rejects(outbox.acknowledge(second!, { status: 200, replayed: false }), FencedError);
+  await assert.rejects(outbox.close(), /2 acknowledgements/);
+  await using again = await Outbox.open(data);
+  assert.ok((await contents(again)).has(second!));
+});
+
 test("a full disk refuses a record and fences nothing", async (t) => {
   let isFull = false;
   const disk = watched((call) => {

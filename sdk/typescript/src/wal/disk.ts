@@ -168,6 +168,7 @@ export function corrupt(where: string, got: string): CorruptionError {
 export async function makeFolder(disk: Disk, folder: string): Promise<void> {
   const missing = [folder];
   for (let parent = dirname(folder); !(await disk.isFolder(parent)); parent = dirname(parent)) {
+    if (parent === dirname(parent)) break; // Nothing is above: making the first one says what is wrong.
     missing.push(parent);
   }
   if (!(await disk.isFolder(folder))) {

@@ -84,7 +84,8 @@ impl Log {
     pub(crate) fn write_windows(&mut self, windows: Vec<(Meta, NewFrame)>) -> Result<Vec<u64>> {
         let acks = std::mem::take(&mut self.acks);
         let written = self.append(&acks, windows);
-        if matches!(written, Err(Error::Full { .. })) {
+        if written.is_err() {
+            // Where there was no room they are tried again, else closing says that they are not kept.
             self.acks = acks;
         }
         written
@@ -92,7 +93,8 @@ impl Log {
 
     /// Note the final answer to a window: its acknowledgement is written with what comes next.
     ///
-    /// Tells how many bytes wait no longer, `None` where it does not wait.
+    /// Tells how many bytes wait no longer, `None` where it does not wait. Where nothing is written
+    /// any more it is an error: the window is sent again by the next opening.
     pub(crate) fn acknowledge(
         &mut self,
         seq: u64,
@@ -101,11 +103,19 @@ impl Log {
     ) -> Result<Option<u64>> {
         let size = self.contents.pending.get(&seq).map(|place| place.size);
         let status = u64::from(status);
-        if self.contents.acknowledge(seq, status, replayed) {
-            self.acks.push(Meta::Ack { seq, status, replayed });
+        if !self.contents.acknowledge(seq, status, replayed) {
+            return Ok(None);
         }
-        if self.acks.len() >= ACKS_MAX && !self.is_fenced() {
-            self.flush_acks()?;
+        self.acks.push(Meta::Ack { seq, status, replayed });
+        if self.is_fenced() {
+            return Err(self.acks_left());
+        }
+        if self.acks.len() >= ACKS_MAX {
+            match self.flush_acks() {
+                // They wait for room.
+                Err(Error::Full { .. }) | Ok(()) => {}
+                Err(error) => return Err(error),
+            }
         }
         Ok(size)
     }
@@ -236,7 +246,21 @@ impl Log {
 
     /// Make the acknowledgements durable and let the folder go.
     pub(crate) fn close(&mut self) -> Result<()> {
-        let written = if self.is_fenced() { Ok(()) } else { self.flush_acks() };
+        let written = match self.is_fenced() {
+            true if self.acks.is_empty() => Ok(()),
+            true => Err(self.acks_left()),
+            false => self.flush_acks(),
+        };
         written.and(self.stream.close())
+    }
+
+    fn acks_left(&self) -> Error {
+        Error::Fenced {
+            message: format!(
+                "outbox: expected {} acknowledgements on disk, got an earlier failure: their windows \
+                 are sent again",
+                self.acks.len()
+            ),
+        }
     }
 }

@@ -204,8 +204,8 @@ impl Outbox {
     ///
     /// # Errors
     ///
-    /// `Contract`: the status is not final. `Disk`: it is not noted on disk, and the outbox writes no
-    /// more; the window is sent again by the next process.
+    /// `Contract`: the status is not final. `Disk` and `Fenced`: it is not noted on disk, and the
+    /// outbox writes no more; the window is sent again by the next process.
     pub fn acknowledge(&self, seq: u64, status: u16, replayed: bool) -> Result<()> {
         if !crate::http::is_final(status) {
             return Err(Error::contract(format!("outbox: expected a final status, got {status}")));
@@ -247,8 +247,8 @@ impl Outbox {
     ///
     /// # Errors
     ///
-    /// `Disk`: acknowledgements may be missing, and their windows are sent again. The folder is let
-    /// go all the same.
+    /// `Disk`, `Full` and `Fenced`: acknowledgements are missing, and their windows are sent again.
+    /// The folder is let go all the same.
     pub fn close(&self) -> Result<()> {
         self.shared.commits.close();
         if let Some(tender) = locked(&self.tender).take() {

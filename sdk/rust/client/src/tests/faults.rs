@@ -147,3 +147,39 @@ fn a_full_disk_refuses_takes_back_and_goes_on() {
     assert_eq!(again.contents.pending.keys().copied().collect::<Vec<_>>(), seqs);
     assert_eq!(again.contents.counts.accepted, 1);
 }
+
+#[test]
+fn acknowledgements_that_are_not_kept_are_told() {
+    let disk = MemoryDisk::default();
+    let mut log = open(&disk).expect("an outbox");
+    log.write_windows(vec![window(0), window(1)]).expect("windows");
+    log.acknowledge(1, 200, false).expect("noted");
+    disk.fail(Some(Fault { call: 2, kind: Io::Other, done: Done::Nothing }));
+    log.write_windows(vec![window(2)]).expect_err("a failed sync");
+    disk.fail(None);
+    // The window is over for this process, and waits for the next one: neither call says less.
+    let noted = log.acknowledge(2, 200, false).expect_err("not on disk");
+    assert_eq!(noted.kind(), ErrorKind::Fenced);
+    let closed = log.close().expect_err("not on disk");
+    assert_eq!(closed.kind(), ErrorKind::Fenced);
+    assert!(closed.to_string().contains("2 acknowledgements"), "{closed}");
+}
+
+#[test]
+fn many_acknowledgements_wait_for_room_without_an_error() {
+    let disk = MemoryDisk::default();
+    let mut log = open(&disk).expect("an outbox");
+    let count: u32 = 300;
+    log.write_windows((0..count.into()).map(window).collect()).expect("windows");
+    let sizes: Vec<u64> = (1..=u64::from(count))
+        .map(|seq| {
+            disk.fail(Some(Fault { call: 1, kind: Io::StorageFull, done: Done::Nothing }));
+            log.acknowledge(seq, 200, false).expect("noted").expect("it waited")
+        })
+        .collect();
+    disk.fail(None);
+    assert!(sizes.iter().all(|size| *size > 0));
+    assert!(log.has_acks());
+    log.close().expect("a close");
+    assert_eq!(open(&disk).expect("an outbox").contents.counts.accepted, u64::from(count));
+}
