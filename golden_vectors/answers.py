@@ -22,6 +22,7 @@ from fractal_lba.protocol import (
     Keyring,
     KeyringError,
     LegacyRecord,
+    Record,
     Refusal,
     RefusalCode,
     authenticate,
@@ -119,12 +120,17 @@ def body_of(given: Given) -> bytes:
     return base64.b64decode(given["body"]) + b" " * int(given["trailing_spaces"])
 
 
-def records_1_0(given: Given) -> Expected:
-    """Answer ``records_1_0.json``: structure alone, no key is asked for."""
+def parsed_record(given: Given) -> Record:
+    """Return the record of a body, or raise what a case states of one that is refused."""
     try:
-        record = parse_record(body_of(given))
+        return parse_record(body_of(given))
     except Refusal as refusal:
         refused(refusal)
+
+
+def records_1_0(given: Given) -> Expected:
+    """Answer ``records_1_0.json``: structure alone, no key is asked for."""
+    record = parsed_record(given)
     return {"pcs_id": record.pcs_id, "stored": base64.b64encode(stored_bytes(record)).decode()}
 
 
@@ -174,7 +180,7 @@ def ids(given: Given) -> Expected:
 
 def digests(given: Given) -> Expected:
     """Answer ``digests.json``."""
-    members = parse_record(body_of(given)).members
+    members = parsed_record(given).members
     signed = signing_input(members)
     return {
         "signing_input": base64.b64encode(signed).decode(),
@@ -371,7 +377,7 @@ def summary(made: Summary) -> Expected:
 
 def outcomes(given: Given) -> Expected:
     """Answer ``outcomes.json``: the verdict on a record whose signature is not asked for."""
-    record = parse_record(body_of(given))
+    record = parsed_record(given)
     outcome = judge(record, CURRENT_PARAMS)
     digest = record_digest(signing_input(record.members))
     body = decision_body(pcs_id=record.pcs_id, record_digest=digest, outcome=outcome)

@@ -58,6 +58,10 @@ func appendWindows(line json.RawMessage) (any, error) {
 	windows := make([]outbox.Window, len(given.Bodies))
 	for i, body := range given.Bodies {
 		record, err := pcs.ParseRecord(body)
+		var refused *pcs.Refusal
+		if errors.As(err, &refused) {
+			return failure("contract", nil), nil
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -67,6 +71,9 @@ func appendWindows(line json.RawMessage) (any, error) {
 	for len(windows) > 0 { // a call takes a mebibyte
 		count := min(len(windows), 64)
 		some, err := kept.Append(context.Background(), windows[:count]...)
+		if errors.Is(err, outbox.ErrFull) {
+			return failure("full", nil), nil
+		}
 		if err != nil {
 			return nil, err
 		}

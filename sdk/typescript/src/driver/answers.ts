@@ -28,6 +28,7 @@ import {
   parseKeyring,
   parseRecord,
   parseTimestamp,
+  type PcsRecord,
   pcsId,
   pointOf,
   RECORD_DEPTH_MAX,
@@ -98,8 +99,12 @@ function bodyOf(given: Given): Uint8Array {
   return body;
 }
 
+function recordOf(given: Given): PcsRecord {
+  return refusedAs(() => parseRecord(bodyOf(given)));
+}
+
 function digests(given: Given): Expected {
-  const { members } = parseRecord(bodyOf(given));
+  const { members } = recordOf(given);
   const signed = signingInput(members);
   return {
     signing_input: encodeBase64(signed),
@@ -109,7 +114,7 @@ function digests(given: Given): Expected {
 }
 
 function records10(given: Given): Expected {
-  const record = refusedAs(() => parseRecord(bodyOf(given)));
+  const record = recordOf(given);
   return { pcs_id: record.pcsId, stored: encodeBase64(storedBytes(record)) };
 }
 
@@ -149,7 +154,7 @@ function requireValid(isValid: boolean, member: string | null): void {
 }
 
 function outcomes(given: Given): Expected {
-  const record = parseRecord(bodyOf(given));
+  const record = recordOf(given);
   const outcome = judge(record);
   const body = decisionBody(record.pcsId, recordDigest(signingInput(record.members)), outcome);
   return {

@@ -1,6 +1,6 @@
 /** The driver's operations on an outbox. */
 
-import { ContractError, CorruptionError, DurabilityError, LockedError } from "../protocol/errors.js";
+import { ContractError, CorruptionError, DurabilityError, FullError, LockedError, UnavailableError } from "../protocol/errors.js";
 import { Outbox } from "../outbox/node.js";
 import { openClient } from "./calls.js";
 import type { Ops, Request } from "./ops.js";
@@ -20,7 +20,13 @@ export const outboxOps: Ops = {
   },
   "outbox.append": async (request) => {
     const bodies = (request["bodies"] as string[]).map((body) => Buffer.from(body, "base64"));
-    return { seqs: await opened().appendAll(bodies, { source: text(request, "source") }) };
+    try {
+      return { seqs: await opened().appendAll(bodies, { source: text(request, "source") }) };
+    } catch (error) {
+      const isFull = error instanceof FullError || error instanceof UnavailableError;
+      if (!isFull && !(error instanceof ContractError)) throw error;
+      return { error: { kind: isFull ? "full" : "contract", code: null } };
+    }
   },
   "outbox.pending": async () => {
     const windows = [];

@@ -1,0 +1,58 @@
+"""What no SDK may take is refused by all in the same words, whichever file it is asked under."""
+
+import base64
+import json
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+import pytest
+from tests.support.sdk_drivers import SDKS, Driver, require
+from tests.support.signed import body
+
+VECTORS: Final = Path(__file__).parents[2] / "golden_vectors"
+FILES: Final = ("records_1_0.json", "digests.json", "outcomes.json")
+"""Those whose cases hold a record and nothing that could be refused before it."""
+
+
+OUTBOXES: Final = [name for name in SDKS if name != "wasm"]
+
+NO_RECORDS: Final = (b"", b"{}", b"[1", b"\xff", body(1)[:-1], body(1) + b"x")
+
+
+def refusals() -> list[dict[str, Any]]:
+    cases = json.loads((VECTORS / FILES[0]).read_text(encoding="utf-8"))["tests"]
+    return [case for case in cases if case["result"] == "invalid"]
+
+
+@pytest.mark.parametrize("name", SDKS)
+def test_a_body_that_is_no_record_is_refused_under_every_file(name: str) -> None:
+    require(name)
+    cases = refusals()
+    asked = [(file, case) for file in FILES for case in cases]
+    with Driver(name) as driver:
+        lines = [
+            orjson.dumps({"op": "answer", "file": file, "input": case["input"]})
+            for file, case in asked
+        ]
+        answers = [orjson.loads(line) for line in driver.ask_all(lines)]
+    assert len(answers) > 500
+    for (file, case), answer in zip(asked, answers, strict=True):
+        stated = {"result": "invalid", "expected": case["expected"]}
+        assert answer == stated, (file, case["comment"])
+
+
+@pytest.mark.parametrize("name", OUTBOXES)
+def test_what_is_no_record_is_refused_by_an_outbox_and_nothing_beside_it_is_kept(
+    name: str, tmp_path: Path
+) -> None:
+    require(name)
+    sound = base64.b64encode(body(1)).decode()
+    with Driver(name) as driver:
+        assert driver.open_outbox(tmp_path / "data") == 0
+        for bent in NO_RECORDS:
+            bodies = [base64.b64encode(bent).decode(), sound]
+            said = driver.ask("outbox.append", source="x", bodies=bodies)
+            assert said == {"error": {"kind": "contract", "code": None}}, bent
+        assert driver.ask("outbox.pending")["windows"] == []
+        driver.ask("outbox.close")
