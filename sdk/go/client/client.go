@@ -3,7 +3,8 @@
 // A call is tried until an answer is final, its attempts are used up or its
 // context ends. What is final and a success comes back as a value, a final
 // refusal as a *Problem with the server's code, no final answer as an
-// *UnavailableError: the same bytes may then be sent again. Nothing here logs,
+// *UnavailableError: the same bytes may then be sent again. A URL with the other
+// scheme than its server's is a *ContractError, at once. Nothing here logs,
 // and no error holds a body, a record or a token. A redirect is not followed,
 // and the size of an answer is bounded.
 package client
@@ -64,6 +65,7 @@ type Client struct {
 	retry       RetryPolicy
 	compression Compression
 	pause       pause
+	scheme      *schemeCheck
 }
 
 // New prepares a client; nothing is connected yet.
@@ -106,6 +108,7 @@ func New(config Config) (*Client, error) {
 			}
 		},
 		timeout: config.Timeout, retry: retry, compression: config.Compression, pause: realPause,
+		scheme: &schemeCheck{},
 	}, nil
 }
 
@@ -182,7 +185,7 @@ func (c *Client) once(ctx context.Context, r request) (*Answer, *UnavailableErro
 	c.authorize(made.Header)
 	response, err := c.http.Do(made)
 	if err != nil {
-		return nil, unavailable(where, words(err), cause(err))
+		return nil, c.scheme.failed(ctx, &to, where, err)
 	}
 	defer response.Body.Close() //nolint:errcheck // only read
 	if encoding := strings.ToLower(strings.TrimSpace(response.Header.Get("Content-Encoding"))); encoding != "" && encoding != "identity" {
@@ -206,6 +209,9 @@ func (c *Client) once(ctx context.Context, r request) (*Answer, *UnavailableErro
 	}
 	if !IsFinal(answer.Status) {
 		return nil, openAnswer(where, answer)
+	}
+	if failure := c.scheme.answered(ctx, &to, where, answer); failure != nil {
+		return nil, failure
 	}
 	return answer, nil
 }

@@ -8,7 +8,9 @@ import (
 	"time"
 )
 
-// ContractError is a call that breaks a rule, and always will: nothing was sent.
+// ContractError is a call that breaks a rule, and always will. Nothing was sent,
+// but where the URL's scheme is not the server's: over http:// the record, and
+// the token if there is one, were then sent unencrypted.
 type ContractError struct {
 	Message string
 }

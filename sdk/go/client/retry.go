@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -81,12 +82,12 @@ var realPause = pause{
 	now:    time.Now,
 }
 
-// attempt makes one request. It returns a final answer, an *UnavailableError
-// that lets another one follow, or another error that ends the call.
+// attempt makes one request. It returns a final answer, or an *UnavailableError
+// that lets another one follow, but for one with a *ContractError in it.
 type attempt func(ctx context.Context, number int) (*Answer, *UnavailableError)
 
-// untilFinal calls attempt until its answer is final, its attempts are used up
-// or the context ends. It does not begin a wait that the deadline would end.
+// untilFinal calls attempt until its answer is final, its attempts are used up,
+// the context ends or another attempt would be of no use. It does not begin a wait that the deadline would end.
 func (c *Client) untilFinal(ctx context.Context, try attempt) (*Answer, error) {
 	for number := 1; ; number++ {
 		answer, failure := try(ctx, number)
@@ -94,6 +95,10 @@ func (c *Client) untilFinal(ctx context.Context, try attempt) (*Answer, error) {
 			return answer, nil
 		}
 		failure.Attempts = number
+		var contract *ContractError
+		if errors.As(failure.Err, &contract) {
+			return nil, contract
+		}
 		if err := ctx.Err(); err != nil {
 			failure.Err = err
 			return nil, failure

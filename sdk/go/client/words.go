@@ -18,7 +18,6 @@ func words(err error) string {
 		unknown  x509.UnknownAuthorityError
 		host     x509.HostnameError
 		invalid  x509.CertificateInvalidError
-		notTLS   tls.RecordHeaderError
 		alert    tls.AlertError
 		verified *tls.CertificateVerificationError
 		number   syscall.Errno
@@ -33,8 +32,6 @@ func words(err error) string {
 		return "a host name that does not resolve"
 	case errors.As(err, &verified), errors.As(err, &unknown), errors.As(err, &host), errors.As(err, &invalid):
 		return "a certificate that is not trusted"
-	case errors.As(err, &notTLS):
-		return "a server that does not speak TLS"
 	case errors.As(err, &alert):
 		return "a TLS handshake that failed"
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):

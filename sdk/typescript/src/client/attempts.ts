@@ -7,13 +7,16 @@
 import type { UnavailableError } from "../protocol/errors.js";
 import type { Answer } from "./answer.js";
 import type { Server } from "./exchange.js";
-import { DeadlineError, NoAnswerError } from "./failures.js";
+import { DeadlineError, NoAnswerError, TooSlowError } from "./failures.js";
 import { type RetryPolicy, waitS } from "./retry.js";
 
 export class Attempts {
   made = 0;
   #last: { code: string | null; status: number | null; cause?: unknown } = { code: null, status: null };
   readonly #endsAtMs: number;
+  /** The last request may take until the deadline; it took that long. */
+  #isLast = false;
+  #isLate = false;
 
   constructor(
     private readonly where: string,
@@ -32,6 +35,7 @@ export class Attempts {
    * @throws NoAnswerError There is none left (`DeadlineError`: no time is left for it).
    */
   async next(askedS: number): Promise<void> {
+    if (this.#isLate) throw this.#ended(DeadlineError, "the end of the deadline", askedS);
     if (this.made > this.policy.retriesMax) {
       throw this.#ended(NoAnswerError, `none in ${this.made} attempts`, askedS);
     }
@@ -43,7 +47,9 @@ export class Attempts {
 
   /** Return the server with what is left of the deadline as the bound of the next request. */
   within(server: Server): Server {
-    return { ...server, timeoutS: Math.min(server.timeoutS, Math.max(0.001, this.#leftMs() / 1000)) };
+    const leftS = this.#leftMs() / 1000;
+    this.#isLast = leftS <= server.timeoutS;
+    return { ...server, timeoutS: Math.min(server.timeoutS, Math.max(0.001, leftS)) };
   }
 
   /** Note an answer that is not final, and return how long the server asked for. */
@@ -56,6 +62,7 @@ export class Attempts {
   failed(error: UnavailableError): number {
     if (error instanceof NoAnswerError) throw error;
     this.#last = { ...this.#last, cause: error };
+    this.#isLate = this.#isLast && error instanceof TooSlowError;
     return error.retryAfterS ?? 0;
   }
 

@@ -12,6 +12,7 @@ import { ANSWER_LINE_BYTES_MAX, joined, readLines } from "./batch.js";
 import { ANSWER_BYTES_MAX, type Request, type Server, checkedUrl, exchange } from "./exchange.js";
 import { BatchRefusedError, NoAnswerError } from "./failures.js";
 import { RETRY_POLICY, type RetryPolicy, sleep } from "./retry.js";
+import { SchemeCheck } from "./scheme.js";
 
 /** How to speak to a server; what is left out has its default. */
 export interface ClientOptions {
@@ -85,7 +86,7 @@ export class Client {
     for (const name of ["waitFirstS", "waitMaxS", "retryAfterMaxS"] as const) checkRange(name, this.retry[name], 0);
     // Called as a function of its own: a browser's fetch refuses another `this`.
     const fetch = options.fetch ?? ((...request) => globalThis.fetch(...request));
-    this.#server = { baseUrl: checkedUrl(url), fetch, timeoutS };
+    this.#server = { baseUrl: checkedUrl(url), fetch, timeoutS, scheme: new SchemeCheck() };
     this.#headers = {
       ...(token === null ? {} : { Authorization: `Bearer ${checkedHeader("token", token)}` }),
       ...(tenant === null ? {} : { "X-Tenant-Id": checkedHeader("tenant", tenant) }),
@@ -101,6 +102,7 @@ export class Client {
    *
    * @param body The record's bytes.
    * @throws NoAnswerError No final answer came within the attempts (`DeadlineError`: in time).
+   * @throws SchemeError The server does not speak the scheme of its URL.
    * @throws The signal's reason when it is aborted.
    */
   async submit(body: Uint8Array, options: CallOptions = {}): Promise<Answer> {

@@ -7,7 +7,9 @@
 
 import { ContractError, UnavailableError } from "../protocol/errors.js";
 import { Answer, parseRetryAfter } from "./answer.js";
+import { TooSlowError } from "./failures.js";
 import { timerMs } from "./retry.js";
+import { type SchemeCheck, SchemeError } from "./scheme.js";
 
 /**
  * A read answer is the largest: a record of at most 64 KiB, its outcome and at most 8 conflicts of
@@ -30,6 +32,7 @@ export interface Server {
   readonly baseUrl: string;
   readonly fetch: typeof globalThis.fetch;
   readonly timeoutS: number;
+  readonly scheme: SchemeCheck;
 }
 
 /**
@@ -37,6 +40,7 @@ export interface Server {
  *
  * @throws UnavailableError No whole answer came (refused, cut, too slow, too large, a redirect).
  *   Whether the server has what was sent is unknown.
+ * @throws SchemeError The server does not speak the scheme of its URL.
  * @throws The signal's reason when it is aborted.
  */
 export async function exchange(server: Server, request: Request, signal?: AbortSignal): Promise<Answer> {
@@ -63,12 +67,17 @@ export async function exchange(server: Server, request: Request, signal?: AbortS
       await response.body?.cancel();
       throw new UnavailableError(`${where}: expected an answer, got a redirect`);
     }
-    return answerOf(response, await readBounded(response, where, request.answerBytesMax ?? ANSWER_BYTES_MAX));
+    const answer = answerOf(response, await readBounded(response, where, request.answerBytesMax ?? ANSWER_BYTES_MAX));
+    if (answer.code === null) await server.scheme.check(where, server, answer.status, limit.signal);
+    return answer;
   } catch (error) {
     signal?.throwIfAborted();
-    if (error instanceof UnavailableError) throw error;
-    const got = limit.signal.aborted ? `none within ${server.timeoutS} s` : wordOf(error);
-    throw new UnavailableError(`${where}: expected an answer, got ${got}`, null, { cause: error });
+    if (error instanceof UnavailableError || error instanceof SchemeError) throw error;
+    if (limit.signal.aborted) {
+      throw new TooSlowError(`${where}: expected an answer, got none within ${server.timeoutS} s`, null, { cause: error });
+    }
+    await server.scheme.check(where, server, error, limit.signal);
+    throw new UnavailableError(`${where}: expected an answer, got ${wordOf(error)}`, null, { cause: error });
   } finally {
     clearTimeout(timer);
     signal?.removeEventListener("abort", stop);

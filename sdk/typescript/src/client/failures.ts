@@ -43,6 +43,11 @@ export class DeadlineError extends NoAnswerError {
   override name = "DeadlineError";
 }
 
+/** One request had no whole answer in its time, which ends with the call's deadline at the latest. */
+export class TooSlowError extends UnavailableError {
+  override name = "TooSlowError";
+}
+
 /** A batch was refused as a whole: the refusal says nothing about any of its records. */
 export class BatchRefusedError extends FractalError {
   override name = "BatchRefusedError";

@@ -15,3 +15,4 @@ export {
 } from "./client.js";
 export { BatchRefusedError, DeadlineError, type Ended, NoAnswerError } from "./failures.js";
 export { RETRY_POLICY, type RetryPolicy } from "./retry.js";
+export { SchemeError } from "./scheme.js";
