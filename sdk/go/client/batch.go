@@ -86,8 +86,8 @@ type Result struct {
 // The results stand in the order of the bodies. The error says that no record
 // was answered: the batch was refused as a whole (a *Problem), no final answer
 // came (an *UnavailableError), it is no batch (a *ContractError; nothing was
-// sent), or the URL's scheme is not the server's (a *ContractError, too). Every
-// result then has it, too.
+// sent), or the URL's scheme is not the server's (a *SchemeError). Every result
+// then has it, too.
 func (c *Client) Batch(ctx context.Context, bodies [][]byte) ([]Result, error) {
 	if err := checkBatch(bodies); err != nil {
 		return nil, err
@@ -141,8 +141,8 @@ func (c *Client) Batch(ctx context.Context, bodies [][]byte) ([]Result, error) {
 		err = results[0].Err
 	}
 	var ended *UnavailableError
-	var contract *ContractError
-	if errors.As(err, &ended) && ended.IsDeadline() || errors.As(err, &contract) {
+	var scheme *SchemeError
+	if errors.As(err, &ended) && ended.IsDeadline() || errors.As(err, &scheme) {
 		for _, at := range open {
 			results[at].Err = err
 		}

@@ -8,15 +8,23 @@ import (
 	"time"
 )
 
-// ContractError is a call that breaks a rule, and always will. Nothing was sent,
-// but where the URL's scheme is not the server's: over http:// the record, and
-// the token if there is one, were then sent unencrypted.
+// ContractError is a call that breaks a rule, and always will: nothing was sent.
 type ContractError struct {
 	Message string
 }
 
 // Error implements error.
 func (e *ContractError) Error() string { return e.Message }
+
+// SchemeError is a URL whose scheme is not what its server speaks: no call can
+// succeed before it is mended. Over http:// the record, and the token if there
+// is one, were sent unencrypted.
+type SchemeError struct {
+	Message string
+}
+
+// Error implements error.
+func (e *SchemeError) Error() string { return e.Message }
 
 // Problem is a final refusal of the server: sending the same bytes again gives
 // the same. Code and Reason are stable; Detail is for people, and is not part

@@ -83,7 +83,7 @@ var realPause = pause{
 }
 
 // attempt makes one request. It returns a final answer, or an *UnavailableError
-// that lets another one follow, but for one with a *ContractError in it.
+// that lets another one follow, but for one with a *SchemeError in it.
 type attempt func(ctx context.Context, number int) (*Answer, *UnavailableError)
 
 // untilFinal calls attempt until its answer is final, its attempts are used up,
@@ -95,9 +95,9 @@ func (c *Client) untilFinal(ctx context.Context, try attempt) (*Answer, error) {
 			return answer, nil
 		}
 		failure.Attempts = number
-		var contract *ContractError
-		if errors.As(failure.Err, &contract) {
-			return nil, contract
+		var scheme *SchemeError
+		if errors.As(failure.Err, &scheme) {
+			return nil, scheme
 		}
 		if err := ctx.Err(); err != nil {
 			failure.Err = err

@@ -27,8 +27,8 @@ type schemeCheck struct {
 	isAsked atomic.Bool
 }
 
-// failed is what a request without an answer failed with: a *ContractError where
-// no attempt can succeed before the URL is mended.
+// failed is what a request without an answer failed with, a *SchemeError in it
+// where that is why.
 func (s *schemeCheck) failed(ctx context.Context, to *url.URL, where string, err error) *UnavailableError {
 	var notTLS tls.RecordHeaderError
 	switch {
@@ -54,7 +54,7 @@ func hasTLS(where string) *UnavailableError {
 }
 
 func wrongScheme(message string) *UnavailableError {
-	return &UnavailableError{Message: message, Err: &ContractError{Message: message}}
+	return &UnavailableError{Message: message, Err: &SchemeError{Message: message}}
 }
 
 // isNoHTTP tells whether a connection ended, or brought something else, before

@@ -67,9 +67,9 @@ func withTLS(t *testing.T, said string) string {
 	})
 }
 
-// expectContract calls in every way and wants each to end with these words after
+// expectScheme calls in every way and wants each to end with these words after
 // one request.
-func expectContract(t *testing.T, url, words string) {
+func expectScheme(t *testing.T, url, words string) {
 	t.Helper()
 	calls := map[string]func(c *Client) error{
 		"submit": func(c *Client) error { _, err := c.Submit(t.Context(), []byte(payload)); return err },
@@ -87,8 +87,8 @@ func expectContract(t *testing.T, url, words string) {
 	for name, call := range calls {
 		c, waits := opened(t, Config{URL: url, Token: "s3cret"})
 		err := call(c)
-		var contract *ContractError
-		if !errors.As(err, &contract) || !strings.HasSuffix(err.Error(), words) || len(*waits) > 0 {
+		var scheme *SchemeError
+		if !errors.As(err, &scheme) || !strings.HasSuffix(err.Error(), words) || len(*waits) > 0 {
 			t.Errorf("%s: got %v after %d waits", name, err, len(*waits))
 		}
 		if err != nil && strings.Contains(err.Error(), "s3cret") {
@@ -104,7 +104,7 @@ func TestHTTPToAServerWithTLSEndsACall(t *testing.T) {
 		"alerts":  "\x15\x03\x03\x00\x02\x02\x46",
 		"refuses": "HTTP/1.0 400 Bad Request\r\n\r\nThis is HTTPS.\n",
 	} {
-		t.Run(name, func(t *testing.T) { expectContract(t, "http://"+withTLS(t, said), words) })
+		t.Run(name, func(t *testing.T) { expectScheme(t, "http://"+withTLS(t, said), words) })
 	}
 }
 
@@ -114,8 +114,8 @@ func TestHTTPSToAServerWithoutTLSEndsACall(t *testing.T) {
 	server.Start()
 	defer server.Close()
 	words := "expected a server that speaks TLS, got one that does not: is its URL http://?"
-	expectContract(t, strings.Replace(server.URL, "http:", "https:", 1), words)
-	expectContract(t, "https://"+listening(t, func(connection net.Conn, _ bool) {
+	expectScheme(t, strings.Replace(server.URL, "http:", "https:", 1), words)
+	expectScheme(t, "https://"+listening(t, func(connection net.Conn, _ bool) {
 		_, _ = io.WriteString(connection, "SSH-2.0-OpenSSH_9.2\r\n")
 	}), words)
 }

@@ -166,6 +166,7 @@ func said(answer *client.Answer, err error) any {
 	var refused *client.Problem
 	var unavailable *client.UnavailableError
 	var contract *client.ContractError
+	var scheme *client.SchemeError
 	switch {
 	case errors.As(err, &refused):
 		answer = refused.Answer
@@ -177,6 +178,8 @@ func said(answer *client.Answer, err error) any {
 		return failure(kind, code)
 	case errors.As(err, &contract):
 		return failure("contract", nil)
+	case errors.As(err, &scheme):
+		return failure("scheme", nil)
 	case err != nil:
 		return crash(err)
 	}

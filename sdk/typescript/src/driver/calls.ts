@@ -1,7 +1,7 @@
 /** The driver's operations on a server. */
 
 import type { Answer } from "../client/answer.js";
-import { BatchRefusedError, Client, DeadlineError, NoAnswerError } from "../client/index.js";
+import { BatchRefusedError, Client, DeadlineError, NoAnswerError, SchemeError } from "../client/index.js";
 import { ContractError } from "../protocol/errors.js";
 import type { Op, Ops, Request } from "./ops.js";
 
@@ -50,6 +50,7 @@ function called(op: (request: Request) => Promise<object>): Op {
     } catch (error) {
       if (error instanceof DeadlineError) return { error: { kind: "deadline", code: error.code } };
       if (error instanceof NoAnswerError) return { error: { kind: "unavailable", code: error.code } };
+      if (error instanceof SchemeError) return { error: { kind: "scheme", code: null } };
       if (error instanceof ContractError) return { error: { kind: "contract", code: null } };
       throw error;
     }
