@@ -19,24 +19,11 @@ from typing import Final, TypeVar, cast
 import pytest
 from hypothesis import settings
 from tests.support.memory import folder_in_memory
+from tests.support.tracing import Tracing
 
 TESTS: Final = Path(__file__).parent
 ROOT: Final = TESTS.parent
 ALLOWED_SKIPS: Final = TESTS / "allowed_skips.txt"
-TRACED: Final = tuple(
-    TESTS / name for name in ("unit/protocol", "unit/wal", "unit/server/core", "property", "fault")
-)
-UNTRACED_FAULTS: Final = {
-    "test_every_bit.py",
-    "test_every_call.py",
-    "test_outbox_compaction.py",
-    "test_outbox_disk.py",
-    "test_planted_bugs.py",
-    "test_power_cuts.py",
-    "test_replaced_files.py",
-    "test_wal_bit_flips.py",
-    "test_wal_disk_failures.py",
-}
 _TOLD: Final = "told"
 _SKIP_REASON: Final = "skip_reason"
 _told = pytest.StashKey["Told"]()
@@ -108,17 +95,12 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "starts_first: a long test, begun before all others")
     config.stash[_told] = Told()
     config.pluginmanager.register(config.stash[_told])
+    config.pluginmanager.register(Tracing(config))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     # The longest test decides when the last worker ends, so it must not be the last to begin.
     items.sort(key=lambda item: item.get_closest_marker("starts_first") is None)
-    for item in items:
-        # Tracing doubles what a test costs. What is about other code, or runs through the same
-        # lines again and again, goes without: the gate must hold by the tests of what it judges.
-        is_traced = any(map(item.path.is_relative_to, TRACED))
-        if not is_traced or item.path.name in UNTRACED_FAULTS:
-            item.add_marker("no_cover")
 
 
 def pytest_collection_finish() -> None:

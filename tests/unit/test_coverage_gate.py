@@ -50,6 +50,11 @@ def test_a_folder_whose_name_begins_alike_is_not_the_package() -> None:
     assert judge(report, "wal") == (50.0, 50.0)
 
 
+def test_a_test_that_the_gate_does_not_judge_by_is_not_traced() -> None:
+    # Of pytest-xdist's workers this was not true: something else went on.
+    assert sys.gettrace() is None
+
+
 def run_gate(folder: Path, branches_missing: dict[str, int]) -> subprocess.CompletedProcess[str]:
     """Judge packages of one module each: 20 branches, so many of them not taken, every line run."""
     data = CoverageData(basename=str(folder / ".coverage"))

@@ -18,7 +18,8 @@ def suite(tmp_path: Path) -> Path:
     tests.mkdir(parents=True)
     shutil.copy(CONFTEST, tests / "conftest.py")
     (tests / "support").mkdir()
-    shutil.copy(CONFTEST.parent / "support/memory.py", tests / "support/memory.py")
+    for name in ("memory", "tracing", "coverage_gate"):
+        shutil.copy(CONFTEST.parent / f"support/{name}.py", tests / "support")
     (tests / "allowed_skips.txt").write_text("# none\n")
     (tests / "test_one.py").write_text(
         "import pytest\n\n\ndef test_passes():\n    pass\n\n\n"
