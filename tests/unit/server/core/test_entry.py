@@ -2,8 +2,9 @@ import struct
 
 import pytest
 
-from fractal_lba.protocol.errors import CorruptionError
+from fractal_lba.protocol.errors import ContractError, CorruptionError
 from fractal_lba.server.core.entry import (
+    ENTRY_VERSION,
     META,
     Conflict,
     Decision,
@@ -11,7 +12,10 @@ from fractal_lba.server.core.entry import (
     Resolution,
     decode_entry,
     encode_entry,
+    require_readable,
+    version_of,
 )
+from fractal_lba.server.core.forgetting import Forgotten
 
 DECISION = Decision(
     tenant="acme",
@@ -75,3 +79,16 @@ def test_a_meta_block_that_is_no_version_is_refused(meta: bytes) -> None:
 def test_a_payload_that_is_no_entry_is_refused(payload: bytes) -> None:
     with pytest.raises(CorruptionError, match="a decision, a conflict, a resolution or a mark"):
         decode_entry(META, payload)
+
+
+def test_a_frame_is_readable_before_it_is_read() -> None:
+    for meta in (META_1, META):
+        require_readable(meta)
+    assert (version_of(META_1), version_of(META)) == (1, ENTRY_VERSION)
+    with pytest.raises(ContractError, match=r"got 3, which release 4\.1"):
+        require_readable(struct.pack("<HBB", 3, 4, 1))
+
+
+def test_a_mark_is_no_entry_about_a_record() -> None:
+    with pytest.raises(CorruptionError, match="expected one about a record, got a mark"):
+        decode_entry(META, encode_entry(Forgotten(as_of_ms=1)))

@@ -11,6 +11,7 @@ from fractal_lba.server.core.known import (
     CONFLICTS_KEPT_MAX,
     Known,
     KnownConflict,
+    KnownResolution,
     Place,
     RecordKey,
     Standing,
@@ -92,3 +93,29 @@ def test_a_key_is_judged_at_receipt_and_before_the_horizon() -> None:
     with pytest.raises(Refusal) as caught:
         _admit(expiring, received_ms + 401 * _DAY_MS)
     assert caught.value.code is RefusalCode.KEY_NOT_VALID_NOW
+
+
+def test_nobody_has_to_look_at_what_was_not_escalated() -> None:
+    decided = _known(_RECORD.content_digest)
+    assert (decided.is_escalated, decided.settled_seq) == (False, _PLACE.seq)
+
+
+def test_what_was_escalated_is_settled_by_its_first_resolution() -> None:
+    asked = replace(_known(_RECORD.content_digest), status=202)
+    assert (asked.is_escalated, asked.settled_seq) == (True, None)
+    found = tuple(
+        KnownResolution(received_ns=3, place=replace(_PLACE, seq=seq)) for seq in (9, 4, 7)
+    )
+    assert replace(asked, resolutions=found).settled_seq == 4
+
+
+def test_what_was_made_before_the_floor_is_beyond_the_horizon() -> None:
+    received_ms = created_ms = parse_timestamp(CREATED_AT)
+    admit_new(
+        _RECORD, received_ns=received_ms * 1_000_000, horizon_days=400, floor_ms=created_ms - 1
+    )
+    with pytest.raises(Refusal, match="after that of every record that was forgotten") as caught:
+        admit_new(
+            _RECORD, received_ns=received_ms * 1_000_000, horizon_days=400, floor_ms=created_ms
+        )
+    assert caught.value.code is RefusalCode.BEYOND_HORIZON

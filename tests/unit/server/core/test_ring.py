@@ -15,6 +15,8 @@ from fractal_lba.server.core.ring import (
     ShardSpec,
     _points_of,
     point_of,
+    read_shard,
+    written,
 )
 
 IDS = 1_000_000
@@ -53,6 +55,8 @@ def owners(shards: list[ShardSpec], points: Points) -> npt.NDArray[np.uint8]:
     return found
 
 
+# Tracing a million ids would take twice as long, and every line is met otherwise as well.
+@pytest.mark.no_cover
 def test_shares_are_even_and_a_shard_more_takes_its_own_alone(points: Points) -> None:
     before = owners(specs(SHARDS_MIN), points)
     for count in range(SHARDS_MIN, SHARDS_MAX + 1):
@@ -104,3 +108,17 @@ def test_what_is_no_set_of_shards_is_refused(shards: list[ShardSpec], reason: st
         Ring(shards)
     assert refused.value.reason == reason
     assert isinstance(refused.value, ContractError)
+
+
+@pytest.mark.parametrize("text", ["shard-0", "west:2", f"west:{WEIGHT_MAX}"])
+def test_a_shard_is_read_as_it_was_written(text: str) -> None:
+    shard = read_shard(text)
+    assert shard is not None
+    assert written(shard) == text
+
+
+@pytest.mark.parametrize(
+    "text", ["", "West", "west:", "west:0", "west:02", "west:x", f"west:{WEIGHT_MAX + 1}", "a:1:1"]
+)
+def test_a_text_that_names_no_shard_is_none(text: str) -> None:
+    assert read_shard(text) is None
