@@ -8,11 +8,21 @@ import { summarisePoints, summaryMembers } from "fractal-lba/signals";
 const POINTS = 256;
 const LOOK_MS = 500;
 const DIGITS = 12;
-const element = (id) => document.getElementById(id);
+
+/** @param {string} id */
+function element(id) {
+  const found = document.getElementById(id);
+  if (found === null) throw new Error(`page: expected an element ${id}, got none`);
+  return found;
+}
+
+/** What is written into a field. @param {string} id */
+const written = (id) => /** @type {HTMLInputElement} */ (element(id)).value;
 
 // One second: whoever watches the page should see the server come back.
 const client = new Client(location.origin, { retry: { waitMaxS: 1 } });
 const outbox = await Outbox.open();
+/** @type {Map<number, HTMLTableRowElement>} */
 const rows = new Map();
 
 for await (const { seq, body } of outbox.pending()) show(seq, parseRecord(body));
@@ -34,9 +44,9 @@ document.body.dataset.ready = "true";
 
 /** Sign a window and store it; nothing is sent here. */
 async function sign() {
-  const seed = fromHex(element("seed").value);
+  const seed = fromHex(written("seed"));
   const key = new Key({
-    kid: element("kid").value,
+    kid: written("kid"),
     tenant: "",
     alg: "ed25519",
     secret: seed,
@@ -50,7 +60,7 @@ async function sign() {
       ...summaryMembers(summarisePoints(measured(now))),
       // A program of its own would count; a page that is opened twice would count twice.
       epoch: now,
-      shard_id: element("shard").value,
+      shard_id: written("shard"),
       created_at: formatTimestamp(now),
       ft: { degraded: false, fallbacks: [], clock_skew_ms: 0 },
     },
@@ -60,7 +70,7 @@ async function sign() {
   await look();
 }
 
-/** A curve that no two presses of the button share. */
+/** A curve that no two presses of the button share. @param {number} now */
 function measured(now) {
   const phase = (now % 10_000) / 10_000;
   return Array.from({ length: POINTS }, (_, at) => {
@@ -69,24 +79,34 @@ function measured(now) {
   });
 }
 
+/**
+ * @param {import("fractal-lba/outbox/browser").Shipped} shipped
+ * @param {Uint8Array} body
+ */
 function answered({ seq, answer }, body) {
-  show(seq, parseRecord(body));
-  rows.get(seq).dataset.replayed = String(answer.replayed);
+  show(seq, parseRecord(body)).dataset.replayed = String(answer.replayed);
   conclude(seq, answer.status, answer.code ?? decided(answer));
 }
 
-/** Show an answer; what was not accepted can be sent again or dropped. */
+/**
+ * Show an answer; what was not accepted can be sent again or dropped.
+ *
+ * @param {number} seq
+ * @param {number} status
+ * @param {string} word
+ */
 function conclude(seq, status, word) {
   const row = rows.get(seq);
+  const cell = row?.lastElementChild;
+  if (!row || !cell) return;
   row.dataset.status = String(status);
-  row.lastChild.textContent = `${status} ${word}`;
+  cell.textContent = `${status} ${word}`;
   if (status < 400) return;
-  row.lastChild.append(
+  cell.append(
     button("Send again", async () => {
       const record = parseRecord((await refused(seq)).body);
-      const [again] = await outbox.retry([seq]);
+      for (const again of await outbox.retry([seq])) show(again, record);
       forget(seq);
-      show(again, record);
     }),
     button("Drop", async () => {
       await outbox.drop([seq]);
@@ -95,29 +115,43 @@ function conclude(seq, status, word) {
   );
 }
 
+/** @param {number} seq */
 async function refused(seq) {
   for await (const each of outbox.refused()) if (each.seq === seq) return each;
   throw new Error("another tab has sent or dropped it");
 }
 
+/**
+ * @param {string} textContent
+ * @param {() => Promise<void>} work
+ */
 function button(textContent, work) {
   const made = Object.assign(document.createElement("button"), { type: "button", textContent });
   made.addEventListener("click", () => work().catch(tell));
   return made;
 }
 
+/** @param {number} seq */
 function forget(seq) {
-  rows.get(seq).remove();
+  rows.get(seq)?.remove();
   rows.delete(seq);
 }
 
+/** @param {import("fractal-lba/client").Answer} answer */
 function decided(answer) {
-  const { accepted, escalated } = answer.json();
+  const { accepted, escalated } = /** @type {{ accepted: boolean, escalated: boolean }} */ (answer.json());
   return escalated ? "accepted, escalated" : accepted ? "accepted" : "not accepted";
 }
 
+/**
+ * Return the row of a record, made where there is none.
+ *
+ * @param {number} seq
+ * @param {import("fractal-lba").PcsRecord} record
+ */
 function show(seq, record) {
-  if (rows.has(seq)) return;
+  const shown = rows.get(seq);
+  if (shown !== undefined) return shown;
   const row = document.createElement("tr");
   row.dataset.status = "waiting";
   row.dataset.pcsId = record.pcsId;
@@ -126,6 +160,7 @@ function show(seq, record) {
   }
   rows.set(seq, row);
   element("records").append(row);
+  return row;
 }
 
 async function look() {
@@ -134,6 +169,7 @@ async function look() {
   element("server").textContent = response?.ok ? "ready" : "away";
 }
 
+/** @param {unknown} error */
 function tell(error) {
   // Messages of this package name what was expected, never a secret or a record.
   element("problem").textContent = error instanceof Error ? error.message : "something failed";
