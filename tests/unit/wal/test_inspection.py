@@ -1,5 +1,6 @@
 """What inspecting and verifying a folder say, of a sound stream and of every kind of damage."""
 
+import errno
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,10 +19,10 @@ from tests.support.wal_streams import (
 from typing_extensions import override
 
 from fractal_lba.protocol.errors import ContractError, DurabilityError
-from fractal_lba.wal import File, RealDisk
+from fractal_lba.wal import Damage, File, RealDisk
 from fractal_lba.wal.footer import FOOTER_BYTES, footer_at, pack_footer
 from fractal_lba.wal.framing import SegmentKey
-from fractal_lba.wal.inspection import SegmentState, inspect_folder, verify_folder
+from fractal_lba.wal.inspection import SegmentState, check_footers, inspect_folder, verify_folder
 
 
 def made(folder: Path) -> list[str]:
@@ -171,3 +172,51 @@ def test_segments_that_go_while_they_are_looked_at_are_no_damage(tmp_path: Path)
         restore(tmp_path, files)
         writer = open_stream(tmp_path)
     writer.close()
+
+
+class Troubled(RealDisk):
+    """A disk on which one opening of a file, counted from 1, does not go well."""
+
+    def __init__(self, at: int, trouble: Callable[[Path], None]) -> None:
+        self.opens = 0
+        self._at = at
+        self._trouble = trouble
+
+    @override
+    def open(self, path: Path, *, is_writable: bool = False) -> File:
+        self.opens += 1
+        if self.opens == self._at:
+            self._trouble(path)
+        return super().open(path, is_writable=is_writable)
+
+
+def checked(disk: RealDisk, folder: Path) -> list[tuple[int, Damage | None]]:
+    return list(check_footers(disk, folder, NAME, set()))
+
+
+def test_a_segment_that_goes_before_its_footer_is_checked_is_left_out(tmp_path: Path) -> None:
+    made(tmp_path)
+    files = snapshot(tmp_path)
+    sound = Troubled(0, Path.unlink)
+    sizes = checked(sound, tmp_path)
+    for at in range(1, sound.opens + 1):
+        seen = checked(Troubled(at, Path.unlink), tmp_path)
+        assert set(seen) <= set(sizes), at
+        assert len(seen) >= len(sizes) - 1, at
+        restore(tmp_path, files)
+
+
+@pytest.mark.parametrize("look", [verify_folder, checked])
+def test_a_disk_that_fails_at_any_opening_is_told_of(
+    tmp_path: Path, look: Callable[[RealDisk, Path], object]
+) -> None:
+    def fail(_path: Path) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    made(tmp_path)
+    sound = Troubled(0, fail)
+    look(sound, tmp_path)
+    assert sound.opens > 6
+    for at in range(1, sound.opens + 1):
+        with pytest.raises(DurabilityError, match="Input/output error"):
+            look(Troubled(at, fail), tmp_path)
