@@ -1,6 +1,7 @@
 """A batch and what may befall it: kills, failing disks, damage to what came before it."""
 
 import errno
+import functools
 import gzip
 import http.client
 from collections import Counter
@@ -23,9 +24,12 @@ COUNT = 2 * LINES_AT_ONCE_MAX + 88
 EPOCHS = range(1, COUNT + 1)
 SYNCS = 4
 """Of such a batch: one of the inbox, three of the ledger."""
-LINES = b"\n".join(body(epoch) for epoch in EPOCHS)
-SENT = zstandard.compress(LINES)
 ZSTD = {"Content-Encoding": "zstd"}
+
+
+@functools.cache
+def sent() -> bytes:
+    return zstandard.compress(b"\n".join(body(epoch) for epoch in EPOCHS))
 
 
 @pytest.fixture
@@ -58,14 +62,14 @@ def test_a_kill_at_any_sync_of_a_batch_leaves_each_line_decided_once(
     with FaultyServer(folder, unidentified_cpu_share="1") as server:
         server.tell(Fault(at=frozenset({sync}), error=None, only="datasync", effect=effect))
         with pytest.raises((http.client.HTTPException, ConnectionError)):
-            server.batch(SENT, ZSTD)
+            server.batch(sent(), ZSTD)
         server.wait()
     # On disk as it came, before anything of it was read; and not finished.
     ((frame, received),) = bodies(folder)
-    assert frame.payload == SENT
+    assert frame.payload == sent()
     assert (received.route, received.content_encoding) == ("batch", "zstd")
     with FaultyServer(folder, unidentified_cpu_share="1") as server:
-        answers = server.batch(SENT, ZSTD).lines
+        answers = server.batch(sent(), ZSTD).lines
         assert {(line["status"], line["replayed"]) for line in answers} == {(200, True)}
         # The time of the first receipt, whichever process decided it.
         assert len({line["received_at"] for line in answers}) == 1
@@ -139,7 +143,7 @@ def test_forged_lines_leave_no_trace_and_occupy_no_id(folder: Folder) -> None:
 
 def test_the_same_batch_and_its_records_at_once_are_decided_once(folder: Folder) -> None:
     with FaultyServer(folder, unidentified_cpu_share="1") as server, ThreadPoolExecutor(8) as pool:
-        batches = [pool.submit(server.batch, SENT, ZSTD) for _ in range(3)]
+        batches = [pool.submit(server.batch, sent(), ZSTD) for _ in range(3)]
         records = [
             pool.submit(server.submit, body(epoch)) for epoch in range(COUNT, COUNT - 40, -1)
         ]

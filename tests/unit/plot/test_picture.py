@@ -1,5 +1,6 @@
 """The picture of a window: what is drawn is what the record says, and it can be read."""
 
+import functools
 import itertools
 import math
 import struct
@@ -25,9 +26,11 @@ if TYPE_CHECKING:
 
 RNG = np.random.default_rng(11)
 DRAWN = ("line in space", "plane in space", "gauss in 64", "constant table", "huge range")
+NOISE = "noise, seed 7"
 TEXTS = ("one word repeated", "prose", "three bytes")
 
 
+@functools.cache
 def cases() -> dict[str, tuple[Summary, NDArray[np.float64]]]:
     points, texts = point_windows(), byte_windows()
     noise = RNG.random((65_536, 3))
@@ -35,19 +38,18 @@ def cases() -> dict[str, tuple[Summary, NDArray[np.float64]]]:
     return {
         **{name: (summarise_points(points[name]), cube_of_points(points[name])) for name in DRAWN},
         **{name: (summarise_bytes(texts[name]), cube_of_bytes(texts[name])) for name in TEXTS},
-        "noise, seed 7": (
+        NOISE: (
             summarise_points(noise, seed=7, scales=scales),
             cube_of_points(noise, seed=7),
         ),
     }
 
 
-CASES = cases()
-each_case = pytest.mark.parametrize("name", CASES)
+each_case = pytest.mark.parametrize("name", [*DRAWN, *TEXTS, NOISE])
 
 
 def drawn(name: str) -> Figure:
-    return draw(*CASES[name])
+    return draw(*cases()[name])
 
 
 def line(figure: Figure, panel: int, gid: str) -> NDArray[np.float64]:
@@ -58,7 +60,7 @@ def line(figure: Figure, panel: int, gid: str) -> NDArray[np.float64]:
 
 @each_case
 def test_the_cells_are_those_of_the_record_under_its_slope(name: str) -> None:
-    summary, _ = CASES[name]
+    summary, _ = cases()[name]
     figure = drawn(name)
     scales, counts = line(figure, 0, "cells")
     expected = [(math.log2(scale), math.log2(count)) for scale, count in summary.n_j.items()]
@@ -71,7 +73,7 @@ def test_the_cells_are_those_of_the_record_under_its_slope(name: str) -> None:
 
 @each_case
 def test_the_fullest_of_twenty_bins_is_coh_star(name: str) -> None:
-    summary, _ = CASES[name]
+    summary, _ = cases()[name]
     panel = drawn(name).axes[1]
     heights = [cast("Rectangle", bar).get_height() for bar in panel.patches]
     assert len(heights) == 20
@@ -86,7 +88,7 @@ def test_the_fullest_of_twenty_bins_is_coh_star(name: str) -> None:
 
 @each_case
 def test_the_cloud_is_the_window_in_the_unit_cube(name: str) -> None:
-    _, cube = CASES[name]
+    _, cube = cases()[name]
     (cloud,) = drawn(name).axes[2].collections
     held = cloud._offsets3d  # type: ignore[attr-defined]  # a three-dimensional one has them
     assert sorted(zip(*held, strict=True)) == sorted(zip(*cube, strict=True))
@@ -94,7 +96,7 @@ def test_the_cloud_is_the_window_in_the_unit_cube(name: str) -> None:
 
 @each_case
 def test_the_title_says_what_the_record_says(name: str) -> None:
-    summary, _ = CASES[name]
+    summary, _ = cases()[name]
     title = drawn(name).get_suptitle()
     assert summary.profile in title
     assert f"n = {summary.n:,} " in title
