@@ -22,7 +22,10 @@ from fractal_lba.agent.deadletters import FILE, DeadLetters
 from fractal_lba.agent.opening import FOLDER, STREAM
 from fractal_lba.wal import RealDisk, scan_folder
 
-KEEPERS: Final = [name for name in ("go", "typescript") if name in SDKS]
+KEEPERS: Final = [name for name in ("go", "typescript", "rust") if name in SDKS]
+MENDERS: Final = [name for name in ("typescript", "rust") if name in SDKS]
+"""Those that leave the very bytes that the agent does."""
+
 CUT: Final = f"{FILE}.cut"
 IMAGES: Final = 16
 
@@ -120,13 +123,12 @@ def test_a_number_of_a_dead_letter_is_not_given_again_where_the_outbox_was_remov
         driver.ask("outbox.close")
 
 
-def test_typescript_mends_dead_letters_as_the_agent_does(tmp_path: Path) -> None:
-    if "typescript" not in SDKS:
-        pytest.skip("sdk/typescript: not in this checkout")
-    require("typescript")
+@pytest.mark.parametrize("name", MENDERS)
+def test_an_sdk_mends_dead_letters_as_the_agent_does(name: str, tmp_path: Path) -> None:
+    require(name)
     rng = random.Random(20261122)  # noqa: S311 - to be replayed
     made = tmp_path / "made"
-    with Driver("typescript") as driver:
+    with Driver(name) as driver:
         driver.open_outbox(made)
         refused(driver, 1, 2, 3)
         # One that waits: the last letter may be its.
@@ -142,7 +144,7 @@ def test_typescript_mends_dead_letters_as_the_agent_does(tmp_path: Path) -> None
                 del given[rng.randrange(len(given)) :]
             if at % 5 == 0:
                 given += b'{"outbox_seq":7,"pcs_id"'
-            theirs, ours = (tmp_path / f"{at}-{who}" for who in ("typescript", "agent"))
+            theirs, ours = (tmp_path / f"{at}-{who}" for who in (name, "agent"))
             for folder in (theirs, ours):
                 shutil.copytree(made, folder)
                 (folder / FILE).write_bytes(given)

@@ -174,6 +174,58 @@ fn a_callback_that_fails_ends_the_shipping_and_its_window_waits() {
     assert_eq!((error.to_string(), outbox.len()), ("mine".to_owned(), 2));
 }
 
+fn letters(folder: &TempFolder) -> String {
+    std::fs::read_to_string(folder.0.join("dead-letters.ndjson")).unwrap_or_default()
+}
+
+#[test]
+fn what_was_not_accepted_is_a_dead_letter_before_its_window_ends_and_once_more_after_a_kill() {
+    let folder = TempFolder::new("letters");
+    let outbox = filled(&folder, 3);
+    let answers = |epoch: u64| match epoch {
+        1 => r#"{"status":409,"body":{"code":"pcs_id_conflict"}}"#.to_owned(),
+        2 => format!(r#"{{"status":422,"body":{{"accepted":false,"pcs_id":"{epoch:064x}"}}}}"#),
+        _ => accepted(epoch),
+    };
+    let server = Server::start(vec![deciding(answers), deciding(answers)]);
+    let mut seen = Vec::new();
+    // What a kill right here would leave: the letters are there, and every window still waits.
+    let die = |shipped: &Shipped| {
+        seen.push((shipped.window.seq, letters(&folder).lines().count(), outbox.len()));
+        Err(Error::Contract { message: "killed".to_owned() })
+    };
+    outbox.ship(&client(&server.url), LONG, die).expect_err("killed");
+    assert_eq!(seen, [(1, 2, 3)]);
+    outbox.close().expect("a close");
+    let outbox = filled(&folder, 0);
+    assert_eq!((outbox.len(), outbox.dead_letters()), (3, 2));
+    outbox.ship(&client(&server.url), LONG, |_| Ok(())).expect("shipped");
+    assert!(outbox.is_empty());
+    let numbers: Vec<String> = letters(&folder)
+        .lines()
+        .map(|line| line.split(',').next().unwrap_or_default().to_owned())
+        .collect();
+    let twice = ["{\"outbox_seq\":2", "{\"outbox_seq\":3"].repeat(2);
+    assert_eq!(numbers, twice, "the last line of a number counts");
+    assert!(letters(&folder).contains(&format!(r#""record":{},"at":"#, record(1))));
+}
+
+#[test]
+fn a_dead_letter_that_cannot_be_written_keeps_its_window() {
+    let folder = TempFolder::new("unwritten");
+    let outbox = filled(&folder, 1);
+    // A folder in the place of the file, made while the outbox is open.
+    std::fs::create_dir(folder.0.join("dead-letters.ndjson")).expect("a folder");
+    let server = Server::start(vec![problem(409, "pcs_id_conflict", "")]);
+    let mut told = 0;
+    let count = |_: &Shipped| {
+        told += 1;
+        Ok(())
+    };
+    let error = outbox.ship(&client(&server.url), LONG, count).expect_err("no letter");
+    assert_eq!((error.kind(), told, outbox.len()), (ErrorKind::Disk, 0, 1));
+}
+
 #[test]
 fn an_empty_outbox_asks_nobody() {
     let folder = TempFolder::new("empty");

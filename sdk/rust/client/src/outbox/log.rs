@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::contents::Contents;
+use super::deadletters::DeadLetters;
 use super::frames::Meta;
 use super::options::OutboxOptions;
 use crate::wal::disk::{Disk, now_ns};
@@ -21,9 +22,13 @@ const PIECE_BYTES_MAX: u64 = 256 << 10;
 const PIECE_STREAMS_MAX: usize = 512;
 /// Of what a segment holds at the most. Below, a compaction saves less than its syncs cost.
 const DEAD_SEGMENTS_MIN: u64 = 2;
+/// How far the dead letters may be ahead, as where the outbox was removed and they stayed: a thousand
+/// frames a second for five centuries. A number beyond was never given.
+const AHEAD_MAX: u64 = 1 << 44;
 
 pub(crate) struct Log {
     pub contents: Contents,
+    pub letters: DeadLetters,
     /// Batches written since it was opened.
     pub syncs: u64,
     stream: Stream,
@@ -40,7 +45,7 @@ impl Log {
             frame_bytes_max: FRAME_BYTES_MAX,
             segment_age_max: options.segment_age_max,
         };
-        let mut stream = Stream::open(disk, &data.join(STREAM), STREAM, bounds)?;
+        let mut stream = Stream::open(Arc::clone(&disk), &data.join(STREAM), STREAM, bounds)?;
         let mut contents = Contents::default();
         stream.scan(&mut |item| match item {
             Scanned::Frame(position, frame) => contents.read(position, &frame),
@@ -50,11 +55,18 @@ impl Log {
             }
         })?;
         contents.skip_to(stream.next_seq());
+        let letter_seq_max = contents.next_seq().saturating_add(AHEAD_MAX);
+        let letters = DeadLetters::open(disk, data, &contents.pending, letter_seq_max)?;
+        contents.damage.extend(letters.damage.iter().cloned());
+        // An outbox may have been removed while its dead letters stayed.
+        let (letter_seq, were_given) = (letters.last_seq, letters.last_seq >= stream.next_seq());
         // A batch that was damaged after its sync looks like a torn one, and its windows may have been
         // sent: each had as many bytes as a frame has at least.
-        let seen = stream.next_seq() - 1 + stream.recovery.torn_bytes / FRAME_BYTES as u64;
+        let torn_seq = stream.next_seq() - 1 + stream.recovery.torn_bytes / FRAME_BYTES as u64;
+        let seen = torn_seq.max(letter_seq);
         let mut log = Self {
             contents,
+            letters,
             syncs: 0,
             stream,
             acks: Vec::new(),
@@ -66,7 +78,7 @@ impl Log {
             log.write(&[(Meta::Skipped { to: seen }, now_ns(), Vec::new())])?;
         }
         let next_seq = log.contents.next_seq();
-        log.stream.pass_over_to(next_seq)?;
+        log.stream.skip_to(next_seq, were_given)?;
         Ok(log)
     }
 

@@ -6,7 +6,9 @@
 
 mod commit;
 mod contents;
+pub(crate) mod deadletters;
 mod frames;
+pub(crate) mod letters;
 pub(crate) mod log;
 mod options;
 mod record;
@@ -26,7 +28,7 @@ use crate::{Error, Result};
 use commit::Commits;
 pub(crate) use frames::Meta;
 use log::Log;
-use record::read_record;
+pub(crate) use record::read_record;
 
 /// Lock, whatever became of who had it: what is inside is changed only in whole steps.
 pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -234,6 +236,13 @@ impl Outbox {
     #[must_use]
     pub fn damage(&self) -> Vec<String> {
         locked(&self.shared.log).contents.damage.clone()
+    }
+
+    /// How many lines the dead letters have: records that were not accepted, and for a crash or two
+    /// some of them twice. `fractal-agent dead-letters list --data DIR` shows them.
+    #[must_use]
+    pub fn dead_letters(&self) -> u64 {
+        locked(&self.shared.log).letters.count
     }
 
     /// How many frames were lost over the outbox's life.

@@ -1,14 +1,17 @@
 //! Send what waits, until each window has a final answer or the time ends.
 //!
 //! A window leaves the outbox only by an answer that cannot change any more and that speaks of its
-//! record; everything else leads to another attempt. What a batch is told as a whole ends no window:
+//! record; everything else leads to another attempt. What was not accepted is a dead letter, on disk
+//! before its window waits no more. What a batch is told as a whole ends no window:
 //! its halves, and in the end each record alone, get an answer of their own.
 
 use std::time::Duration;
 
+use super::letters::letter_line;
 use super::record::read_record;
-use super::{Outbox, Window};
+use super::{Outbox, Window, locked};
 use crate::http::{Answer, Client, Deadline, Open, chance};
+use crate::wal::disk::now_ns;
 use crate::{Error, Result};
 
 /// Of one request, as the agent sends them: an answer to so much comes within a second.
@@ -28,16 +31,21 @@ impl Outbox {
     /// Send what waits now, oldest first in batches, until each window has a final answer or the
     /// deadline ends; return how many had one. What has none still waits.
     ///
-    /// `on_answer` is given each final answer before the window is acknowledged: a record that was not
-    /// accepted is in the outbox no more afterwards, so whoever wants to keep it does so there. A crash
-    /// in between sends the window again, and it gets the same answer. An error of it ends the
-    /// shipping, and its window waits.
+    /// A record that was not accepted is in `DIR/dead-letters.ndjson`, on disk, before its window waits
+    /// no more; `fractal-agent dead-letters list|show|retry|drop --data DIR` are for whoever looks
+    /// after them.
+    ///
+    /// `on_answer` is given each final answer behind that and before the window is acknowledged; it may
+    /// be `|_| Ok(())`. A crash in between sends the window again, and it gets the same answer. An
+    /// error of it ends the shipping, and its window waits.
     ///
     /// # Errors
     ///
     /// `Deadline`: the time ended first; with how many requests and the server's last code. `Damaged`:
-    /// a window cannot be read any more, the others were sent. `Disk`: acknowledgements are not on
-    /// disk. And what `on_answer` returned.
+    /// a window cannot be read any more, the others were sent. `Untrusted`, `Scheme`: it is not the
+    /// server that is meant, or is not spoken to as it speaks. `Full`: there is no room for a dead
+    /// letter, and its window waits. `Disk`: acknowledgements or dead letters are not on disk. And
+    /// what `on_answer` returned.
     pub fn ship(
         &self,
         client: &Client,
@@ -66,6 +74,9 @@ impl Outbox {
                 break;
             }
             let why = shipping.trouble.take();
+            if let Some(ending) = why.as_ref().and_then(|why| why.ending(shipping.requests)) {
+                return Err(ending);
+            }
             rounds = if shipping.answered > before { 1 } else { rounds + 1 };
             let asked = why.as_ref().and_then(|open| open.retry_after);
             let wait = client.policy().wait(rounds, asked, chance());
@@ -146,7 +157,7 @@ impl Shipping<'_> {
         self.requests += 1;
         if let [window] = group {
             return match self.client.submit_once(&window.body, self.deadline.left()) {
-                Ok(answer) => self.settle(window, answer),
+                Ok(answer) => self.settle(group, vec![answer]),
                 Err(open) => {
                     self.trouble = Some(open);
                     Ok(false)
@@ -156,9 +167,7 @@ impl Shipping<'_> {
         let bodies: Vec<&[u8]> = group.iter().map(|window| window.body.as_slice()).collect();
         match self.client.batch_once(&bodies, self.deadline.left()) {
             Ok(Some(lines)) => {
-                for (window, answer) in group.iter().zip(lines) {
-                    self.settle(window, answer)?;
-                }
+                self.settle(group, lines)?;
                 Ok(true)
             }
             Ok(None) => {
@@ -172,23 +181,39 @@ impl Shipping<'_> {
         }
     }
 
-    /// Note an answer if it is final and about the window; tells whether it is.
-    fn settle(&mut self, window: &Window, answer: Answer) -> Result<bool> {
-        let is_about = read_record(&window.body).is_ok_and(|named| answer.is_about(&named.pcs_id));
-        if !is_about {
-            let open = Open::of_answer(&answer);
-            let is_longer = |last: &Open| last.retry_after >= open.retry_after;
-            if !self.trouble.as_ref().is_some_and(is_longer) {
-                self.trouble = Some(open);
+    /// Note the answers that are final and about their windows, the dead letters first; tells whether
+    /// all are.
+    fn settle(&mut self, windows: &[Window], answers: Vec<Answer>) -> Result<bool> {
+        let mut ended = Vec::with_capacity(windows.len());
+        let mut letters = Vec::new();
+        for (window, answer) in windows.iter().zip(answers) {
+            let named = read_record(&window.body).ok();
+            let Some(named) = named.filter(|named| answer.is_about(&named.pcs_id)) else {
+                self.note(Open::of_answer(&answer));
+                continue;
+            };
+            if !answer.is_accepted() {
+                letters.push(letter_line(window, &named, &answer, now_ns()));
             }
-            return Ok(false);
+            ended.push(Shipped { window: window.clone(), answer });
         }
-        let shipped = Shipped { window: window.clone(), answer };
-        (self.on_answer)(&shipped)?;
-        let Answer { status, replayed, .. } = shipped.answer;
-        self.outbox.acknowledge(window.seq, status, replayed)?;
-        self.answered += 1;
-        Ok(true)
+        locked(&self.outbox.shared.log).letters.append(&letters)?;
+        let are_all = ended.len() == windows.len();
+        for shipped in ended {
+            (self.on_answer)(&shipped)?;
+            let Answer { status, replayed, .. } = shipped.answer;
+            self.outbox.acknowledge(shipped.window.seq, status, replayed)?;
+            self.answered += 1;
+        }
+        Ok(are_all)
+    }
+
+    /// Keep the trouble that asks for the longest wait.
+    fn note(&mut self, open: Open) {
+        let is_longer = |last: &Open| last.retry_after >= open.retry_after;
+        if !self.trouble.as_ref().is_some_and(is_longer) {
+            self.trouble = Some(open);
+        }
     }
 
     fn late(&self) -> Open {

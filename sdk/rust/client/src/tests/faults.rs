@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::memory_disk::{Done, Fault, MemoryDisk};
-use super::record;
+use super::{letter, record};
 use crate::outbox::log::Log;
 use crate::outbox::{Meta, OutboxOptions};
 use crate::wal::disk::Disk;
@@ -44,6 +44,7 @@ fn window(epoch: u64) -> (Meta, crate::wal::NewFrame) {
 struct Told {
     kept: Vec<(u64, u64)>,
     answered: BTreeSet<u64>,
+    refused: BTreeSet<u64>,
 }
 
 /// Windows, answers, a compaction and a close; ends at the first error.
@@ -54,10 +55,14 @@ fn run(disk: &MemoryDisk, first_epoch: u64, told: &mut Told) -> Result<()> {
         told.kept.push((seqs[0], epoch));
         log.mark()?;
     }
-    for at in [0, 2] {
+    for (at, status) in [(0, 200), (2, 409)] {
         let seq = told.kept[told.kept.len() - 4 + at].0;
+        if status == 409 {
+            told.refused.insert(seq);
+            log.letters.append(&[letter(seq)])?;
+        }
         told.answered.insert(seq);
-        log.acknowledge(seq, 200, false)?;
+        log.acknowledge(seq, status, false)?;
     }
     log.flush_acks()?;
     log.compact()?;
@@ -71,7 +76,11 @@ fn check(disk: &MemoryDisk, told: &Told, what: &str) {
     for (seq, epoch) in &told.kept {
         match log.read(*seq).unwrap_or_else(|error| panic!("{what}: {error}")) {
             Some(frame) => assert_eq!(frame.payload, record(*epoch), "{what}"),
-            None => assert!(told.answered.contains(seq), "{what}: window {seq} is gone"),
+            None => {
+                assert!(told.answered.contains(seq), "{what}: window {seq} is gone");
+                let has_letter = !told.refused.contains(seq) || log.letters.last_seq == *seq;
+                assert!(has_letter, "{what}: the letter of window {seq} is gone");
+            }
         }
     }
     let (seq, _) = *told.kept.last().unwrap_or(&(0, 0));

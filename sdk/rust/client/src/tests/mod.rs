@@ -1,6 +1,7 @@
 //! What the tests share: records, folders, and a disk in memory that fails when it is told to.
 
 mod damage;
+mod deadletters;
 mod faults;
 mod memory_disk;
 mod outboxes;
@@ -12,6 +13,22 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub(crate) fn record(epoch: u64) -> Vec<u8> {
     let id = format!("{epoch:064x}");
     format!(r#"{{"epoch":{epoch},"pcs_id":"{id}","shard_id":"plant-7","sig":"x"}}"#).into_bytes()
+}
+
+/// The dead letter of a window.
+pub(crate) fn letter(seq: u64) -> Vec<u8> {
+    let window = crate::Window { seq, received_ns: 0, body: record(seq) };
+    let named = crate::outbox::read_record(&window.body).expect("a record");
+    let answer = crate::Answer {
+        status: 409,
+        body: b"{}".to_vec(),
+        replayed: false,
+        received_at: None,
+        retry_after: None,
+        code: Some("pcs_id_conflict".to_owned()),
+        attempts: 1,
+    };
+    crate::outbox::letters::letter_line(&window, &named, &answer, 0)
 }
 
 /// A folder of its own, gone with the test.

@@ -156,18 +156,19 @@ impl Stream {
     /// Close the active segment if it holds a frame and is older than it may be.
     pub(crate) fn rotate_aged(&mut self) -> Result<()> {
         if self.state == State::Open && self.is_aged()? {
-            self.writing(|stream| stream.rotate(0, 0))?;
+            self.writing(|stream| stream.rotate(0, 0, false))?;
         }
         Ok(())
     }
 
-    /// Go on with a later number: those before it are passed over, the fresh header says so, and no
-    /// scan misses them. A number that is not later changes nothing.
-    pub(crate) fn pass_over_to(&mut self, seq: u64) -> Result<()> {
+    /// Go on with a later number. Those before it are missed by every scan where they were given; else
+    /// they are passed over, the fresh header says so, and no scan misses them. A number that is not
+    /// later changes nothing.
+    pub(crate) fn skip_to(&mut self, seq: u64, were_given: bool) -> Result<()> {
         if seq <= self.next_seq() {
             return Ok(());
         }
-        self.writing(|stream| stream.rotate(seq, 0))
+        self.writing(|stream| stream.rotate(seq, 0, were_given))
     }
 
     /// Remove the segments that hold only frames before `seq`.
@@ -199,7 +200,7 @@ impl Stream {
         };
         let kept_from = starts_by(&segments[count]).unwrap_or(1);
         self.writing(|stream| {
-            stream.rotate(0, kept_from)?;
+            stream.rotate(0, kept_from, false)?;
             let removed: Vec<Segment> = stream.older.drain(..count).collect();
             stream.remove(&removed)
         })
@@ -276,7 +277,7 @@ impl Stream {
         let mut closed = Ok(());
         if self.state == State::Open && self.active.has_frames() {
             // On a full disk without: every frame is durable, and opening makes one.
-            closed = match self.writing(|stream| stream.rotate(0, 0)) {
+            closed = match self.writing(|stream| stream.rotate(0, 0, false)) {
                 Err(Error::Full { .. }) => Ok(()),
                 other => other,
             };
@@ -335,7 +336,7 @@ impl Stream {
         let end = self.active.end + (size + BATCH_BYTES + FOOTER_BYTES) as u64;
         let is_full = self.active.has_frames() && end > self.bounds.segment_bytes_max;
         if is_full || self.active.is_sealed || self.is_aged()? {
-            self.rotate(0, 0)?;
+            self.rotate(0, 0, false)?;
         }
         Ok(())
     }
@@ -350,21 +351,22 @@ impl Stream {
         Ok(u128::from(age_ns) > age_max.as_nanos())
     }
 
-    fn rotate(&mut self, first_seq: u64, kept_from: u64) -> Result<()> {
+    fn rotate(&mut self, first_seq: u64, kept_from: u64, were_given: bool) -> Result<()> {
         let failed = disk_error(format!("stream {}", self.name));
         let (created_ns, segment_id) = self.disk.stamp().map_err(failed)?;
         self.active.seal(created_ns)?;
         let old = &self.active;
+        let first_seq = first_seq.max(old.next_seq);
         let header = SegmentHeader {
             stream: self.name.clone(),
             ordinal: old.header.ordinal + 1,
             segment_id,
-            first_seq: first_seq.max(old.next_seq),
+            first_seq,
             previous_id: old.header.segment_id,
             previous_end: old.end,
             created_ns,
             kept_from: kept_from.max(old.header.kept_from),
-            passed_from: old.next_seq,
+            passed_from: if were_given { first_seq } else { old.next_seq },
         };
         let fresh = create_segment(self.disk.as_ref(), &self.folder, header, &[])?;
         self.older.push(self.active.segment());
