@@ -11,7 +11,7 @@ from tests.support.sdk_drivers import SDKS, Driver, require
 from tests.support.signed import body
 from tests.support.small_disk import fill, small_disk
 
-REFUSING: Final = [name for name in ("go", "typescript") if name in SDKS]
+REFUSING: Final = [name for name in ("go", "typescript", "rust") if name in SDKS]
 """Those whose append does not wait for room."""
 
 FULL: Final = {"error": {"kind": "full", "code": None}}

@@ -72,7 +72,7 @@ impl ClientOps {
                 *self.opened.0.borrow_mut() = Some((client, deadline));
                 object([("ok", true.into())])
             }
-            Err(error) => failed(&error),
+            Err(error) => unanswered(&error),
         }
     }
 
@@ -125,28 +125,32 @@ fn said(answer: Result<Answer>) -> Object {
             ("body", encode_base64(&answer.body).into()),
             ("attempts", integer(answer.attempts.into())),
         ]),
-        Err(error) => failed(&error),
+        Err(error) => unanswered(&error),
     }
 }
 
-/// Returns an error's kind and code, as every op says them, and for who reads a failure its own kind,
-/// its words and how many requests it took.
+/// Returns an error's kind and code, as every op says them.
 #[must_use]
 pub fn failed(error: &Error) -> Object {
     let told = object([("kind", kind(error).into()), ("code", nullable(error.code()))]);
-    object([
-        ("error", told.into()),
-        ("said", error.kind().as_str().into()),
-        ("words", error.to_string().as_str().into()),
-        ("attempts", error.attempts().map_or(Value::Null, |attempts| integer(attempts.into()))),
-    ])
+    object([("error", told.into())])
 }
 
-/// Returns an error's kind: what the disk has no room for, or takes no more, is the disk's.
+/// Returns the same of a call to a server, with its words and how many requests it took, for who reads
+/// a failure.
+fn unanswered(error: &Error) -> Object {
+    let mut told = failed(error);
+    told.insert("words", error.to_string().as_str());
+    let attempts = error.attempts();
+    told.insert("attempts", attempts.map_or(Value::Null, |count| integer(count.into())));
+    told
+}
+
+/// Returns an error's kind: where the disk takes no more, it is the disk's.
 #[must_use]
 pub fn kind(error: &Error) -> &'static str {
     match error.kind() {
-        ErrorKind::Full | ErrorKind::Fenced => ErrorKind::Disk.as_str(),
+        ErrorKind::Fenced => ErrorKind::Disk.as_str(),
         kind => kind.as_str(),
     }
 }

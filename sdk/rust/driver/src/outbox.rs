@@ -7,8 +7,9 @@ use crate::client::{bodies, failed, integer, kind, Opened};
 use crate::fields::{count, flag, nullable, object, text};
 use crate::ops::Ops;
 
-/// Of one append: records of the largest size fit into a call.
-const CALL_RECORDS_MAX: usize = 15;
+/// Of one append: with what frames them they fit into a call of the outbox's.
+const CALL_RECORDS_MAX: usize = 1_000;
+const CALL_BYTES_MAX: usize = 512 << 10;
 
 /// The ops `outbox.*`.
 pub struct OutboxOps {
@@ -60,20 +61,39 @@ impl OutboxOps {
                 self.outbox = Some(outbox);
                 object([("pending", pending)])
             }
-            Err(error) => object([("error", object([("kind", kind(&error).into())]).into())]),
+            // Opening says of a full disk what it says of any other.
+            Err(error) => {
+                let is_full = error.kind() == ErrorKind::Full;
+                let told = if is_full { ErrorKind::Disk.as_str() } else { kind(&error) };
+                object([("error", object([("kind", told.into())]).into())])
+            }
         }
     }
 }
 
 fn append(outbox: &Outbox, request: &Object) -> Object {
     let mut seqs: Vec<Value> = Vec::new();
-    for call in bodies(request).chunks(CALL_RECORDS_MAX) {
+    let bodies = bodies(request);
+    let mut rest = bodies.as_slice();
+    while !rest.is_empty() {
+        let (call, others) = rest.split_at(fitting(rest));
+        rest = others;
         match outbox.append(text(request, "source"), call) {
             Ok(placed) => seqs.extend(placed.into_iter().map(integer)),
             Err(error) => return failed(&error),
         }
     }
     object([("seqs", seqs.into())])
+}
+
+/// How many of these go into a call, at least one.
+fn fitting(bodies: &[Vec<u8>]) -> usize {
+    let mut bytes = 0;
+    let some = bodies.iter().take(CALL_RECORDS_MAX).take_while(|body| {
+        bytes += body.len();
+        bytes <= CALL_BYTES_MAX
+    });
+    some.count().max(1)
 }
 
 fn pending(outbox: &Outbox) -> Object {
