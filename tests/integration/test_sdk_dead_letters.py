@@ -27,7 +27,7 @@ MENDERS: Final = [name for name in ("typescript", "rust") if name in SDKS]
 """Those that leave the very bytes that the agent does."""
 
 CUT: Final = f"{FILE}.cut"
-IMAGES: Final = 16
+IMAGES: Final = 12
 
 
 class Refusing(BaseHTTPRequestHandler):
