@@ -18,6 +18,7 @@ from golden_vectors.runner import answer as answer_case
 from fractal_lba.agent.frames import WindowMeta
 from fractal_lba.agent.outbox import Outbox
 from fractal_lba.agent.ports import SystemClock, ThreadLanes
+from fractal_lba.agent.verdict import is_about
 from fractal_lba.client import Answer, BatchAnswer, Client, RetryPolicy
 from fractal_lba.protocol import (
     Alg,
@@ -222,7 +223,10 @@ class Talk:
         async def attempt(number: int) -> Answer:
             now = format_timestamp(SystemClock().now_ns() // 1_000_000)
             delivery = Delivery(attempt=number, sent_at=now, outbox_seq=seq)
-            return await self._open.submit(sent_bytes(record, delivery))
+            got = await self._open.submit(sent_bytes(record, delivery))
+            if not is_about(got, record.pcs_id):
+                raise UnavailableError("outbox: expected an answer about the record, got another")
+            return got
 
         got = await POLICY.until_final(
             attempt, rng=self._rng, sleep=asyncio.sleep, on_retry=lambda _: None

@@ -1,13 +1,14 @@
 package client
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"regexp"
 	"strconv"
 	"strings"
 	"time"
+
+	"fractallba/internal/members"
 )
 
 // Answer is one final answer of the server, or of one line of a batch.
@@ -47,7 +48,7 @@ type Decision struct {
 // Decision reads the body of a 200, a 202, or a 422 without a code.
 func (a *Answer) Decision() (*Decision, error) {
 	var decision Decision
-	if err := json.Unmarshal(a.Body, &decision); err != nil || decision.PCSID == "" {
+	if err := members.Read(a.Body, &decision); err != nil || decision.PCSID == "" {
 		// The decoder's own words may quote what came.
 		return nil, &ContractError{Message: "answer: expected a decision, got something else"}
 	}
@@ -106,7 +107,7 @@ func problemCode(status int, body []byte) string {
 	var problem struct {
 		Code string `json:"code"`
 	}
-	if status < 400 || json.Unmarshal(body, &problem) != nil || !codes.MatchString(problem.Code) {
+	if status < 400 || members.Read(body, &problem) != nil || !codes.MatchString(problem.Code) {
 		return ""
 	}
 	return problem.Code

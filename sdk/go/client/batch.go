@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/klauspost/compress/zstd"
+
+	"fractallba/internal/members"
 )
 
 // Bounds of a batch.
@@ -194,7 +196,7 @@ func readLines(data []byte, count int) ([]*Answer, *UnavailableError) {
 			ReceivedAt string          `json:"received_at"`
 			RetryAfter float64         `json:"retry_after"`
 		}
-		isRead := json.Unmarshal(text, &line) == nil
+		isRead := members.Read(text, &line) == nil
 		if !isRead || line.Status < 200 || line.Status > 599 || len(line.Body) == 0 || line.RetryAfter < 0 {
 			return nil, unavailable("batch", "a line without a status and a body", nil)
 		}

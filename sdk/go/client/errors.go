@@ -2,10 +2,11 @@ package client
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
+
+	"fractallba/internal/members"
 )
 
 // ContractError is a call that breaks a rule, and always will: nothing was sent.
@@ -59,7 +60,7 @@ func (p *Problem) Error() string {
 
 func problemOf(answer *Answer) *Problem {
 	var problem Problem
-	if json.Unmarshal(answer.Body, &problem) != nil {
+	if members.Read(answer.Body, &problem) != nil {
 		problem = Problem{}
 	}
 	problem.Status, problem.Code, problem.Answer = answer.Status, answer.Code, answer

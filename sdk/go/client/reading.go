@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+
+	"fractallba/internal/members"
 )
 
 // Stored is one record of the caller's tenant, as the server has it.
@@ -123,7 +125,7 @@ func (c *Client) read(ctx context.Context, path string, query url.Values, into a
 		answer, failure := c.once(ctx, request{
 			method: http.MethodGet, path: path, query: query, bytesMax: answerBytesMax, number: number,
 		})
-		if failure == nil && answer.Status/100 == 2 && json.Unmarshal(answer.Body, into) != nil {
+		if failure == nil && answer.Status/100 == 2 && members.Read(answer.Body, into) != nil {
 			return nil, unavailable("GET "+path, "one that is not the server's", nil)
 		}
 		return answer, failure

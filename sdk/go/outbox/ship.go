@@ -2,7 +2,6 @@ package outbox
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -10,6 +9,7 @@ import (
 	"time"
 
 	"fractallba/client"
+	"fractallba/internal/members"
 	"fractallba/internal/segment"
 	"fractallba/pcs"
 )
@@ -253,7 +253,7 @@ func isAbout(answer *client.Answer, pcsID string) bool {
 	var named struct {
 		PCSID *string `json:"pcs_id"`
 	}
-	if json.Unmarshal(answer.Body, &named) != nil {
+	if members.Read(answer.Body, &named) != nil {
 		return false
 	}
 	if named.PCSID != nil {

@@ -89,17 +89,16 @@ export function isAccepted(status: number): boolean {
  * the token.
  */
 export function problemCode(body: Uint8Array): string | null {
-  const code = textMember(body, "code");
-  return code !== null && CODE.test(code) ? code : null;
+  const code = objectOf(body)?.["code"];
+  return typeof code === "string" && CODE.test(code) ? code : null;
 }
 
-/** Return a member of a JSON object that is a text, `null` where there is none. */
-export function textMember(body: Uint8Array, name: string): string | null {
+/** Return the JSON object that a body is, `null` where it is none: a byte order mark is no JSON. */
+function objectOf(body: Uint8Array): Readonly<Record<string, unknown>> | null {
   try {
-    const read: unknown = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(body));
-    if (typeof read !== "object" || read === null || Array.isArray(read)) return null;
-    const value = (read as Record<string, unknown>)[name];
-    return typeof value === "string" ? value : null;
+    const read: unknown = JSON.parse(new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(body));
+    const isObject = typeof read === "object" && read !== null && !Array.isArray(read);
+    return isObject ? (read as Record<string, unknown>) : null;
   } catch {
     return null;
   }
@@ -114,7 +113,9 @@ export function textMember(body: Uint8Array, name: string): string | null {
  */
 export function isAbout(answer: Answer, pcsId: string): boolean {
   if (answer.status === 404 || answer.status === 405) return false;
-  const named = textMember(answer.body, "pcs_id");
+  const members = objectOf(answer.body);
+  if (members === null) return false;
+  const named = members["pcs_id"] ?? null;
   const isProblem = Math.trunc(answer.status / 100) === 4 && answer.code !== null;
   return named === pcsId || (isProblem && named === null);
 }

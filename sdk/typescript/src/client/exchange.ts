@@ -17,6 +17,17 @@ import { type SchemeCheck, SchemeError } from "./scheme.js";
  */
 export const ANSWER_BYTES_MAX = 1 << 20;
 
+/** An answer is asked for as it is: what undoes a broken stream may end without a word. */
+const PLAIN = { "Accept-Encoding": "identity" };
+
+/**
+ * Tell whether the platform is a browser, which says itself what it accepts, undoes it, and fails where
+ * it is broken. It shows it by taking away the header that a page may not set.
+ */
+function isBrowser(): boolean {
+  return !new globalThis.Request("http://localhost", { headers: PLAIN }).headers.has("Accept-Encoding");
+}
+
 /** What is asked. */
 export interface Request {
   readonly method: "GET" | "POST";
@@ -54,7 +65,7 @@ export async function exchange(server: Server, request: Request, signal?: AbortS
     const query = request.query?.toString() ?? "";
     const response = await server.fetch(server.baseUrl + request.path + (query === "" ? "" : `?${query}`), {
       method: request.method,
-      headers: request.headers,
+      headers: { ...request.headers, ...PLAIN },
       body: request.body ?? null,
       redirect: "manual",
       cache: "no-store",
@@ -66,6 +77,11 @@ export async function exchange(server: Server, request: Request, signal?: AbortS
     if (response.type === "opaqueredirect" || Math.trunc(response.status / 100) === 3) {
       await response.body?.cancel();
       throw new UnavailableError(`${where}: expected an answer, got a redirect`);
+    }
+    const encoding = response.headers.get("Content-Encoding")?.trim().toLowerCase() ?? "identity";
+    if (encoding !== "identity" && !isBrowser()) {
+      await response.body?.cancel();
+      throw new UnavailableError(`${where}: expected an answer that is not compressed, got one that is`);
     }
     const answer = answerOf(response, await readBounded(response, where, request.answerBytesMax ?? ANSWER_BYTES_MAX));
     if (answer.code === null) await server.scheme.check(where, server, answer.status, limit.signal);

@@ -17,7 +17,12 @@ const ALERT: u8 = 21;
 const HANDSHAKE: u8 = 22;
 const VERSION_MAJOR: u8 = 3;
 
-/// Whether the server of an `http` URL answers a TLS handshake, within the bound and what is left.
+/// Of the time that is left so much stays for further attempts: a server that is asked for TLS while it
+/// speaks HTTP may wait for the rest of a request, for as long as it likes.
+const LEFT_SHARE: u32 = 4;
+
+/// Whether the server of an `http` URL answers a TLS handshake, within the bound and a share of what is
+/// left.
 pub(super) fn speaks_tls(authority: &str, left: Duration) -> bool {
     let has_port = authority.rsplit(':').next().is_some_and(|port| port.parse::<u16>().is_ok());
     let place = if has_port { authority.to_owned() } else { format!("{authority}{PORT}") };
@@ -28,7 +33,7 @@ pub(super) fn speaks_tls(authority: &str, left: Duration) -> bool {
             // Nobody listens any more where it took too long.
             let _ = told.send(greeted(&place).unwrap_or(false));
         });
-    asked.is_ok() && heard.recv_timeout(TIMEOUT.min(left)).unwrap_or(false)
+    asked.is_ok() && heard.recv_timeout(TIMEOUT.min(left / LEFT_SHARE)).unwrap_or(false)
 }
 
 fn greeted(place: &str) -> std::io::Result<bool> {
