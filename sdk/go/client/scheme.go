@@ -14,8 +14,13 @@ import (
 	"time"
 )
 
-// A handshake takes two round trips.
-const askTimeout = 5 * time.Second
+const (
+	// A handshake takes two round trips.
+	askTimeout = 5 * time.Second
+	// Of the time that is left so much stays for further attempts: a server
+	// without TLS may wait for the rest of a request as long as it likes.
+	askShare = 4
+)
 
 // schemeCheck finds out whether a URL has the other scheme than its server's.
 //
@@ -70,7 +75,11 @@ func (s *schemeCheck) speaksTLS(ctx context.Context, to *url.URL) bool {
 	if to.Scheme != "http" || s.isAsked.Swap(true) {
 		return false
 	}
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	bound := askTimeout
+	if until, isBound := ctx.Deadline(); isBound {
+		bound = min(bound, time.Until(until)/askShare)
+	}
+	ctx, cancel := context.WithTimeout(ctx, bound)
 	defer cancel()
 	address := to.Host
 	if to.Port() == "" {

@@ -19,6 +19,11 @@ export class SchemeError extends ContractError {
 
 /** A handshake takes two round trips. */
 const ASK_S = 5;
+/**
+ * Of a request's time so much stays for further attempts: a server without TLS may wait for the rest
+ * of a request as long as it likes.
+ */
+const ASK_SHARE = 4;
 const BAD_REQUEST = 400;
 
 /** Node: no TLS record came, or one that cannot be. Deno: its TLS says so in words. */
@@ -32,6 +37,7 @@ const TLS = /^(DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|CERT_|ERR_TLS_CERT_|ERR_SSL_T
 export interface Asked {
   readonly baseUrl: string;
   readonly fetch: typeof globalThis.fetch;
+  readonly timeoutS: number;
 }
 
 /** Finds out, once for each server at the most, whether its URL has the wrong scheme. */
@@ -63,7 +69,7 @@ export class SchemeCheck {
 async function speaksTls(server: Asked, limit: AbortSignal): Promise<boolean> {
   const own = new AbortController();
   const stop = (): void => own.abort();
-  const timer = setTimeout(stop, ASK_S * 1000);
+  const timer = setTimeout(stop, Math.min(ASK_S, server.timeoutS / ASK_SHARE) * 1000);
   limit.addEventListener("abort", stop, { once: true });
   try {
     const response = await server.fetch(new URL("/", server.baseUrl.replace("http:", "https:")).href, {
