@@ -36,8 +36,8 @@ test: $(VENV)/.installed sdks
 # (pip install 'atheris>=3.0'), else bent as the suite bends them. NIGHTLY=--help says what it takes.
 # Then schemathesis, for twenty minutes as a caller that may do everything and as one without a token.
 # First of all, ten thousand seeds of power cuts for everything that is kept on disk, a thousand kills
-# of agent and server together, three hundred of single workers, every file-system call of
-# a server under strace, two hundred days of network trouble,
+# of agent and server together, three hundred of single workers, two thousand of the SDKs' outboxes,
+# every file-system call of a server under strace, two hundred days of network trouble,
 # ten thousand simulated worlds and the search for each of their known bugs; and a million inputs to the parsers
 # of all SDKs, twenty thousand records from each of them to every other.
 nightly: $(VENV)/.installed sdks
@@ -51,6 +51,7 @@ nightly: $(VENV)/.installed sdks
 	$(BIN)/python -m tests.simulation
 	$(BIN)/python -m tests.support.mutants
 	$(MAKE) nightly-sdks
+	$(BIN)/python -m tests.support.sdk_outbox_kills
 	$(BIN)/python -m tests.support.sdk_matrix
 	$(BIN)/python -m tests.support.sdk_fuzz
 	$(BIN)/python -m tests.fuzz.run $(NIGHTLY)

@@ -26,7 +26,10 @@ OPS = (
     (
         *PROTOCOL_OPS,
         *(f"client.{op}" for op in ("open", "submit", "batch", "get", "list")),
-        *(f"outbox.{op}" for op in ("open", "append", "pending", "acknowledge", "ship", "close")),
+        *(
+            f"outbox.{op}"
+            for op in ("open", "append", "pending", "acknowledge", "damage", "ship", "close")
+        ),
     ),
     PROTOCOL_OPS,
 )

@@ -15,6 +15,7 @@ import orjson
 from golden_vectors.runner import SUITES
 from golden_vectors.runner import answer as answer_case
 
+from fractal_lba.agent.bounds import OutboxBounds
 from fractal_lba.agent.frames import WindowMeta
 from fractal_lba.agent.outbox import Outbox
 from fractal_lba.agent.ports import SystemClock, ThreadLanes
@@ -38,6 +39,7 @@ from fractal_lba.protocol import (
     sign_record,
     stored_bytes,
 )
+from fractal_lba.protocol.errors import FencedError, FullError
 from fractal_lba.wal import RealDisk
 
 Request = Mapping[str, Any]
@@ -46,6 +48,12 @@ Said = dict[str, Any]
 FILES: Final = sorted(f"{name}.json" for name, suite in SUITES.items() if suite.answer)
 # What is tested is what happens, and not for how long it is waited.
 POLICY: Final = RetryPolicy(wait_first_s=0.02, wait_max_s=0.1)
+
+_KINDS: Final[Mapping[type[DurabilityError], str]] = {
+    FullError: "full",
+    FencedError: "fenced",
+    CorruptionError: "damaged",
+}
 
 
 class _GaveUpError(Exception):
@@ -112,6 +120,8 @@ class Talk:
             return self._runner.run(work(given))  # type: ignore[arg-type] # coroutines all
         except ContractError:
             return {"error": {"kind": "contract", "code": None}}
+        except DurabilityError as error:
+            return {"error": {"kind": _KINDS.get(type(error), "disk"), "code": None}}
 
     async def client_open(self, given: Request) -> Said:
         await self.end_client()
@@ -149,9 +159,15 @@ class Talk:
 
     async def outbox_open(self, given: Request) -> Said:
         self._lanes = ThreadLanes()
+        size = given.get("segment_bytes_max")
+        bounds = OutboxBounds() if size is None else OutboxBounds(segment_bytes_max=size)
         try:
             self._outbox = await Outbox.open(
-                RealDisk(), Path(given["folder"]), clock=SystemClock(), lanes=self._lanes
+                RealDisk(),
+                Path(given["folder"]),
+                clock=SystemClock(),
+                lanes=self._lanes,
+                bounds=bounds,
             )
         except (LockedError, CorruptionError, ContractError, DurabilityError) as error:
             self._lanes.close()
@@ -179,6 +195,10 @@ class Talk:
         ]
         return {"windows": windows}
 
+    async def outbox_damage(self, _given: Request) -> Said:
+        contents = self._kept.contents
+        return {"damage": contents.damage, "lost": contents.lost}
+
     async def outbox_acknowledge(self, given: Request) -> Said:
         await self._kept.acknowledge(
             given["seq"], status=given["status"], replayed=given["replayed"]
@@ -195,10 +215,12 @@ class Talk:
         return {"answers": answers}
 
     async def outbox_close(self, _given: Request) -> Said:
-        await self._kept.close()
-        self._outbox = None
-        if self._lanes is not None:
-            self._lanes.close()
+        closing, self._outbox = self._kept, None
+        try:
+            await closing.close()
+        finally:
+            if self._lanes is not None:
+                self._lanes.close()
         return {"ok": True}
 
     async def end_client(self) -> None:

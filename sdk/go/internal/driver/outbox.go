@@ -14,6 +14,7 @@ func init() {
 	register("outbox.append", appendWindows)
 	register("outbox.pending", pending)
 	register("outbox.acknowledge", acknowledge)
+	register("outbox.damage", damage)
 	register("outbox.ship", ship)
 	register("outbox.close", closeOutbox)
 }
@@ -24,24 +25,45 @@ var kept *outbox.Outbox
 var errNoOutbox = errors.New("expected outbox.open first")
 
 func openOutbox(line json.RawMessage) (any, error) {
-	var given struct{ Folder string }
+	var given struct {
+		Folder          string
+		SegmentBytesMax int `json:"segment_bytes_max"`
+	}
 	if err := json.Unmarshal(line, &given); err != nil {
 		return nil, err
 	}
-	opened, err := outbox.Open(given.Folder, outbox.Options{})
+	opened, err := outbox.Open(given.Folder, outbox.Options{SegmentBytesMax: given.SegmentBytesMax})
 	if err != nil {
-		kind := "disk"
-		for name, known := range map[string]error{
-			"locked": outbox.ErrLocked, "damaged": outbox.ErrDamaged, "newer": outbox.ErrNewer,
-		} {
-			if errors.Is(err, known) {
-				kind = name
-			}
+		kind := kindOf(err)
+		if kind == "" || kind == "full" {
+			kind = "disk"
 		}
 		return map[string]any{"error": map[string]any{"kind": kind}}, nil
 	}
 	kept = opened
 	return map[string]any{"pending": len(kept.Pending())}, nil
+}
+
+// kindOf says what the outbox or its disk refused; empty where it was neither.
+func kindOf(err error) string {
+	for kind, known := range map[string]error{
+		"locked": outbox.ErrLocked, "damaged": outbox.ErrDamaged, "newer": outbox.ErrNewer, "contract": outbox.ErrContract,
+		"disk": outbox.ErrDisk, "full": outbox.ErrFull, "fenced": outbox.ErrFenced,
+	} {
+		if errors.Is(err, known) {
+			return kind
+		}
+	}
+	return ""
+}
+
+// refused is the answer to what the outbox or its disk refused; what is no such
+// error is a crash.
+func refused(err error) (any, error) {
+	if kind := kindOf(err); kind != "" {
+		return failure(kind, nil), nil
+	}
+	return nil, err
 }
 
 func appendWindows(line json.RawMessage) (any, error) {
@@ -75,7 +97,7 @@ func appendWindows(line json.RawMessage) (any, error) {
 			return failure("full", nil), nil
 		}
 		if err != nil {
-			return nil, err
+			return refused(err)
 		}
 		seqs, windows = append(seqs, some...), windows[count:]
 	}
@@ -90,11 +112,18 @@ func pending(json.RawMessage) (any, error) {
 	for _, each := range kept.Pending() {
 		record, err := kept.Record(each.Seq)
 		if err != nil {
-			return nil, err
+			return refused(err)
 		}
 		windows = append(windows, map[string]any{"seq": each.Seq, "body": record.Stored()})
 	}
 	return map[string]any{"windows": windows}, nil
+}
+
+func damage(json.RawMessage) (any, error) {
+	if kept == nil {
+		return nil, errNoOutbox
+	}
+	return map[string]any{"damage": append([]string{}, kept.Damage()...), "lost": kept.Counts().Lost}, nil
 }
 
 func acknowledge(line json.RawMessage) (any, error) {
@@ -110,7 +139,7 @@ func acknowledge(line json.RawMessage) (any, error) {
 		return nil, errNoOutbox
 	}
 	if err := kept.Acknowledge(given.Seq, given.Status, given.Replayed); err != nil {
-		return nil, err
+		return refused(err)
 	}
 	return map[string]any{"ok": true}, nil
 }
@@ -143,7 +172,7 @@ func closeOutbox(json.RawMessage) (any, error) {
 	err := kept.Close()
 	kept = nil
 	if err != nil {
-		return nil, err
+		return refused(err)
 	}
 	return map[string]any{"ok": true}, nil
 }

@@ -1,6 +1,6 @@
 //! The ops of the outbox: one is opened, appended to, shipped and closed.
 
-use fractal_lba_client::{ErrorKind, Outbox, OutboxOptions};
+use fractal_lba_client::{Error, ErrorKind, Outbox, OutboxOptions};
 use fractal_lba_core::{encode_base64, Object, Value};
 
 use crate::client::{bodies, failed, integer, kind, Opened};
@@ -26,6 +26,7 @@ impl Ops for OutboxOps {
             "outbox.append",
             "outbox.pending",
             "outbox.acknowledge",
+            "outbox.damage",
             "outbox.ship",
             "outbox.close",
         ]
@@ -40,11 +41,12 @@ impl Ops for OutboxOps {
             "outbox.append" => append(outbox, request),
             "outbox.pending" => pending(outbox),
             "outbox.acknowledge" => acknowledge(outbox, request),
+            "outbox.damage" => damage(outbox),
             "outbox.ship" => ship(outbox, &self.opened),
             "outbox.close" => {
                 let closed = outbox.close();
                 self.outbox = None;
-                closed.map_or_else(|error| failed(&error), |()| object([("ok", true.into())]))
+                closed.map_or_else(|error| refused(&error), |()| object([("ok", true.into())]))
             }
             _ => unreachable!("{op} is not among the names"),
         }
@@ -55,7 +57,11 @@ impl OutboxOps {
     fn open(&mut self, request: &Object) -> Object {
         // One that is still open would refuse itself.
         self.outbox = None;
-        match Outbox::open(text(request, "folder"), OutboxOptions::default()) {
+        let mut options = OutboxOptions::default();
+        if request.get("segment_bytes_max").is_some() {
+            options.segment_bytes_max = count(request, "segment_bytes_max");
+        }
+        match Outbox::open(text(request, "folder"), options) {
             Ok(outbox) => {
                 let pending = integer(outbox.len() as u64);
                 self.outbox = Some(outbox);
@@ -71,6 +77,12 @@ impl OutboxOps {
     }
 }
 
+/// Returns an error's kind, the outbox's own: what is full is told from what is in doubt.
+fn refused(error: &Error) -> Object {
+    let told = object([("kind", error.kind().as_str().into()), ("code", Value::Null)]);
+    object([("error", told.into())])
+}
+
 fn append(outbox: &Outbox, request: &Object) -> Object {
     let mut seqs: Vec<Value> = Vec::new();
     let bodies = bodies(request);
@@ -80,7 +92,7 @@ fn append(outbox: &Outbox, request: &Object) -> Object {
         rest = others;
         match outbox.append(text(request, "source"), call) {
             Ok(placed) => seqs.extend(placed.into_iter().map(integer)),
-            Err(error) => return failed(&error),
+            Err(error) => return refused(&error),
         }
     }
     object([("seqs", seqs.into())])
@@ -99,7 +111,7 @@ fn fitting(bodies: &[Vec<u8>]) -> usize {
 fn pending(outbox: &Outbox) -> Object {
     let windows = match outbox.pending(0, usize::MAX) {
         Ok(windows) => windows,
-        Err(error) => return failed(&error),
+        Err(error) => return refused(&error),
     };
     let windows: Vec<Value> = windows
         .iter()
@@ -111,11 +123,16 @@ fn pending(outbox: &Outbox) -> Object {
     object([("windows", windows.into())])
 }
 
+fn damage(outbox: &Outbox) -> Object {
+    let told: Vec<Value> = outbox.damage().iter().map(|each| each.as_str().into()).collect();
+    object([("damage", told.into()), ("lost", integer(outbox.lost()))])
+}
+
 fn acknowledge(outbox: &Outbox, request: &Object) -> Object {
     let status = u16::try_from(count(request, "status")).expect("a status");
     match outbox.acknowledge(count(request, "seq"), status, flag(request, "replayed")) {
         Ok(()) => object([("ok", true.into())]),
-        Err(error) => failed(&error),
+        Err(error) => refused(&error),
     }
 }
 

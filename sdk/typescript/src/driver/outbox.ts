@@ -1,6 +1,6 @@
 /** The driver's operations on an outbox. */
 
-import { ContractError, CorruptionError, DurabilityError, FullError, LockedError, UnavailableError } from "../protocol/errors.js";
+import { ContractError, CorruptionError, DurabilityError, FencedError, FullError, LockedError, UnavailableError } from "../protocol/errors.js";
 import { Outbox } from "../outbox/node.js";
 import { openClient } from "./calls.js";
 import type { Ops, Request } from "./ops.js";
@@ -10,7 +10,8 @@ let outbox: Outbox | null = null;
 export const outboxOps: Ops = {
   "outbox.open": async (request) => {
     try {
-      outbox = await Outbox.open(text(request, "folder"));
+      const segmentBytesMax = request["segment_bytes_max"] as number | undefined;
+      outbox = await Outbox.open(text(request, "folder"), segmentBytesMax === undefined ? {} : { segmentBytesMax });
     } catch (error) {
       const kind = kindOf(error);
       if (kind === null) throw error;
@@ -20,25 +21,22 @@ export const outboxOps: Ops = {
   },
   "outbox.append": async (request) => {
     const bodies = (request["bodies"] as string[]).map((body) => Buffer.from(body, "base64"));
-    try {
-      return { seqs: await opened().appendAll(bodies, { source: text(request, "source") }) };
-    } catch (error) {
-      const isFull = error instanceof FullError || error instanceof UnavailableError;
-      if (!isFull && !(error instanceof ContractError)) throw error;
-      return { error: { kind: isFull ? "full" : "contract", code: null } };
-    }
+    return orRefused(async () => ({ seqs: await opened().appendAll(bodies, { source: text(request, "source") }) }));
   },
-  "outbox.pending": async () => {
-    const windows = [];
-    for await (const { seq, body } of opened().pending()) {
-      windows.push({ seq, body: Buffer.from(body).toString("base64") });
-    }
-    return { windows };
-  },
+  "outbox.pending": () =>
+    orRefused(async () => {
+      const windows = [];
+      for await (const { seq, body } of opened().pending()) {
+        windows.push({ seq, body: Buffer.from(body).toString("base64") });
+      }
+      return { windows };
+    }),
   "outbox.acknowledge": async (request) => {
     const { seq, status, replayed } = request as { seq: number; status: number; replayed: boolean };
-    await opened().acknowledge(seq, { status, replayed });
-    return { ok: true };
+    return orRefused(async () => {
+      await opened().acknowledge(seq, { status, replayed });
+      return { ok: true };
+    });
   },
   "outbox.ship": async () => {
     const shipped = await opened().ship(openClient());
@@ -46,14 +44,28 @@ export const outboxOps: Ops = {
       answers: shipped.map(({ seq, answer: { status, replayed, code } }) => ({ seq, status, replayed, code })),
     };
   },
-  // Not of the contract: what this SDK's own comparison with the agent asks for.
   "outbox.damage": () => ({ damage: opened().damage, lost: opened().lost }),
-  "outbox.close": async () => {
-    await opened().close();
-    outbox = null;
-    return { ok: true };
-  },
+  "outbox.close": () =>
+    orRefused(async () => {
+      const closing = opened();
+      outbox = null;
+      await closing.close();
+      return { ok: true };
+    }),
 };
+
+/** Answer what the outbox or its disk refuses by its kind; what else is thrown is a crash. */
+async function orRefused(work: () => Promise<object>): Promise<object> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof FullError || error instanceof UnavailableError) return { error: { kind: "full", code: null } };
+    if (error instanceof FencedError) return { error: { kind: "fenced", code: null } };
+    const kind = kindOf(error);
+    if (kind === null) throw error;
+    return { error: { kind: kind === "newer" ? "contract" : kind, code: null } };
+  }
+}
 
 function opened(): Outbox {
   if (outbox === null) throw new Error("expected an open outbox, got none");
