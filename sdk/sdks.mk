@@ -71,7 +71,7 @@ sdk/rust/target/.built: $(call sources,rust)
 	touch $@
 
 sdk/wasm/dist/.built: sdk/rust/target/.built $(call sources,wasm)
-	cd sdk/rust && cargo build --quiet --release --locked --jobs $(SDK_JOBS) --target $(WASM_TARGET) -p fractal-lba-wasm
+	cd sdk/rust && cargo build --quiet --profile wasm --locked --jobs $(SDK_JOBS) --target $(WASM_TARGET) -p fractal-lba-wasm
 	node sdk/wasm/build.mjs
 	touch $@
 

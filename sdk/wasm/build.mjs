@@ -7,7 +7,7 @@ import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { gzipSync } from "node:zlib";
 
 const BUILT = new URL(
-  "../rust/target/wasm32-unknown-unknown/release/fractal_lba_wasm.wasm",
+  "../rust/target/wasm32-unknown-unknown/wasm/fractal_lba_wasm.wasm",
   import.meta.url,
 );
 const DIST = new URL("dist/", import.meta.url);

@@ -24,7 +24,7 @@ pub(crate) fn answer(request: &[u8], held: &mut Held) -> Vec<u8> {
     canonical(&answer.into()).unwrap_or_default()
 }
 
-fn dispatch(request: &Object, held: &mut Held) -> Result<Value, Refused> {
+fn dispatch(request: &Object, held: &mut Held) -> Result<Value<'static>, Refused> {
     match text(request, "op")? {
         "canonical" => canonical_bytes(request),
         "record" => record(request),
@@ -41,17 +41,17 @@ fn dispatch(request: &Object, held: &mut Held) -> Result<Value, Refused> {
     }
 }
 
-fn encoded(bytes: &[u8]) -> Value {
+fn encoded(bytes: &[u8]) -> Value<'static> {
     encode_base64(bytes).into()
 }
 
-fn canonical_bytes(request: &Object) -> Result<Value, Refused> {
+fn canonical_bytes(request: &Object) -> Result<Value<'static>, Refused> {
     let depth_max = usize::try_from(count(request, "depth_max")?).unwrap_or(usize::MAX);
-    let value = parse_json(&bytes(request, "document")?, depth_max)?;
-    Ok(encoded(&canonical(&value)?))
+    let document = bytes(request, "document")?;
+    Ok(encoded(&canonical(&parse_json(&document, depth_max)?)?))
 }
 
-fn record(request: &Object) -> Result<Value, Refused> {
+fn record(request: &Object) -> Result<Value<'static>, Refused> {
     let record = Record::parse(&bytes(request, "body")?)?;
     let members = object([
         ("kid", record.kid().into()),
@@ -64,14 +64,18 @@ fn record(request: &Object) -> Result<Value, Refused> {
     Ok(members.into())
 }
 
-fn verdict(request: &Object) -> Result<Value, Refused> {
+fn verdict(request: &Object) -> Result<Value<'static>, Refused> {
     let record = Record::parse(&bytes(request, "body")?)?;
     let outcome = judge(&record, CURRENT_PARAMS);
     Ok(outcome_members(&outcome, record.pcs_id(), &record.record_digest()).into())
 }
 
 /// Returns what is said of a record.
-pub(crate) fn outcome_members(outcome: &Outcome, pcs_id: &str, record_digest: &str) -> Object {
+pub(crate) fn outcome_members(
+    outcome: &Outcome,
+    pcs_id: &str,
+    record_digest: &str,
+) -> Object<'static> {
     let reasons = outcome.reasons.iter().map(|reason| Value::from(reason.as_str()));
     object([
         ("status", number(outcome.status())),
@@ -86,7 +90,10 @@ pub(crate) fn outcome_members(outcome: &Outcome, pcs_id: &str, record_digest: &s
 }
 
 /// Returns what version 0.1 says beside the outcome: its spellings, and whether it is remembered.
-pub(crate) fn legacy_members(record: &AnyRecord, outcome: &Outcome) -> Result<Object, Refused> {
+pub(crate) fn legacy_members(
+    record: &AnyRecord,
+    outcome: &Outcome,
+) -> Result<Object<'static>, Refused> {
     let AnyRecord::Legacy(record) = record else { return Ok(Object::new()) };
     Ok(object([
         ("as_python", encoded(&record.signed.spelled_as_python())),
@@ -95,17 +102,17 @@ pub(crate) fn legacy_members(record: &AnyRecord, outcome: &Outcome) -> Result<Ob
     ]))
 }
 
-fn window_id(request: &Object) -> Result<Value, Refused> {
+fn window_id(request: &Object) -> Result<Value<'static>, Refused> {
     let (root, shard_id) = (text(request, "merkle_root")?, text(request, "shard_id")?);
     Ok(pcs_id(root, count(request, "epoch")?, shard_id).into())
 }
 
-fn root(request: &Object) -> Result<Value, Refused> {
+fn root(request: &Object) -> Result<Value<'static>, Refused> {
     let leaves = many_bytes(request, "leaves")?;
     Ok(encoded(&merkle_root(leaves.iter().map(|leaf| leaf_hash(leaf)))))
 }
 
-fn proof(request: &Object) -> Result<Value, Refused> {
+fn proof(request: &Object) -> Result<Value<'static>, Refused> {
     let leaves = many_bytes(request, "leaves")?;
     let hashes: Vec<[u8; 32]> = leaves.iter().map(|leaf| leaf_hash(leaf)).collect();
     let index = usize::try_from(count(request, "index")?).unwrap_or(usize::MAX);
@@ -113,21 +120,21 @@ fn proof(request: &Object) -> Result<Value, Refused> {
     Ok(proof.iter().map(|hash| encoded(hash)).collect::<Vec<Value>>().into())
 }
 
-fn inclusion(request: &Object) -> Result<Value, Refused> {
+fn inclusion(request: &Object) -> Result<Value<'static>, Refused> {
     let (root, leaf) = (bytes(request, "root")?, bytes(request, "leaf_hash")?);
     let (size, index) = (count(request, "size")?, count(request, "index")?);
     verify_inclusion(&root, size, index, &leaf, &many_bytes(request, "proof")?)?;
     Ok(true.into())
 }
 
-fn consistency(request: &Object) -> Result<Value, Refused> {
+fn consistency(request: &Object) -> Result<Value<'static>, Refused> {
     let (root1, root2) = (bytes(request, "root1")?, bytes(request, "root2")?);
     let (size1, size2) = (count(request, "size1")?, count(request, "size2")?);
     verify_consistency(size1, size2, &root1, &root2, &many_bytes(request, "proof")?)?;
     Ok(true.into())
 }
 
-fn owner(request: &Object) -> Result<Value, Refused> {
+fn owner(request: &Object) -> Result<Value<'static>, Refused> {
     let shards = items(request, "shards")?.iter().map(|item| {
         let shard = item.as_object().ok_or_else(|| wrong("shards", "objects"))?;
         // A weight that is no count is as far out of range as 0 is.

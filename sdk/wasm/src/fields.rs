@@ -5,13 +5,13 @@ use fractal_lba_core::{
 };
 
 /// What a call is answered with instead of a result: the members of `refused`.
-pub(crate) struct Refused(pub(crate) Object);
+pub(crate) struct Refused(pub(crate) Object<'static>);
 
-fn refused<const N: usize>(members: [(&str, Value); N]) -> Refused {
+fn refused<const N: usize>(members: [(&str, Value<'static>); N]) -> Refused {
     Refused(object(members))
 }
 
-pub(crate) fn object<const N: usize>(members: [(&str, Value); N]) -> Object {
+pub(crate) fn object<const N: usize>(members: [(&str, Value<'static>); N]) -> Object<'static> {
     let mut made = Object::new();
     for (name, value) in members {
         made.insert(name, value);
@@ -19,11 +19,11 @@ pub(crate) fn object<const N: usize>(members: [(&str, Value); N]) -> Object {
     made
 }
 
-pub(crate) fn nullable(text: Option<&str>) -> Value {
+pub(crate) fn nullable(text: Option<&str>) -> Value<'static> {
     text.map_or(Value::Null, Value::from)
 }
 
-pub(crate) fn number(number: impl Into<f64>) -> Value {
+pub(crate) fn number(number: impl Into<f64>) -> Value<'static> {
     Value::Number(number.into())
 }
 
@@ -105,7 +105,7 @@ pub(crate) fn handle(request: &Object, name: &str) -> Result<u32, Refused> {
     Ok(u32::try_from(count(request, name)?).unwrap_or(0))
 }
 
-pub(crate) fn items<'a>(request: &'a Object, name: &str) -> Result<&'a [Value], Refused> {
+pub(crate) fn items<'a>(request: &'a Object<'a>, name: &str) -> Result<&'a [Value<'a>], Refused> {
     request.get(name).and_then(Value::as_array).ok_or_else(|| wrong(name, "an array"))
 }
 

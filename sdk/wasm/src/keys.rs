@@ -12,7 +12,11 @@ use crate::fields::{
 };
 use crate::state::Held;
 
-pub(crate) fn dispatch(op: &str, request: &Object, held: &mut Held) -> Result<Value, Refused> {
+pub(crate) fn dispatch(
+    op: &str,
+    request: &Object,
+    held: &mut Held,
+) -> Result<Value<'static>, Refused> {
     match op {
         "hmac_sign" => {
             let tag = sign_hmac(&bytes(request, "secret")?, &bytes(request, "message")?);
@@ -60,7 +64,7 @@ fn signed(request: &Object) -> Result<Signed, Refused> {
     Ok((bytes(request, "public")?, bytes(request, "message")?, bytes(request, "signature")?))
 }
 
-fn batch(request: &Object) -> Result<Value, Refused> {
+fn batch(request: &Object) -> Result<Value<'static>, Refused> {
     let read = items(request, "signed")?
         .iter()
         .map(|item| signed(item.as_object().ok_or_else(|| wrong("signed", "objects"))?));
@@ -73,7 +77,7 @@ fn batch(request: &Object) -> Result<Value, Refused> {
     Ok(holds.collect::<Vec<Value>>().into())
 }
 
-fn new_signer(request: &Object, held: &mut Held) -> Result<Value, Refused> {
+fn new_signer(request: &Object, held: &mut Held) -> Result<Value<'static>, Refused> {
     let (kid, secret) = (text(request, "kid")?, bytes(request, "secret")?);
     let signer = match text(request, "alg")? {
         "hmac-sha256" => Signer::hmac(kid, &secret)?,
@@ -98,7 +102,7 @@ pub(crate) fn sign_into(
     Ok(signer.sign_into(&Draft::from_members(members)?, out)?)
 }
 
-fn new_keyring(request: &Object, held: &mut Held) -> Result<Value, Refused> {
+fn new_keyring(request: &Object, held: &mut Held) -> Result<Value<'static>, Refused> {
     let secrets = request.get("secrets").and_then(Value::as_object);
     let resolve = |name: &str| {
         let text = secrets?.get(name)?.as_str()?;
@@ -117,7 +121,7 @@ fn new_keyring(request: &Object, held: &mut Held) -> Result<Value, Refused> {
     Ok(members.into())
 }
 
-fn key(key: &Key) -> Value {
+fn key(key: &Key) -> Value<'static> {
     let public = key.public().map(|public| encode_base64(public));
     let members = object([
         ("kid", key.kid.as_str().into()),
@@ -129,7 +133,7 @@ fn key(key: &Key) -> Value {
     members.into()
 }
 
-fn identities(found: &[Identity]) -> Value {
+fn identities(found: &[Identity]) -> Value<'static> {
     let identity = |identity: &Identity| {
         let scopes = identity.scopes.iter().map(|scope| Value::from(scope.as_str()));
         let scopes: Vec<Value> = scopes.collect();
@@ -138,7 +142,7 @@ fn identities(found: &[Identity]) -> Value {
     found.iter().map(identity).collect::<Vec<Value>>().into()
 }
 
-fn authenticate(request: &Object, held: &Held) -> Result<Value, Refused> {
+fn authenticate(request: &Object, held: &Held) -> Result<Value<'static>, Refused> {
     let ring = held.keyrings.get(&handle(request, "keyring")?);
     let ring = ring.ok_or_else(|| wrong("keyring", "one in use"))?;
     let found =

@@ -5,7 +5,7 @@ use fractal_lba_core::{summarise_bytes, summarise_points, Object, Summary, Value
 use crate::fields::{bytes, count, items, number, object, wrong, Refused};
 
 /// Answers with the members of a table's record; `values` is base64 of little-endian doubles.
-pub(crate) fn points(request: &Object) -> Result<Value, Refused> {
+pub(crate) fn points(request: &Object) -> Result<Value<'static>, Refused> {
     let packed = bytes(request, "values")?;
     if packed.len() % 8 != 0 {
         return Err(wrong("values", "doubles of 8 bytes"));
@@ -21,7 +21,7 @@ pub(crate) fn points(request: &Object) -> Result<Value, Refused> {
 }
 
 /// Answers with the members of a byte string's record.
-pub(crate) fn bytes_window(request: &Object) -> Result<Value, Refused> {
+pub(crate) fn bytes_window(request: &Object) -> Result<Value<'static>, Refused> {
     let data = bytes(request, "data")?;
     Ok(members(&summarise_bytes(&data, seed(request), &scales(request)?)?))
 }
@@ -37,7 +37,7 @@ fn scales(request: &Object) -> Result<Vec<u32>, Refused> {
     Ok(items(request, "scales")?.iter().map(|item| scale(item).unwrap_or(u32::MAX)).collect())
 }
 
-fn members(summary: &Summary) -> Value {
+fn members(summary: &Summary) -> Value<'static> {
     let mut n_j = Object::new();
     for (scale, cells) in summary.scales.iter().zip(&summary.n_j) {
         n_j.insert(scale.to_string(), number(*cells));

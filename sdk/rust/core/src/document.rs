@@ -25,7 +25,7 @@ pub(crate) enum Version {
 }
 
 /// Returns the one object a body holds.
-pub(crate) fn read_document(body: &[u8]) -> Result<Object, Refusal> {
+pub(crate) fn read_document(body: &[u8]) -> Result<Object<'_>, Refusal> {
     if body.len() > RECORD_BYTES_MAX {
         let code = RefusalCode::TooLarge;
         return Err(Refusal::of(code, "record_too_large", "at most 65536 bytes", "more"));

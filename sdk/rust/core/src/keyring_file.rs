@@ -233,13 +233,13 @@ fn read_identity(entry: &Entry<'_>) -> Result<(Identity, [u8; 32]), KeyringError
 
 /// One object of the file.
 struct Entry<'a> {
-    members: &'a Object,
+    members: &'a Object<'a>,
     place: String,
     kid: Option<String>,
 }
 
 impl<'a> Entry<'a> {
-    fn of(value: &'a Value, place: String) -> Result<Self, KeyringError> {
+    fn of(value: &'a Value<'a>, place: String) -> Result<Self, KeyringError> {
         match value.as_object() {
             Some(members) => Ok(Self { members, place, kid: None }),
             None => Err(KeyringError {
@@ -265,7 +265,7 @@ impl<'a> Entry<'a> {
     fn of_type<T>(
         &self,
         member: &'static str,
-        read: impl Fn(&'a Value) -> Option<T>,
+        read: impl Fn(&'a Value<'a>) -> Option<T>,
         expected: &'static str,
     ) -> Result<T, KeyringError> {
         let value = self.members.get(member);
@@ -277,7 +277,7 @@ impl<'a> Entry<'a> {
         self.of_type(member, Value::as_str, "a string")
     }
 
-    fn array(&self, member: &'static str) -> Result<&'a [Value], KeyringError> {
+    fn array(&self, member: &'static str) -> Result<&'a [Value<'a>], KeyringError> {
         self.of_type(member, Value::as_array, "an array")
     }
 

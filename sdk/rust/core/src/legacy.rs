@@ -186,7 +186,7 @@ fn read_number(value: Option<&Value>, name: &str) -> Result<f64, Refusal> {
     require_number(value, Path::Top(name), -NUMBER_MAX, NUMBER_MAX).map(rounded)
 }
 
-fn read_shard_id(value: Option<&Value>) -> Result<&str, Refusal> {
+fn read_shard_id<'a>(value: Option<&'a Value<'a>>) -> Result<&'a str, Refusal> {
     let path = Path::Top("shard_id");
     let text = require_text(value, path, SHARD_ID_BYTES_MAX)?;
     // A control character in the name of a stream would be one in a log, and in a key on disk.

@@ -42,6 +42,7 @@ mod keyring_file;
 mod legacy;
 mod legacy_signing;
 mod merkle;
+mod number;
 mod parse;
 mod read;
 mod record;

@@ -5,10 +5,12 @@
 //! order of [`Fault`], wherever in the body that stands. Encoding, depth and grammar stop the reader;
 //! what is wrong with values is noted, and told once the grammar is known to be sound.
 
+use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::error::{Refusal, RefusalCode};
+use crate::number::{is_number, short_number};
 use crate::value::{Object, Value};
 
 /// Open objects and arrays of any JSON document, the outermost being 1.
@@ -75,31 +77,27 @@ impl Fault {
 /// ```
 ///
 /// Source: RFC 8259, RFC 7493 section 2.
-pub fn parse_json(data: &[u8], depth_max: usize) -> Result<Value, Refusal> {
+pub fn parse_json(data: &[u8], depth_max: usize) -> Result<Value<'_>, Refusal> {
     parse(data, depth_max.min(JCS_DEPTH_MAX)).map_err(Fault::refusal)
 }
 
-fn parse(data: &[u8], depth_max: usize) -> Result<Value, Fault> {
+fn parse(data: &[u8], depth_max: usize) -> Result<Value<'_>, Fault> {
     if data.starts_with(b"\xef\xbb\xbf") {
         return Err(Fault::ByteOrderMark);
     }
     let text = core::str::from_utf8(data).map_err(|_| Fault::InvalidUtf8)?;
-    if is_too_deep(data, depth_max) {
-        return Err(Fault::TooDeep);
+    let mut reader = Reader { text, data, at: 0, depth_left: depth_max, noted: None };
+    match reader.document() {
+        // What stopped the reader may stand before what is too deep, which is told first.
+        Err(fault) if fault > Fault::TooDeep && is_too_deep(data, depth_max) => Err(Fault::TooDeep),
+        Err(fault) => Err(fault),
+        Ok(value) => reader.noted.map_or(Ok(value), Err),
     }
-    let mut reader = Reader { text, data, at: 0, noted: None };
-    reader.skip_white_space();
-    let value = reader.value()?;
-    reader.skip_white_space();
-    if reader.at < data.len() {
-        return Err(Fault::TrailingData);
-    }
-    reader.noted.map_or(Ok(value), Err)
 }
 
 /// Returns whether more brackets outside strings are open at once than may be.
 ///
-/// A scan of its own, so that it asks for no grammar and runs before the reader recurses.
+/// A scan of its own, so that it asks for no grammar.
 fn is_too_deep(data: &[u8], depth_max: usize) -> bool {
     // Below zero too: brackets that close what is not open count as well.
     let mut depth: isize = 0;
@@ -134,11 +132,13 @@ struct Reader<'a> {
     text: &'a str,
     data: &'a [u8],
     at: usize,
+    /// How many more objects and arrays may be opened.
+    depth_left: usize,
     /// The first, by rank, of what is wrong with values.
     noted: Option<Fault>,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
     fn note(&mut self, fault: Fault) {
         self.noted = Some(self.noted.map_or(fault, |noted| noted.min(fault)));
     }
@@ -153,11 +153,22 @@ impl Reader<'_> {
         }
     }
 
-    /// Reads a value; `at` is at its first character. Recursion is bounded by the scan for depth.
-    fn value(&mut self) -> Result<Value, Fault> {
+    /// Reads a value and all that stands around it.
+    fn document(&mut self) -> Result<Value<'a>, Fault> {
+        self.skip_white_space();
+        let value = self.value()?;
+        self.skip_white_space();
+        if self.at < self.data.len() {
+            return Err(Fault::TrailingData);
+        }
+        Ok(value)
+    }
+
+    /// Reads a value; `at` is at its first character. Recursion is bounded by the depth.
+    fn value(&mut self) -> Result<Value<'a>, Fault> {
         match self.peek() {
-            Some(b'{') => self.object(),
-            Some(b'[') => self.array(),
+            Some(b'{') => self.inside(Self::object),
+            Some(b'[') => self.inside(Self::array),
             Some(b'"') => self.string().map(Value::String),
             Some(b'-' | b'0'..=b'9') => self.number(),
             Some(b't') => self.literal("true", Value::Bool(true)),
@@ -167,7 +178,7 @@ impl Reader<'_> {
         }
     }
 
-    fn literal(&mut self, name: &str, value: Value) -> Result<Value, Fault> {
+    fn literal(&mut self, name: &str, value: Value<'a>) -> Result<Value<'a>, Fault> {
         if !self.data[self.at..].starts_with(name.as_bytes()) {
             return Err(Fault::Syntax);
         }
@@ -175,9 +186,20 @@ impl Reader<'_> {
         Ok(value)
     }
 
-    fn object(&mut self) -> Result<Value, Fault> {
-        let mut members = Vec::new();
+    /// Reads an object or an array; `at` is at its bracket.
+    fn inside(
+        &mut self,
+        read: fn(&mut Self) -> Result<Value<'a>, Fault>,
+    ) -> Result<Value<'a>, Fault> {
+        self.depth_left = self.depth_left.checked_sub(1).ok_or(Fault::TooDeep)?;
         self.at += 1;
+        let value = read(self)?;
+        self.depth_left += 1;
+        Ok(value)
+    }
+
+    fn object(&mut self) -> Result<Value<'a>, Fault> {
+        let mut members = Vec::new();
         self.skip_white_space();
         if self.peek() == Some(b'}') {
             self.at += 1;
@@ -203,9 +225,8 @@ impl Reader<'_> {
         Ok(Value::Object(object))
     }
 
-    fn array(&mut self) -> Result<Value, Fault> {
+    fn array(&mut self) -> Result<Value<'a>, Fault> {
         let mut items = Vec::new();
-        self.at += 1;
         self.skip_white_space();
         if self.peek() == Some(b']') {
             self.at += 1;
@@ -241,12 +262,15 @@ impl Reader<'_> {
     }
 
     /// Reads a number: the longest run of its characters, so that `01` is not `0` and more.
-    fn number(&mut self) -> Result<Value, Fault> {
+    fn number(&mut self) -> Result<Value<'a>, Fault> {
         let start = self.at;
         while matches!(self.peek(), Some(b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E')) {
             self.at += 1;
         }
         let literal = &self.text[start..self.at];
+        if let Some(double) = short_number(literal.as_bytes()) {
+            return Ok(Value::Number(double));
+        }
         if !is_number(literal.as_bytes()) {
             return Err(Fault::Syntax);
         }
@@ -263,15 +287,14 @@ impl Reader<'_> {
     }
 
     /// Reads a string; `at` is at its opening quote.
-    fn string(&mut self) -> Result<String, Fault> {
+    fn string(&mut self) -> Result<Cow<'a, str>, Fault> {
         self.at += 1;
         let mut read = String::new();
         loop {
             let start = self.at;
-            while matches!(self.peek(), Some(byte) if byte >= 0x20 && byte != b'"' && byte != b'\\')
-            {
-                self.at += 1;
-            }
+            let rest = &self.data[start..];
+            let plain = rest.iter().position(|byte| matches!(byte, ..0x20 | b'"' | b'\\'));
+            self.at += plain.unwrap_or(rest.len());
             let plain = &self.text[start..self.at];
             match self.peek() {
                 Some(b'"') => {
@@ -280,7 +303,7 @@ impl Reader<'_> {
                         return Ok(plain.into());
                     }
                     read.push_str(plain);
-                    return Ok(read);
+                    return Ok(read.into());
                 }
                 Some(b'\\') => {
                     read.push_str(plain);
@@ -336,34 +359,4 @@ impl Reader<'_> {
             char::from(*digit).to_digit(16).map(|value| (unit << 4) | value).ok_or(Fault::Syntax)
         })
     }
-}
-
-/// Returns whether a run of number characters is a number of RFC 8259 section 6.
-fn is_number(literal: &[u8]) -> bool {
-    let digits_of = |text: &[u8]| text.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let mut rest = literal.strip_prefix(b"-").unwrap_or(literal);
-    let whole = digits_of(rest);
-    if whole == 0 || (whole > 1 && rest[0] == b'0') {
-        return false;
-    }
-    rest = &rest[whole..];
-    if let Some(fraction) = rest.strip_prefix(b".") {
-        let digits = digits_of(fraction);
-        if digits == 0 {
-            return false;
-        }
-        rest = &fraction[digits..];
-    }
-    if let [b'e' | b'E', exponent @ ..] = rest {
-        let unsigned = match exponent {
-            [b'+' | b'-', digits @ ..] => digits,
-            _ => exponent,
-        };
-        let digits = digits_of(unsigned);
-        if digits == 0 {
-            return false;
-        }
-        rest = &unsigned[digits..];
-    }
-    rest.is_empty()
 }

@@ -33,33 +33,6 @@ pub(crate) const META_MEMBERS_MAX: usize = 16;
 pub(crate) const META_BYTES_MAX: usize = 256;
 const UNIT_TOLERANCE: f64 = 1e-6;
 
-const MEMBERS: [&str; 24] = [
-    "schema",
-    "version",
-    "kid",
-    "pcs_id",
-    "merkle_root",
-    "epoch",
-    "shard_id",
-    "created_at",
-    "profile",
-    "n",
-    "d",
-    "seed",
-    "scales",
-    "N_j",
-    "D_hat",
-    "coh_star",
-    "r",
-    "budget",
-    "v_star",
-    "regime",
-    "ft",
-    "meta",
-    "delivery",
-    "sig",
-];
-
 impl Record {
     /// Returns the record of version 1.0 a body holds.
     ///
@@ -90,7 +63,7 @@ impl Record {
         let said = read_draft(members)?;
         let delivery = read_delivery(members.get("delivery"))?;
         let sig = require_signature(members.get("sig"))?;
-        refuse_unknown(members, None, |name| MEMBERS.contains(&name))?;
+        refuse_unknown(members, None, is_member)?;
         require_own_id(id, &pcs_id(&said.merkle_root, said.epoch, &said.shard_id))?;
         Ok(Self { kid: kept(kid), pcs_id: kept(id), said, delivery, sig })
     }
@@ -109,9 +82,40 @@ impl Draft {
         }
         require_schema(members)?;
         let said = read_draft(members)?;
-        refuse_unknown(members, None, |name| MEMBERS.contains(&name))?;
+        refuse_unknown(members, None, is_member)?;
         Ok(said)
     }
+}
+
+/// Whether a record may have a member of this name.
+fn is_member(name: &str) -> bool {
+    matches!(
+        name,
+        "schema"
+            | "version"
+            | "kid"
+            | "pcs_id"
+            | "merkle_root"
+            | "epoch"
+            | "shard_id"
+            | "created_at"
+            | "profile"
+            | "n"
+            | "d"
+            | "seed"
+            | "scales"
+            | "N_j"
+            | "D_hat"
+            | "coh_star"
+            | "r"
+            | "budget"
+            | "v_star"
+            | "regime"
+            | "ft"
+            | "meta"
+            | "delivery"
+            | "sig"
+    )
 }
 
 fn require_schema(members: &Object) -> Result<(), Refusal> {

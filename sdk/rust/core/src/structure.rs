@@ -141,13 +141,13 @@ pub(crate) fn require_boolean(value: Option<&Value>, path: Path<'_>) -> Result<b
     value.and_then(Value::as_bool).ok_or_else(|| refuse_type(value, path, "true or false"))
 }
 
-fn require_string<'a>(value: Option<&'a Value>, path: Path<'_>) -> Result<&'a str, Refusal> {
+fn require_string<'a>(value: Option<&'a Value<'a>>, path: Path<'_>) -> Result<&'a str, Refusal> {
     value.and_then(Value::as_str).ok_or_else(|| refuse_type(value, path, "a string"))
 }
 
 /// Returns a string of at most `bytes_max` bytes of UTF-8.
 pub(crate) fn require_text<'a>(
-    value: Option<&'a Value>,
+    value: Option<&'a Value<'a>>,
     path: Path<'_>,
     bytes_max: usize,
 ) -> Result<&'a str, Refusal> {
@@ -167,7 +167,7 @@ pub(crate) fn check_text<'a>(
 
 /// Returns a string that has a form as a whole.
 pub(crate) fn require_match<'a>(
-    value: Option<&'a Value>,
+    value: Option<&'a Value<'a>>,
     path: Path<'_>,
     form: fn(&str) -> bool,
 ) -> Result<&'a str, Refusal> {
@@ -219,11 +219,11 @@ pub(crate) fn require_signature(value: Option<&Value>) -> Result<Option<Vec<u8>>
 
 /// Returns an array with a bounded number of items.
 pub(crate) fn require_array<'a>(
-    value: Option<&'a Value>,
+    value: Option<&'a Value<'a>>,
     path: Path<'_>,
     least: usize,
     most: usize,
-) -> Result<&'a [Value], Refusal> {
+) -> Result<&'a [Value<'a>], Refusal> {
     let items = value.and_then(Value::as_array);
     let items = items.ok_or_else(|| refuse_type(value, path, "an array"))?;
     check_count(items.len(), path, least, most)?;
@@ -244,9 +244,9 @@ pub(crate) fn check_count(
 
 /// Returns an object.
 pub(crate) fn require_object<'a>(
-    value: Option<&'a Value>,
+    value: Option<&'a Value<'a>>,
     path: Path<'_>,
-) -> Result<&'a Object, Refusal> {
+) -> Result<&'a Object<'a>, Refusal> {
     value.and_then(Value::as_object).ok_or_else(|| refuse_type(value, path, "an object"))
 }
 

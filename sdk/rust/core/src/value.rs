@@ -1,6 +1,9 @@
 //! A JSON value as this protocol sees it: numbers are doubles, and an object's members stand in
 //! canonical order, each name once.
+//!
+//! Texts are borrowed from what was read where they stand there as they are, as nearly all do.
 
+use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::cmp::Ordering;
@@ -10,7 +13,7 @@ pub const SAFE_INTEGER_MAX: u64 = (1 << 53) - 1;
 
 /// A JSON value.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Value {
+pub enum Value<'a> {
     /// `null`
     Null,
     /// `true` or `false`
@@ -18,14 +21,14 @@ pub enum Value {
     /// The double a literal rounds to; finite, and never `-0`.
     Number(f64),
     /// Unicode text.
-    String(String),
+    String(Cow<'a, str>),
     /// An array.
-    Array(Vec<Value>),
+    Array(Vec<Value<'a>>),
     /// An object.
-    Object(Object),
+    Object(Object<'a>),
 }
 
-impl Value {
+impl<'a> Value<'a> {
     /// Returns the text of a string.
     #[must_use]
     pub fn as_str(&self) -> Option<&str> {
@@ -64,7 +67,7 @@ impl Value {
 
     /// Returns the items of an array.
     #[must_use]
-    pub fn as_array(&self) -> Option<&[Value]> {
+    pub fn as_array(&self) -> Option<&[Value<'a>]> {
         match self {
             Self::Array(items) => Some(items),
             _ => None,
@@ -73,7 +76,7 @@ impl Value {
 
     /// Returns an object.
     #[must_use]
-    pub fn as_object(&self) -> Option<&Object> {
+    pub fn as_object(&self) -> Option<&Object<'a>> {
         match self {
             Self::Object(object) => Some(object),
             _ => None,
@@ -81,43 +84,50 @@ impl Value {
     }
 }
 
-impl From<&str> for Value {
+impl From<&str> for Value<'_> {
+    /// Returns a text of its own, so that what is built can outlive what it is built of.
     fn from(text: &str) -> Self {
+        Self::String(Cow::Owned(text.into()))
+    }
+}
+
+impl From<String> for Value<'_> {
+    fn from(text: String) -> Self {
         Self::String(text.into())
     }
 }
 
-impl From<String> for Value {
-    fn from(text: String) -> Self {
-        Self::String(text)
-    }
-}
-
-impl From<bool> for Value {
+impl From<bool> for Value<'_> {
     fn from(value: bool) -> Self {
         Self::Bool(value)
     }
 }
 
-impl From<Vec<Value>> for Value {
-    fn from(items: Vec<Value>) -> Self {
+impl<'a> From<Vec<Value<'a>>> for Value<'a> {
+    fn from(items: Vec<Value<'a>>) -> Self {
         Self::Array(items)
     }
 }
 
-impl From<Object> for Value {
-    fn from(object: Object) -> Self {
+impl<'a> From<Object<'a>> for Value<'a> {
+    fn from(object: Object<'a>) -> Self {
         Self::Object(object)
     }
 }
 
+/// Members of an object that are looked through one by one, which is quicker than to compare by order.
+const SCANNED_MAX: usize = 32;
+
 /// The members of an object, by name in the order of their UTF-16 code units.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Object {
-    members: Vec<(String, Value)>,
+pub struct Object<'a> {
+    members: Vec<Member<'a>>,
 }
 
-impl Object {
+/// A member's name and value.
+pub(crate) type Member<'a> = (Cow<'a, str>, Value<'a>);
+
+impl<'a> Object<'a> {
     /// An object without members.
     #[must_use]
     pub fn new() -> Self {
@@ -126,7 +136,7 @@ impl Object {
 
     /// Returns the object of these members, and whether a name stood there twice (the later one of
     /// equals is then left out).
-    pub(crate) fn of(mut members: Vec<(String, Value)>) -> (Self, bool) {
+    pub(crate) fn of(mut members: Vec<Member<'a>>) -> (Self, bool) {
         if !members.is_sorted_by(|a, b| canonical_order(&a.0, &b.0) == Ordering::Less) {
             members.sort_by(|a, b| canonical_order(&a.0, &b.0));
         }
@@ -138,13 +148,20 @@ impl Object {
 
     /// Returns a member's value.
     #[must_use]
-    pub fn get(&self, name: &str) -> Option<&Value> {
-        self.place(name).ok().map(|place| &self.members[place].1)
+    pub fn get(&self, name: &str) -> Option<&Value<'a>> {
+        if self.members.len() > SCANNED_MAX {
+            return self.place(name).ok().map(|place| &self.members[place].1);
+        }
+        self.members.iter().find(|(other, _)| other == name).map(|(_, value)| value)
     }
 
     /// Sets a member, and returns what it was before.
-    pub fn insert(&mut self, name: impl Into<String>, value: impl Into<Value>) -> Option<Value> {
-        let (name, value) = (name.into(), value.into());
+    pub fn insert(
+        &mut self,
+        name: impl Into<String>,
+        value: impl Into<Value<'a>>,
+    ) -> Option<Value<'a>> {
+        let (name, value) = (Cow::Owned(name.into()), value.into());
         match self.place(&name) {
             Ok(place) => Some(core::mem::replace(&mut self.members[place].1, value)),
             Err(place) => {
@@ -155,7 +172,7 @@ impl Object {
     }
 
     /// Takes a member out.
-    pub fn remove(&mut self, name: &str) -> Option<Value> {
+    pub fn remove(&mut self, name: &str) -> Option<Value<'a>> {
         self.place(name).ok().map(|place| self.members.remove(place).1)
     }
 
@@ -172,8 +189,8 @@ impl Object {
     }
 
     /// Returns each member in canonical order.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
-        self.members.iter().map(|(name, value)| (name.as_str(), value))
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Value<'a>)> {
+        self.members.iter().map(|(name, value)| (&**name, value))
     }
 
     fn place(&self, name: &str) -> Result<usize, usize> {

@@ -39,7 +39,7 @@ impl Ops for ClientOps {
         &["client.open", "client.submit", "client.batch", "client.get", "client.list"]
     }
 
-    fn answer(&mut self, op: &str, request: &Object) -> Object {
+    fn answer(&mut self, op: &str, request: &Object) -> Object<'static> {
         match op {
             "client.open" => self.open(request),
             "client.submit" => said(self.opened.client().0.submit(&base64(request, "body"))),
@@ -52,7 +52,7 @@ impl Ops for ClientOps {
 }
 
 impl ClientOps {
-    fn open(&self, request: &Object) -> Object {
+    fn open(&self, request: &Object) -> Object<'static> {
         let deadline_s = member(request, "deadline_s").as_f64().expect("deadline_s: a number");
         let deadline = Duration::from_secs_f64(deadline_s);
         let retries = u32::try_from(count(request, "retries")).expect("retries: a count");
@@ -76,7 +76,7 @@ impl ClientOps {
         }
     }
 
-    fn batch(&self, request: &Object) -> Object {
+    fn batch(&self, request: &Object) -> Object<'static> {
         let bodies = bodies(request);
         let encoding = match text_or_null(request, "encoding") {
             None => Encoding::Identity,
@@ -106,7 +106,7 @@ impl ClientOps {
         object([("answers", lines.into())])
     }
 
-    fn list(&self, request: &Object) -> Object {
+    fn list(&self, request: &Object) -> Object<'static> {
         let query = member(request, "query").as_object().expect("a query is an object");
         let query: Vec<(&str, &str)> = query
             .iter()
@@ -116,7 +116,7 @@ impl ClientOps {
     }
 }
 
-fn said(answer: Result<Answer>) -> Object {
+fn said(answer: Result<Answer>) -> Object<'static> {
     match answer {
         Ok(answer) => object([
             ("status", integer(answer.status.into())),
@@ -131,14 +131,14 @@ fn said(answer: Result<Answer>) -> Object {
 
 /// Returns an error's kind and code, as every op says them.
 #[must_use]
-pub fn failed(error: &Error) -> Object {
+pub fn failed(error: &Error) -> Object<'static> {
     let told = object([("kind", kind(error).into()), ("code", nullable(error.code()))]);
     object([("error", told.into())])
 }
 
 /// Returns the same of a call to a server, with its words and how many requests it took, for who reads
 /// a failure.
-fn unanswered(error: &Error) -> Object {
+fn unanswered(error: &Error) -> Object<'static> {
     let mut told = failed(error);
     told.insert("words", error.to_string().as_str());
     let attempts = error.attempts();
@@ -169,6 +169,6 @@ pub fn bodies(request: &Object) -> Vec<Vec<u8>> {
 /// Returns a whole number as JSON has it.
 #[must_use]
 #[allow(clippy::cast_precision_loss)] // far below 2^53: numbers of frames, statuses and attempts
-pub fn integer(number: u64) -> Value {
+pub fn integer(number: u64) -> Value<'static> {
     Value::Number(number as f64)
 }

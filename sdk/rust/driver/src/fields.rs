@@ -8,7 +8,7 @@ use fractal_lba_core::{decode_base64, Object, Value};
 ///
 /// There is none of that name.
 #[must_use]
-pub fn member<'a>(object: &'a Object, name: &str) -> &'a Value {
+pub fn member<'a>(object: &'a Object<'a>, name: &str) -> &'a Value<'a> {
     object.get(name).unwrap_or_else(|| panic!("{name}: expected a member, got none"))
 }
 
@@ -72,7 +72,7 @@ pub fn flag(object: &Object, name: &str) -> bool {
 ///
 /// It is another value.
 #[must_use]
-pub fn items<'a>(object: &'a Object, name: &str) -> &'a [Value] {
+pub fn items<'a>(object: &'a Object<'a>, name: &str) -> &'a [Value<'a>] {
     member(object, name).as_array().unwrap_or_else(|| panic!("{name}: expected an array"))
 }
 
@@ -110,7 +110,7 @@ pub fn bytes_of_hex(text: &str) -> Vec<u8> {
 
 /// Returns an object of these members.
 #[must_use]
-pub fn object<const N: usize>(members: [(&str, Value); N]) -> Object {
+pub fn object<const N: usize>(members: [(&str, Value<'static>); N]) -> Object<'static> {
     let mut made = Object::new();
     for (name, value) in members {
         made.insert(name, value);
@@ -120,6 +120,6 @@ pub fn object<const N: usize>(members: [(&str, Value); N]) -> Object {
 
 /// Returns a text, or `null` for none.
 #[must_use]
-pub fn nullable(text: Option<&str>) -> Value {
+pub fn nullable(text: Option<&str>) -> Value<'static> {
     text.map_or(Value::Null, Value::from)
 }

@@ -16,7 +16,7 @@ pub trait Ops {
     fn names(&self) -> &[&'static str];
 
     /// Answers a request whose `op` is one of [`Ops::names`]; a panic is answered for it.
-    fn answer(&mut self, op: &str, request: &Object) -> Object;
+    fn answer(&mut self, op: &str, request: &Object) -> Object<'static>;
 }
 
 /// Answers one line of input.
@@ -35,7 +35,7 @@ pub fn answer_line(groups: &mut [Box<dyn Ops>], line: &[u8]) -> Vec<u8> {
     })
 }
 
-fn answer(groups: &mut [Box<dyn Ops>], request: &Object) -> Object {
+fn answer(groups: &mut [Box<dyn Ops>], request: &Object) -> Object<'static> {
     let op = text(request, "op");
     if op == "hello" {
         return hello(groups);
@@ -46,7 +46,7 @@ fn answer(groups: &mut [Box<dyn Ops>], request: &Object) -> Object {
     }
 }
 
-fn hello(groups: &[Box<dyn Ops>]) -> Object {
+fn hello(groups: &[Box<dyn Ops>]) -> Object<'static> {
     let files = SUITES.iter().filter(|suite| suite.answer.is_some());
     let files: Vec<Value> = files.map(|suite| format!("{}.json", suite.name).into()).collect();
     let names = groups.iter().flat_map(|group| group.names());
@@ -68,7 +68,7 @@ impl Ops for CoreOps {
         &["answer", "sign"]
     }
 
-    fn answer(&mut self, op: &str, request: &Object) -> Object {
+    fn answer(&mut self, op: &str, request: &Object) -> Object<'static> {
         match op {
             "answer" => answer_case(request),
             "sign" => sign(request),
@@ -77,7 +77,7 @@ impl Ops for CoreOps {
     }
 }
 
-fn answer_case(request: &Object) -> Object {
+fn answer_case(request: &Object) -> Object<'static> {
     let file = text(request, "file");
     let input = member(request, "input").as_object().expect("an input is an object");
     let known = file.strip_suffix(".json").and_then(suite).and_then(|suite| suite.answer);
@@ -91,7 +91,7 @@ fn answer_case(request: &Object) -> Object {
     object([("result", result.into()), ("expected", expected.into())])
 }
 
-fn sign(request: &Object) -> Object {
+fn sign(request: &Object) -> Object<'static> {
     let (kid, secret) = (text(request, "kid"), base64(request, "secret"));
     let signer = match text(request, "alg") {
         "hmac" => Signer::hmac(kid, &secret),

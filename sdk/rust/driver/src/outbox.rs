@@ -32,7 +32,7 @@ impl Ops for OutboxOps {
         ]
     }
 
-    fn answer(&mut self, op: &str, request: &Object) -> Object {
+    fn answer(&mut self, op: &str, request: &Object) -> Object<'static> {
         if op == "outbox.open" {
             return self.open(request);
         }
@@ -54,7 +54,7 @@ impl Ops for OutboxOps {
 }
 
 impl OutboxOps {
-    fn open(&mut self, request: &Object) -> Object {
+    fn open(&mut self, request: &Object) -> Object<'static> {
         // One that is still open would refuse itself.
         self.outbox = None;
         let mut options = OutboxOptions::default();
@@ -78,12 +78,12 @@ impl OutboxOps {
 }
 
 /// Returns an error's kind, the outbox's own: what is full is told from what is in doubt.
-fn refused(error: &Error) -> Object {
+fn refused(error: &Error) -> Object<'static> {
     let told = object([("kind", error.kind().as_str().into()), ("code", Value::Null)]);
     object([("error", told.into())])
 }
 
-fn append(outbox: &Outbox, request: &Object) -> Object {
+fn append(outbox: &Outbox, request: &Object) -> Object<'static> {
     let mut seqs: Vec<Value> = Vec::new();
     let bodies = bodies(request);
     let mut rest = bodies.as_slice();
@@ -108,7 +108,7 @@ fn fitting(bodies: &[Vec<u8>]) -> usize {
     some.count().max(1)
 }
 
-fn pending(outbox: &Outbox) -> Object {
+fn pending(outbox: &Outbox) -> Object<'static> {
     let windows = match outbox.pending(0, usize::MAX) {
         Ok(windows) => windows,
         Err(error) => return refused(&error),
@@ -123,12 +123,12 @@ fn pending(outbox: &Outbox) -> Object {
     object([("windows", windows.into())])
 }
 
-fn damage(outbox: &Outbox) -> Object {
+fn damage(outbox: &Outbox) -> Object<'static> {
     let told: Vec<Value> = outbox.damage().iter().map(|each| each.as_str().into()).collect();
     object([("damage", told.into()), ("lost", integer(outbox.lost()))])
 }
 
-fn acknowledge(outbox: &Outbox, request: &Object) -> Object {
+fn acknowledge(outbox: &Outbox, request: &Object) -> Object<'static> {
     let status = u16::try_from(count(request, "status")).expect("a status");
     match outbox.acknowledge(count(request, "seq"), status, flag(request, "replayed")) {
         Ok(()) => object([("ok", true.into())]),
@@ -136,7 +136,7 @@ fn acknowledge(outbox: &Outbox, request: &Object) -> Object {
     }
 }
 
-fn ship(outbox: &Outbox, opened: &Opened) -> Object {
+fn ship(outbox: &Outbox, opened: &Opened) -> Object<'static> {
     let (client, deadline) = opened.client();
     let mut answers: Vec<Value> = Vec::new();
     let shipped = outbox.ship(&client, deadline, |shipped| {

@@ -53,7 +53,7 @@ fn words(text: &str) -> BTreeSet<&str> {
     text.split_whitespace().collect()
 }
 
-fn names(object: &Object) -> BTreeSet<&str> {
+fn names<'a>(object: &'a Object<'_>) -> BTreeSet<&'a str> {
     object.iter().map(|(name, _)| name).collect()
 }
 

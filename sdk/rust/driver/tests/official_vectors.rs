@@ -40,8 +40,9 @@ fn read(path: &Path) -> Vec<u8> {
 }
 
 /// Reads a file as strict JSON, which these are.
-fn document(path: &Path) -> Value {
-    let parsed = parse_json(&read(path), JCS_DEPTH_MAX);
+fn document(path: &Path) -> Value<'static> {
+    // Read once and kept until the tests end.
+    let parsed = parse_json(read(path).leak(), JCS_DEPTH_MAX);
     parsed.unwrap_or_else(|refusal| panic!("{}: {refusal}", path.display()))
 }
 

@@ -14,7 +14,7 @@ use crate::fields::{base64, hexadecimal, nullable, object, text};
 /// # Errors
 ///
 /// The ring is refused.
-pub fn keyring(given: &Object) -> Result<Keyring, Object> {
+pub fn keyring(given: &Object) -> Result<Keyring, Object<'static>> {
     // No case names what lies outside of it.
     Keyring::parse(&base64(given, "keyring"), |_| None).map_err(|error| {
         object([
@@ -36,7 +36,7 @@ pub fn keyrings(given: &Object) -> Answer {
     ]))
 }
 
-fn key(key: &Key) -> Value {
+fn key(key: &Key) -> Value<'static> {
     let public = key.public().map(|public| hex(public));
     let members = object([
         ("kid", key.kid.as_str().into()),
@@ -48,7 +48,7 @@ fn key(key: &Key) -> Value {
     members.into()
 }
 
-fn identities(found: &[Identity]) -> Value {
+fn identities(found: &[Identity]) -> Value<'static> {
     let identity = |identity: &Identity| {
         let scopes = identity.scopes.iter().map(|scope| scope.as_str().into());
         let scopes = scopes.collect::<Vec<Value>>();
@@ -58,7 +58,7 @@ fn identities(found: &[Identity]) -> Value {
 }
 
 /// What a case states of a signature that does not hold.
-fn mismatch() -> Object {
+fn mismatch() -> Object<'static> {
     object([
         ("code", "signature_invalid".into()),
         ("reason", "signature_mismatch".into()),

@@ -14,11 +14,11 @@ pub mod trees;
 pub mod verdicts;
 
 /// What is expected of a valid case, or of an invalid one.
-pub type Answer = Result<Object, Object>;
+pub type Answer = Result<Object<'static>, Object<'static>>;
 
 /// Returns what a case states of a refusal.
 #[must_use]
-pub fn refused(refusal: &Refusal) -> Object {
+pub fn refused(refusal: &Refusal) -> Object<'static> {
     object([
         ("code", refusal.code.as_str().into()),
         ("reason", refusal.reason.into()),
@@ -32,7 +32,7 @@ pub fn refused(refusal: &Refusal) -> Object {
 ///
 /// It is not finite.
 #[must_use]
-pub fn real(value: f64) -> Value {
+pub fn real(value: f64) -> Value<'static> {
     let text = canonical(&Value::Number(value)).expect("a finite double");
     let text = String::from_utf8(text).expect("a number is ASCII");
     object([("text", text.into()), ("bits", format!("{:016x}", value.to_bits()).into())]).into()

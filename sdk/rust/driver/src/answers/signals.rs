@@ -61,7 +61,7 @@ fn answered(made: Result<Summary, WindowError>) -> Answer {
     })
 }
 
-fn members(summary: &Summary) -> Object {
+fn members(summary: &Summary) -> Object<'static> {
     let mut n_j = Object::new();
     for (scale, cells) in summary.scales.iter().zip(&summary.n_j) {
         n_j.insert(scale.to_string(), Value::Number((*cells).into()));

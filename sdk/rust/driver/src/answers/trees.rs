@@ -20,12 +20,12 @@ pub fn merkle_roots(given: &Object) -> Answer {
     Ok(object([("root", hex(&root).into())]))
 }
 
-fn proof_refused(reason: &str) -> Object {
+fn proof_refused(reason: &str) -> Object<'static> {
     object([("code", "proof_refused".into()), ("reason", reason.into()), ("member", Value::Null)])
 }
 
 /// Returns a size or an index; one below zero cannot even be said to the SDK.
-fn place(given: &Object, name: &str, reason: &str) -> Result<u64, Object> {
+fn place(given: &Object, name: &str, reason: &str) -> Result<u64, Object<'static>> {
     let integer = member(given, name).as_integer().expect("an integer");
     u64::try_from(integer).map_err(|_| proof_refused(reason))
 }

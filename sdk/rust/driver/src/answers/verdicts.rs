@@ -9,12 +9,12 @@ use crate::answers::keys::keyring;
 use crate::answers::{body, real, refused, Answer};
 use crate::fields::{flag, object, text, text_or_null};
 
-fn reasons(outcome: &Outcome) -> Value {
+fn reasons(outcome: &Outcome) -> Value<'static> {
     let reasons = outcome.reasons.iter().map(|reason| reason.as_str().into());
     reasons.collect::<Vec<Value>>().into()
 }
 
-fn status(outcome: &Outcome) -> Value {
+fn status(outcome: &Outcome) -> Value<'static> {
     Value::Number(outcome.status().into())
 }
 
