@@ -111,7 +111,7 @@ export interface Identity {
   readonly scopes: readonly string[];
 }
 
-/** Keys by which records are verified. */
+/** Keys by which records are verified, and signed where their secrets are known. */
 export interface Keyring {
   readonly keys: readonly {
     readonly kid: string;
@@ -130,6 +130,11 @@ export interface Keyring {
     body: Uint8Array,
     options?: { readonly legacyTenant?: string | null; readonly receivedAt?: string | null },
   ): Authenticated;
+  /**
+   * Returns the signer of the key of that name, of which the ring must hold the secret. It is held by itself: freed
+   * apart from the keyring.
+   */
+  signer(kid: string): Signer;
   /** Forgets the keys. */
   free(): void;
 }

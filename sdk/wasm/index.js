@@ -175,7 +175,11 @@ class FractalLba {
   }
 
   signer(alg, kid, secret) {
-    const handle = this.#call({ op: "signer", alg, kid, secret: encodeBase64(secret) });
+    return this.#held(this.#call({ op: "signer", alg, kid, secret: encodeBase64(secret) }));
+  }
+
+  /** Returns the signer that a handle stands for. */
+  #held(handle) {
     return {
       sign: (members) => {
         const record = JSON.stringify(members);
@@ -193,6 +197,7 @@ class FractalLba {
     const { handle, keys, ...identities } = this.#call({ op: "keyring", ...request });
     return {
       ...identities,
+      signer: (kid) => this.#held(this.#call({ op: "keyring_signer", keyring: handle, kid })),
       keys: keys.map((key) => ({ ...key, public: key.public && decodeBase64(key.public) })),
       authenticate: (body, { legacyTenant = null, receivedAt = null } = {}) => {
         const named = { legacy_tenant: legacyTenant, received_at: receivedAt };

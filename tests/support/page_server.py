@@ -83,7 +83,9 @@ class PageServer:
     """
 
     def __init__(self, folder: Path, address: tuple[str, int]) -> None:
-        self._listener = _Listener({path.name: path for path in folder.iterdir()}, address)
+        found = [path for path in folder.rglob("*") if path.is_file()]
+        files = {path.relative_to(folder).as_posix(): path for path in found}
+        self._listener = _Listener(files, address)
         self._thread = threading.Thread(target=self._listener.serve_forever, daemon=True)
         self.url = f"http://127.0.0.1:{self._listener.server_port}"
 

@@ -14,9 +14,11 @@ const members = {
   ft: { degraded: false, fallbacks: [], clock_skew_ms: 0 },
   ...core.summariseBytes(new TextEncoder().encode("a window of some text")),
 };
-const stored = core.signer("hmac-sha256", "lab-1", secret).sign(members);
 
 const key = { kid: "lab-1", tenant: "lab", alg: "hmac-sha256", secret: "env:LAB_1" };
 const file = new TextEncoder().encode(JSON.stringify({ keys: [key] }));
-const found = core.keyring(file, { "env:LAB_1": secret }).authenticate(stored);
+const keyring = core.keyring(file, { "env:LAB_1": secret });
+const stored = keyring.signer("lab-1").sign(members);
+
+const found = keyring.authenticate(stored);
 console.log(found.tenant, found.status);

@@ -1,7 +1,7 @@
 //! The members of a request, and what is said where one is not what it should be.
 
 use fractal_lba_core::{
-    decode_base64, ContractError, KeyringError, Object, Refusal, Value, WindowError,
+    decode_base64, ContractError, Error, KeyringError, Object, Refusal, Value, WindowError,
 };
 
 /// What a call is answered with instead of a result: the members of `refused`.
@@ -69,6 +69,17 @@ impl From<ContractError> for Refused {
             ("reason", error.reason.into()),
             ("message", error.to_string().into()),
         ])
+    }
+}
+
+impl From<Error> for Refused {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Refusal(refusal) => refusal.into(),
+            Error::Keyring(error) => error.into(),
+            Error::Window(error) => error.into(),
+            Error::Contract(error) => error.into(),
+        }
     }
 }
 

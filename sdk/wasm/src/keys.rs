@@ -44,6 +44,7 @@ pub(crate) fn dispatch(
             Ok(encode_base64(&out).into())
         }
         "keyring" => new_keyring(request, held),
+        "keyring_signer" => ring_signer(request, held),
         "authenticate" => authenticate(request, held),
         "free" => {
             let handle = handle(request, "handle")?;
@@ -84,9 +85,23 @@ fn new_signer(request: &Object, held: &mut Held) -> Result<Value<'static>, Refus
         "ed25519" => Signer::ed25519(kid, &secret)?,
         _ => return Err(wrong("alg", "hmac-sha256 or ed25519")),
     };
+    Ok(hold(signer, held))
+}
+
+/// Holds the signer of a keyring's key.
+fn ring_signer(request: &Object, held: &mut Held) -> Result<Value<'static>, Refused> {
+    let signer = ring(request, held)?.signer(text(request, "kid")?)?;
+    Ok(hold(signer, held))
+}
+
+fn hold(signer: Signer, held: &mut Held) -> Value<'static> {
     let handle = held.next();
     held.signers.insert(handle, signer);
-    Ok(number(handle))
+    number(handle)
+}
+
+fn ring<'a>(request: &Object, held: &'a Held) -> Result<&'a Keyring, Refused> {
+    held.keyrings.get(&handle(request, "keyring")?).ok_or_else(|| wrong("keyring", "one in use"))
 }
 
 /// Replaces what `out` holds by the stored bytes of the signed record that JSON members make.
@@ -143,8 +158,7 @@ fn identities(found: &[Identity]) -> Value<'static> {
 }
 
 fn authenticate(request: &Object, held: &Held) -> Result<Value<'static>, Refused> {
-    let ring = held.keyrings.get(&handle(request, "keyring")?);
-    let ring = ring.ok_or_else(|| wrong("keyring", "one in use"))?;
+    let ring = ring(request, held)?;
     let found =
         ring.authenticate(&bytes(request, "body")?, maybe_text(request, "legacy_tenant")?)?;
     if let Some(received_at) = maybe_text(request, "received_at")? {
