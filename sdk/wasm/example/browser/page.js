@@ -3,6 +3,7 @@
 import { load } from "./wasm/index.js";
 import { Client, Outbox } from "./outbox.js";
 
+const LOOK_MS = 500;
 const DIGITS = 12;
 const element = (id) => document.getElementById(id);
 const utf8 = (text) => new TextEncoder().encode(text);
@@ -20,6 +21,7 @@ element("sign").addEventListener("submit", (event) => {
   event.preventDefault();
   sign().catch(tell);
 });
+setInterval(() => count().catch(tell), LOOK_MS);
 await count();
 document.body.dataset.ready = "true";
 
@@ -65,7 +67,6 @@ function answered({ seq, answer }) {
   const row = rows.get(seq);
   row.dataset.status = String(answer.status);
   row.lastChild.textContent = `${answer.status} ${answer.code ?? (answer.json().accepted ? "accepted" : "not accepted")}`;
-  void count();
 }
 
 async function count() {
