@@ -1,4 +1,4 @@
-"""WebAssembly in a real browser, without a bundler: signed offline, shipped when the server is back."""
+"""WebAssembly in a real browser, unbundled: signed offline, shipped when the server is back."""
 
 import asyncio
 import base64
