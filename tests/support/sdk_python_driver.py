@@ -6,7 +6,6 @@ import random
 import sys
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
@@ -20,7 +19,7 @@ from fractal_lba.agent.frames import WindowMeta
 from fractal_lba.agent.outbox import Outbox
 from fractal_lba.agent.ports import SystemClock, ThreadLanes
 from fractal_lba.agent.verdict import is_about
-from fractal_lba.client import Answer, BatchAnswer, Client, RetryPolicy
+from fractal_lba.client import Answer, BatchAnswer, Client, RetryPolicy, UntrustedError
 from fractal_lba.protocol import (
     Alg,
     ContractError,
@@ -208,10 +207,14 @@ class Talk:
     async def outbox_ship(self, _given: Request) -> Said:
         answers: list[Said] = []
         # What has no answer when the time is over still waits.
-        with suppress(TimeoutError):
+        try:
             async with asyncio.timeout(self._deadline_s):
                 for seq in sorted(self._kept.contents.pending):
                     answers += [await self._ship_one(seq)]
+        except TimeoutError:
+            pass
+        except UntrustedError:
+            return {"error": {"kind": "untrusted", "code": None}}
         return {"answers": answers}
 
     async def outbox_close(self, _given: Request) -> Said:
@@ -276,6 +279,12 @@ class Talk:
                 )
         except TimeoutError:
             return {"error": {"kind": "deadline", "code": None}}
+        except UntrustedError as error:
+            return {
+                "error": {"kind": "untrusted", "code": None},
+                "words": str(error),
+                "attempts": attempts,
+            }
         except _GaveUpError as error:
             return {"error": {"kind": "unavailable", "code": error.code}}
         return _said(got, attempts)

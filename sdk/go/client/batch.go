@@ -88,8 +88,8 @@ type Result struct {
 // The results stand in the order of the bodies. The error says that no record
 // was answered: the batch was refused as a whole (a *Problem), no final answer
 // came (an *UnavailableError), it is no batch (a *ContractError; nothing was
-// sent), or the URL's scheme is not the server's (a *SchemeError). Every result
-// then has it, too.
+// sent), the URL's scheme is not the server's (a *SchemeError), or it or we are
+// not trusted (an *UntrustedError). Every result then has it, too.
 func (c *Client) Batch(ctx context.Context, bodies [][]byte) ([]Result, error) {
 	if err := checkBatch(bodies); err != nil {
 		return nil, err
@@ -143,8 +143,7 @@ func (c *Client) Batch(ctx context.Context, bodies [][]byte) ([]Result, error) {
 		err = results[0].Err
 	}
 	var ended *UnavailableError
-	var scheme *SchemeError
-	if errors.As(err, &ended) && ended.IsDeadline() || errors.As(err, &scheme) {
+	if errors.As(err, &ended) && ended.IsDeadline() || isForGood(err) {
 		for _, at := range open {
 			results[at].Err = err
 		}

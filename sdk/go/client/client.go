@@ -4,8 +4,8 @@
 // context ends. What is final and a success comes back as a value, a final
 // refusal as a *Problem with the server's code, no final answer as an
 // *UnavailableError: the same bytes may then be sent again. A URL with the other
-// scheme than its server's is a *SchemeError, at once. Nothing here logs,
-// and no error holds a body, a record or a token. A redirect is not followed,
+// scheme than its server's is a *SchemeError, and a server that is not trusted an
+// *UntrustedError, both at once. Nothing here logs, and no error holds a body, a record or a token. A redirect is not followed,
 // and the size of an answer is bounded.
 package client
 

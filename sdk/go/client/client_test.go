@@ -352,7 +352,7 @@ func TestAnUntrustedCertificateIsSaidInWords(t *testing.T) {
 	server.StartTLS()
 	defer server.Close()
 	c, _ := opened(t, Config{URL: server.URL, Retry: RetryPolicy{Attempts: 1}})
-	if _, err := c.Submit(t.Context(), []byte(payload)); err == nil || !strings.HasSuffix(err.Error(), "a certificate that is not trusted") {
+	if _, err := c.Submit(t.Context(), []byte(payload)); err == nil || !strings.HasSuffix(err.Error(), "expected a certificate of an authority that is trusted, got one of another") {
 		t.Fatalf("got %v", err)
 	}
 	trusting := server.Client().Transport.(*http.Transport).TLSClientConfig

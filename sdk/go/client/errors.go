@@ -27,6 +27,17 @@ type SchemeError struct {
 // Error implements error.
 func (e *SchemeError) Error() string { return e.Message }
 
+// UntrustedError is a server without a certificate that is trusted for the host
+// in the URL and valid now: nothing was sent to it. Or it is one that refuses the
+// client's certificate. No call can succeed before one of them is mended; the
+// same bytes may be sent then.
+type UntrustedError struct {
+	Message string
+}
+
+// Error implements error.
+func (e *UntrustedError) Error() string { return e.Message }
+
 // Problem is a final refusal of the server: sending the same bytes again gives
 // the same. Code and Reason are stable; Detail is for people, and is not part
 // of the error's text.

@@ -83,7 +83,8 @@ var realPause = pause{
 }
 
 // attempt makes one request. It returns a final answer, or an *UnavailableError
-// that lets another one follow, but for one with a *SchemeError in it.
+// that lets another one follow, but for one with a *SchemeError or an
+// *UntrustedError in it.
 type attempt func(ctx context.Context, number int) (*Answer, *UnavailableError)
 
 // untilFinal calls attempt until its answer is final, its attempts are used up,
@@ -95,9 +96,8 @@ func (c *Client) untilFinal(ctx context.Context, try attempt) (*Answer, error) {
 			return answer, nil
 		}
 		failure.Attempts = number
-		var scheme *SchemeError
-		if errors.As(failure.Err, &scheme) {
-			return nil, scheme
+		if isForGood(failure.Err) {
+			return nil, failure.Err
 		}
 		if err := ctx.Err(); err != nil {
 			failure.Err = err
@@ -117,4 +117,11 @@ func (c *Client) untilFinal(ctx context.Context, try attempt) (*Answer, error) {
 			return nil, failure
 		}
 	}
+}
+
+// isForGood tells whether the next attempt would meet the same.
+func isForGood(err error) bool {
+	var scheme *SchemeError
+	var untrusted *UntrustedError
+	return errors.As(err, &scheme) || errors.As(err, &untrusted)
 }

@@ -32,8 +32,8 @@ type schemeCheck struct {
 	isAsked atomic.Bool
 }
 
-// failed is what a request without an answer failed with, a *SchemeError in it
-// where that is why.
+// failed is what a request without an answer failed with, a *SchemeError or an
+// *UntrustedError in it where that is why.
 func (s *schemeCheck) failed(ctx context.Context, to *url.URL, where string, err error) *UnavailableError {
 	var notTLS tls.RecordHeaderError
 	switch {
@@ -41,6 +41,10 @@ func (s *schemeCheck) failed(ctx context.Context, to *url.URL, where string, err
 		return wrongScheme(where + ": expected a server that speaks TLS, got one that does not: is its URL http://?")
 	case isNoHTTP(err) && s.speaksTLS(ctx, to):
 		return hasTLS(where)
+	}
+	if said := distrust(err); said != "" {
+		message := where + ": " + said
+		return &UnavailableError{Message: message, Err: &UntrustedError{Message: message}}
 	}
 	return unavailable(where, words(err), cause(err))
 }

@@ -3,7 +3,6 @@ package client
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"io"
 	"net"
@@ -14,14 +13,10 @@ import (
 // own may quote what the other side sent, which may be what it was sent.
 func words(err error) string {
 	var (
-		dns      *net.DNSError
-		unknown  x509.UnknownAuthorityError
-		host     x509.HostnameError
-		invalid  x509.CertificateInvalidError
-		alert    tls.AlertError
-		verified *tls.CertificateVerificationError
-		number   syscall.Errno
-		timeout  net.Error
+		dns     *net.DNSError
+		alert   tls.AlertError
+		number  syscall.Errno
+		timeout net.Error
 	)
 	switch {
 	case errors.Is(err, context.Canceled):
@@ -30,8 +25,6 @@ func words(err error) string {
 		return "none in time"
 	case errors.As(err, &dns):
 		return "a host name that does not resolve"
-	case errors.As(err, &verified), errors.As(err, &unknown), errors.As(err, &host), errors.As(err, &invalid):
-		return "a certificate that is not trusted"
 	case errors.As(err, &alert):
 		return "a TLS handshake that failed"
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from fractal_lba.client import Answer, RetryPolicy, UnavailableError
+from fractal_lba.client import Answer, RetryPolicy, UnavailableError, UntrustedError
 
 
 class Attempts:
@@ -69,6 +69,14 @@ async def test_a_defect_is_not_retried() -> None:
     with pytest.raises(ZeroDivisionError):
         await attempts.until_final(RetryPolicy())
     assert attempts.slept == []
+
+
+@pytest.mark.asyncio
+async def test_a_server_that_is_not_to_be_trusted_is_not_asked_again() -> None:
+    attempts = Attempts(UntrustedError("untrusted"))
+    with pytest.raises(UntrustedError):
+        await attempts.until_final(RetryPolicy())
+    assert (attempts.numbers, attempts.slept, attempts.reasons) == ([1], [], [])
 
 
 @pytest.mark.asyncio

@@ -167,6 +167,7 @@ func said(answer *client.Answer, err error) any {
 	var unavailable *client.UnavailableError
 	var contract *client.ContractError
 	var scheme *client.SchemeError
+	var untrusted *client.UntrustedError
 	switch {
 	case errors.As(err, &refused):
 		answer = refused.Answer
@@ -180,6 +181,8 @@ func said(answer *client.Answer, err error) any {
 		return failure("contract", nil)
 	case errors.As(err, &scheme):
 		return failure("scheme", nil)
+	case errors.As(err, &untrusted):
+		return map[string]any{"error": map[string]any{"kind": "untrusted", "code": nil}, "words": err.Error()}
 	case err != nil:
 		return crash(err)
 	}

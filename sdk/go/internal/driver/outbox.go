@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 
+	"fractallba/client"
 	"fractallba/outbox"
 	"fractallba/pcs"
 )
@@ -159,7 +160,11 @@ func ship(json.RawMessage) (any, error) {
 			"seq": each.Seq, "status": each.Status, "replayed": each.Replayed, "code": orNull(each.Code),
 		})
 	})
-	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+	var untrusted *client.UntrustedError
+	switch {
+	case errors.As(err, &untrusted):
+		return said(nil, err), nil
+	case err != nil && !errors.Is(err, context.DeadlineExceeded):
 		return nil, err
 	}
 	return map[string]any{"answers": answers}, nil

@@ -46,6 +46,21 @@ _ALERTS: Final = (
 )
 """By a part of OpenSSL's reason, the first that fits."""
 
+_REFUSALS: Final = frozenset(
+    {
+        "ACCESS_DENIED",
+        "BAD_CERTIFICATE",
+        "CERTIFICATE_EXPIRED",
+        "CERTIFICATE_REQUIRED",
+        "CERTIFICATE_REVOKED",
+        "CERTIFICATE_UNKNOWN",
+        "NO_CERTIFICATE",
+        "UNKNOWN_CA",
+        "UNSUPPORTED_CERTIFICATE",
+    }
+)
+"""The alerts of a server that wants a certificate of the client, or another one."""
+
 _HUNG_UP: Final = (
     "the end of the connection; if that is so each time, the server asks for a client certificate"
     " that it trusts: give one with --cert and --key"
@@ -75,6 +90,16 @@ def trouble_of(error: BaseException, *, is_hung_up: bool = False) -> str | None:
                     return sentence
             return f"TLS failed: {reason}"
     return _HUNG_UP if is_hung_up else None
+
+
+def is_untrusted(error: BaseException) -> bool:
+    """Return whether certificates are why: the server's does not verify, or it refuses ours."""
+    for each in _behind(error):
+        if isinstance(each, ssl.SSLCertVerificationError) and hasattr(each, "verify_code"):
+            return True
+        if isinstance(each, ssl.SSLError) and (reason := getattr(each, "reason", None)):
+            return "_ALERT_" in reason and reason.partition("_ALERT_")[2] in _REFUSALS
+    return False
 
 
 def words_of(error: BaseException, *, is_hung_up: bool, is_tls: bool) -> str:

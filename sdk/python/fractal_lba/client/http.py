@@ -17,7 +17,7 @@ from typing import Self
 import aiohttp
 from yarl import URL
 
-from fractal_lba.access import words_of
+from fractal_lba.access import is_untrusted, words_of
 from fractal_lba.client.answer import (
     PROBLEM_STATUS_MIN,
     Answer,
@@ -25,6 +25,7 @@ from fractal_lba.client.answer import (
     problem_code,
 )
 from fractal_lba.client.batch import ANSWER_LINE_BYTES_MAX, BatchAnswer, joined, read_lines
+from fractal_lba.client.trust import UntrustedError
 from fractal_lba.protocol import ContractError, UnavailableError
 
 # A read answer is the largest: a record of at most 64 KiB, its outcome and at most 8 conflicts of
@@ -123,6 +124,7 @@ class Client:
         Raises:
             UnavailableError: No whole answer came (refused, cut, too slow, too large). Whether the
                 server has the record is unknown; send the same bytes again.
+            UntrustedError: One of these: the server is not trusted, or does not trust this client.
         """
         return await self._call(
             "POST",
@@ -204,7 +206,8 @@ class Client:
                 return self._answer(response, data)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             what = words_of(error, is_hung_up=_is_hung_up(error), is_tls=url.scheme == "https")
-            raise UnavailableError(f"{method} {url}: expected an answer, got {what}") from error
+            kind = UntrustedError if is_untrusted(error) else UnavailableError
+            raise kind(f"{method} {url}: expected an answer, got {what}") from error
 
     def _answer(self, response: aiohttp.ClientResponse, body: bytes) -> Answer:
         headers = response.headers

@@ -9,10 +9,11 @@ import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, retry_if_result
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, retry_if_result
 from tenacity.stop import stop_never
 
 from fractal_lba.client.answer import Answer
+from fractal_lba.client.trust import UntrustedError
 from fractal_lba.protocol import UnavailableError
 
 
@@ -62,7 +63,8 @@ class RetryPolicy:
 
         Args:
             attempt: Gets the number of the attempt, 1 and up. An ``UnavailableError`` or an answer
-                that is not final leads to the next one; any other exception is raised as it is.
+                that is not final leads to the next one; an ``UntrustedError``, and any other
+                exception, is raised as it is.
             rng: Where the jitter comes from.
             sleep: Waits so many seconds.
             on_retry: Called before each wait with what made it necessary.
@@ -83,10 +85,15 @@ class RetryPolicy:
             sleep=sleep,
             stop=stop_never,
             wait=lambda state: self.wait_s(state.attempt_number, rng, asked_s=_asked_wait_s(state)),
-            retry=retry_if_exception_type(UnavailableError) | retry_if_result(_is_open),
+            retry=retry_if_exception(_may_pass) | retry_if_result(_is_open),
             before_sleep=before_sleep,
         )
         return await retrying(next_attempt)
+
+
+def _may_pass(failure: BaseException) -> bool:
+    """Return whether the next attempt may meet something else."""
+    return isinstance(failure, UnavailableError) and not isinstance(failure, UntrustedError)
 
 
 def _is_open(answer: Answer) -> bool:

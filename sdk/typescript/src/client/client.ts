@@ -103,6 +103,7 @@ export class Client {
    * @param body The record's bytes.
    * @throws NoAnswerError No final answer came within the attempts (`DeadlineError`: in time).
    * @throws SchemeError The server does not speak the scheme of its URL.
+   * @throws UntrustedError The server is not trusted, or does not trust this client.
    * @throws The signal's reason when it is aborted.
    */
   async submit(body: Uint8Array, options: CallOptions = {}): Promise<Answer> {

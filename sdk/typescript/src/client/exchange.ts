@@ -10,6 +10,7 @@ import { Answer, parseRetryAfter } from "./answer.js";
 import { TooSlowError } from "./failures.js";
 import { timerMs } from "./retry.js";
 import { type SchemeCheck, SchemeError } from "./scheme.js";
+import { checkTrust } from "./trust.js";
 
 /**
  * A read answer is the largest: a record of at most 64 KiB, its outcome and at most 8 conflicts of
@@ -52,6 +53,7 @@ export interface Server {
  * @throws UnavailableError No whole answer came (refused, cut, too slow, too large, a redirect).
  *   Whether the server has what was sent is unknown.
  * @throws SchemeError The server does not speak the scheme of its URL.
+ * @throws UntrustedError The server is not trusted, or does not trust this client.
  * @throws The signal's reason when it is aborted.
  */
 export async function exchange(server: Server, request: Request, signal?: AbortSignal): Promise<Answer> {
@@ -92,6 +94,7 @@ export async function exchange(server: Server, request: Request, signal?: AbortS
     if (limit.signal.aborted) {
       throw new TooSlowError(`${where}: expected an answer, got none within ${server.timeoutS} s`, null, { cause: error });
     }
+    checkTrust(where, error);
     await server.scheme.check(where, server, error, limit.signal);
     throw new UnavailableError(`${where}: expected an answer, got ${wordOf(error)}`, null, { cause: error });
   } finally {

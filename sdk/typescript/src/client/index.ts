@@ -16,3 +16,4 @@ export {
 export { BatchRefusedError, DeadlineError, type Ended, NoAnswerError } from "./failures.js";
 export { RETRY_POLICY, type RetryPolicy } from "./retry.js";
 export { SchemeError } from "./scheme.js";
+export { UntrustedError } from "./trust.js";

@@ -1,7 +1,7 @@
 /** The driver's operations on a server. */
 
 import type { Answer } from "../client/answer.js";
-import { BatchRefusedError, Client, DeadlineError, NoAnswerError, SchemeError } from "../client/index.js";
+import { BatchRefusedError, Client, DeadlineError, NoAnswerError, SchemeError, UntrustedError } from "../client/index.js";
 import { ContractError } from "../protocol/errors.js";
 import type { Op, Ops, Request } from "./ops.js";
 
@@ -43,7 +43,7 @@ export function openClient(): Client {
 }
 
 /** Return an operation that answers with what the client throws on purpose. */
-function called(op: (request: Request) => Promise<object>): Op {
+export function called(op: (request: Request) => Promise<object>): Op {
   return async (request) => {
     try {
       return await op(request);
@@ -51,6 +51,7 @@ function called(op: (request: Request) => Promise<object>): Op {
       if (error instanceof DeadlineError) return { error: { kind: "deadline", code: error.code } };
       if (error instanceof NoAnswerError) return { error: { kind: "unavailable", code: error.code } };
       if (error instanceof SchemeError) return { error: { kind: "scheme", code: null } };
+      if (error instanceof UntrustedError) return { error: { kind: "untrusted", code: null }, words: error.message };
       if (error instanceof ContractError) return { error: { kind: "contract", code: null } };
       throw error;
     }

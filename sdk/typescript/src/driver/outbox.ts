@@ -2,7 +2,7 @@
 
 import { ContractError, CorruptionError, DurabilityError, FencedError, FullError, LockedError, UnavailableError } from "../protocol/errors.js";
 import { Outbox } from "../outbox/node.js";
-import { openClient } from "./calls.js";
+import { called, openClient } from "./calls.js";
 import type { Ops, Request } from "./ops.js";
 
 let outbox: Outbox | null = null;
@@ -38,12 +38,12 @@ export const outboxOps: Ops = {
       return { ok: true };
     });
   },
-  "outbox.ship": async () => {
+  "outbox.ship": called(async () => {
     const shipped = await opened().ship(openClient());
     return {
       answers: shipped.map(({ seq, answer: { status, replayed, code } }) => ({ seq, status, replayed, code })),
     };
-  },
+  }),
   "outbox.damage": () => ({ damage: opened().damage, lost: opened().lost }),
   "outbox.close": () =>
     orRefused(async () => {
