@@ -3,12 +3,12 @@
 import base64
 import ssl
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from socket import create_connection, create_server
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import pytest
 from tests.support.pki import Authority, Pair
@@ -127,7 +127,7 @@ def test_deno_tells_a_server_that_is_not_trusted_by_its_own_words(
         pytest.skip("sdk/typescript: Deno not installed: `make sdks` does so on Linux x86-64")
     _, main = COMMANDS["typescript"]
     command = (str(DENO), "run", "--no-lock", "--allow-all", main)
-    monkeypatch.setitem(cast(dict[str, Sequence[str]], COMMANDS), "deno", command)
+    monkeypatch.setitem(COMMANDS, "deno", command)
     heard: list[bytes] = []
     with witness(world.own, heard) as url, opened("deno", url) as driver:
         assert submitted(driver, 1)["error"] == UNTRUSTED

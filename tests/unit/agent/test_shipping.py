@@ -20,7 +20,7 @@ from fractal_lba.agent.load import REFUSED_S
 from fractal_lba.agent.run import run_agent
 from fractal_lba.agent.stop import Stop
 from fractal_lba.agent.tally import Exit, Tally
-from fractal_lba.client import Answer, BatchAnswer, UnavailableError
+from fractal_lba.client import Answer, BatchAnswer, UnavailableError, UntrustedError
 from fractal_lba.wal import RealDisk
 
 SIZE = 16
@@ -300,6 +300,14 @@ def test_what_no_answer_comes_back_for_is_sent_alone_in_the_end(tmp_path: Path) 
     # And grows again with every answer.
     assert [count for _, count in server.calls] == [16, 8, 4, 2, 1, 2, 4, 8, 16, 1]
     assert (tally.accepted, tally.dead_letters) == (32, 0)
+
+
+def test_windows_wait_for_a_server_until_it_can_be_trusted(tmp_path: Path) -> None:
+    def untrusted(_server: Scripted, _bodies: Sequence[bytes]) -> BatchAnswer:
+        raise UntrustedError("POST: expected an answer, got a certificate that has expired")
+
+    tally, _ = shipped(waiting(tmp_path, SIZE), Scripted(*[untrusted] * 3))
+    assert (tally.accepted, tally.dead_letters, tally.pending) == (SIZE, 0, 0)
 
 
 def test_an_answer_out_of_step_answers_none(tmp_path: Path) -> None:
