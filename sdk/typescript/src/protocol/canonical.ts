@@ -19,6 +19,8 @@ export interface JsonObject {
 /** Open objects and arrays of any JSON value, the outermost being 1. */
 export const JCS_DEPTH_MAX = 64;
 
+// A record counts the cells of 2 to 10 scales, whose names no object keeps in this order.
+const INSERTED_MAX = 16;
 const NAMES_KEPT = 256;
 // A longer one may be a slice that keeps the whole text it was cut from alive.
 const NAME_KEPT_MAX = 12;
@@ -46,8 +48,7 @@ export function canonicalText(value: JsonValue): string {
 
 /** Returns the canonical text of an object without some of its members. */
 export function canonicalWithout(members: JsonObject, names: ReadonlySet<string>): string {
-  const left = sortedNames(members).filter((name) => !names.has(name));
-  return writtenMembers(members, left, JCS_DEPTH_MAX - 1);
+  return writtenMembers(members, JCS_DEPTH_MAX - 1, names);
 }
 
 function written(value: JsonValue, levels: number): string {
@@ -65,20 +66,26 @@ function written(value: JsonValue, levels: number): string {
       if (value === null) return "null";
       requireLevel(levels);
       if (Array.isArray(value)) return writtenItems(value as readonly JsonValue[], levels - 1);
-      return writtenMembers(value as JsonObject, sortedNames(value as JsonObject), levels - 1);
+      return writtenMembers(value as JsonObject, levels - 1);
     default:
       throw new ContractError(`value: expected a JSON type, got ${typeof value}`);
   }
 }
 
-function writtenMembers(members: JsonObject, names: readonly string[], levels: number): string {
-  let text = "";
+function writtenMembers(
+  members: JsonObject,
+  levels: number,
+  without?: ReadonlySet<string>,
+): string {
+  const names = sortedNames(members);
+  let text = "{";
   for (let i = 0; i < names.length; i++) {
     const name = names[i] as string;
+    if (without?.has(name)) continue;
     const value = written(members[name] as JsonValue, levels);
-    text += i === 0 ? writtenName(name) + value : `,${writtenName(name)}${value}`;
+    text += (text.length === 1 ? "" : ",") + writtenName(name) + value;
   }
-  return `{${text}}`;
+  return text + "}";
 }
 
 function writtenItems(items: readonly JsonValue[], levels: number): string {
@@ -95,7 +102,21 @@ function sortedNames(members: JsonObject): readonly string[] {
   const names = Object.keys(members);
   // Of what was canonical they stand in order already, and to see that costs less than to sort.
   for (let i = 1; i < names.length; i++) {
-    if ((names[i - 1] as string) > (names[i] as string)) return names.sort();
+    if ((names[i - 1] as string) > (names[i] as string)) return sorted(names, i);
+  }
+  return names;
+}
+
+/** Returns the names in order, of which those before a place are; few are put in their places. */
+function sorted(names: string[], from: number): readonly string[] {
+  if (names.length > INSERTED_MAX) return names.sort();
+  for (let i = from; i < names.length; i++) {
+    const name = names[i] as string;
+    let place = i;
+    for (; place > 0 && (names[place - 1] as string) > name; place--) {
+      names[place] = names[place - 1] as string;
+    }
+    names[place] = name;
   }
   return names;
 }

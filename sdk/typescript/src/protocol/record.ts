@@ -17,7 +17,7 @@ import { type Counts, type Regime, REGIMES } from "./derive.js";
 import { readDocument, requireVersion, SCHEMA } from "./document.js";
 import { ContractError } from "./errors.js";
 import { pcsId } from "./identity.js";
-import { RECORD_DEPTH_MAX, setMember } from "./strict-json.js";
+import { RECORD_DEPTH_MAX } from "./strict-json.js";
 import * as structure from "./structure.js";
 import { HASH, KID, type Members } from "./structure.js";
 import { utf8 } from "./text.js";
@@ -297,4 +297,14 @@ function copied(value: unknown, levels = RECORD_DEPTH_MAX): JsonValue {
     if (member !== undefined) setMember(members, name, copied(member, levels - 1));
   }
   return members;
+}
+
+/** Sets a member of an object of its own, whatever its name: to assign `__proto__` does not. */
+function setMember(
+  members: { [name: string]: JsonValue },
+  name: string,
+  value: JsonValue,
+): void {
+  if (name !== "__proto__") members[name] = value;
+  else Object.defineProperty(members, name, { value, enumerable: true, configurable: true, writable: true });
 }

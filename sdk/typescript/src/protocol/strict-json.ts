@@ -3,14 +3,14 @@
  *
  * Two programs that read the same bytes must see the same value, so whatever parsers treat
  * differently is refused: duplicate members, lone surrogates, literals that overflow, and any syntax
- * RFC 8259 does not have. `JSON.parse` keeps the last of two members and any surrogate, so it is
- * not used here.
+ * RFC 8259 does not have. `JSON.parse` keeps the last of two members and any surrogate, so it sees
+ * only what was looked through before.
  *
  * A document can break several rules. It is refused for the first one in the order of `RANKED`,
  * wherever in it that fault stands: the first five stop the reader, the others are noted.
  */
 
-import { isUnicode, type JsonObject, type JsonValue } from "./canonical.js";
+import { isUnicode, type JsonValue } from "./canonical.js";
 import { Refusal } from "./errors.js";
 
 /** Open objects and arrays in a record; a valid one has three. */
@@ -95,81 +95,80 @@ function isTooDeep(text: string, depthMax: number): boolean {
   return false;
 }
 
-/** Sets a member of an object of its own, whatever its name: to assign `__proto__` does not. */
-export function setMember(
-  members: { [name: string]: JsonValue },
-  name: string,
-  value: JsonValue,
-): void {
-  if (name !== "__proto__") members[name] = value;
-  else Object.defineProperty(members, name, { value, enumerable: true, configurable: true, writable: true });
+/** Returns a value, and 0 for -0. */
+function unsigned(_name: string, value: unknown): unknown {
+  return value === 0 ? 0 : value;
 }
 
+/** Looks a document through; what it holds is then `JSON.parse`'s, which makes objects quicker. */
 class Reader {
   private at = 0;
   private readonly noted = new Set<Reason>();
+  /** Whether a number is -0, which `JSON.parse` keeps. */
+  private isZeroSigned = false;
 
   constructor(private readonly text: string) {}
 
   document(): JsonValue {
     this.skipSpace();
-    const value = this.value();
+    this.value();
     this.skipSpace();
     if (this.at < this.text.length) throw refusal("trailing_data");
     for (const reason of NOTED) {
       if (this.noted.has(reason)) throw refusal(reason);
     }
-    return value;
+    return JSON.parse(this.text, this.isZeroSigned ? unsigned : undefined);
   }
 
-  private value(): JsonValue {
+  private value(): void {
     switch (this.text.charCodeAt(this.at)) {
       case 0x7b:
         return this.object();
       case 0x5b:
         return this.array();
       case 0x22:
-        return this.string();
+        this.string();
+        return;
       case 0x74:
-        return this.word("true", true);
+        return this.word("true");
       case 0x66:
-        return this.word("false", false);
+        return this.word("false");
       case 0x6e:
-        return this.word("null", null);
+        return this.word("null");
       default:
         return this.number();
     }
   }
 
-  private object(): JsonObject {
-    const members: { [name: string]: JsonValue } = {};
+  private object(): void {
+    const names = new Set<string>();
     this.at++;
     this.skipSpace();
-    if (this.take(0x7d)) return members;
+    if (this.take(0x7d)) return;
     for (;;) {
       if (this.text.charCodeAt(this.at) !== 0x22) throw refusal("syntax");
       const name = this.string();
       this.skipSpace();
       if (!this.take(0x3a)) throw refusal("syntax");
       this.skipSpace();
-      if (Object.hasOwn(members, name)) this.noted.add("duplicate_member");
-      setMember(members, name, this.value());
+      if (names.has(name)) this.noted.add("duplicate_member");
+      names.add(name);
+      this.value();
       this.skipSpace();
-      if (this.take(0x7d)) return members;
+      if (this.take(0x7d)) return;
       if (!this.take(0x2c)) throw refusal("syntax");
       this.skipSpace();
     }
   }
 
-  private array(): JsonValue[] {
-    const items: JsonValue[] = [];
+  private array(): void {
     this.at++;
     this.skipSpace();
-    if (this.take(0x5d)) return items;
+    if (this.take(0x5d)) return;
     for (;;) {
-      items.push(this.value());
+      this.value();
       this.skipSpace();
-      if (this.take(0x5d)) return items;
+      if (this.take(0x5d)) return;
       if (!this.take(0x2c)) throw refusal("syntax");
       this.skipSpace();
     }
@@ -202,29 +201,28 @@ class Reader {
     return character;
   }
 
-  private number(): number {
+  private number(): void {
     const literal = this.run(NUMBER_RUN);
     if (!NUMBER.test(literal)) throw refusal("syntax");
     if (literal.length > NUMBER_CHARACTERS_MAX) {
       this.noted.add("number_too_long");
-      return 0;
+      return;
     }
     const value = Number(literal);
     if (!Number.isFinite(value)) this.noted.add("number_overflow");
-    return value === 0 ? 0 : value; // -0 is 0
+    this.isZeroSigned ||= Object.is(value, -0);
   }
 
-  private word<T extends boolean | null>(word: string, value: T): T {
+  private word(word: string): void {
     if (!this.text.startsWith(word, this.at)) throw refusal("syntax");
     this.at += word.length;
-    return value;
   }
 
   private run(pattern: RegExp): string {
-    pattern.lastIndex = this.at;
-    const found = pattern.exec(this.text)?.[0] ?? "";
-    this.at += found.length;
-    return found;
+    const start = (pattern.lastIndex = this.at);
+    pattern.test(this.text); // it matches no character, too
+    this.at = pattern.lastIndex;
+    return this.text.slice(start, this.at);
   }
 
   private take(unit: number): boolean {
