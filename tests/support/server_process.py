@@ -253,7 +253,9 @@ class ServerProcess:
         )
 
     def log_lines(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.log.read_text().splitlines()]
+        # The end of the last one may not be written yet.
+        *lines, _ = self.log.read_text().split("\n")
+        return [json.loads(line) for line in lines]
 
     def kill(self) -> None:
         """SIGKILL, whatever it is doing."""
