@@ -43,6 +43,8 @@ func Example() {
 		fmt.Println("refused:", refused.Status, refused.Code)
 	case errors.As(err, &unavailable): // send the same bytes again later
 		fmt.Println("later:", unavailable.Code)
+	default: // the URL, the certificates or the record are not what they should be
+		fmt.Println(err)
 	}
 	// Output: refused: 409 pcs_id_conflict
 }
