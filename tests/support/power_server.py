@@ -220,7 +220,6 @@ class ServerScenario:
             shard,
             decider=Decider(
                 shard,
-                params={VERSION: CURRENT_PARAMS},
                 region="here",
                 policies=policies,
                 quotas=Quotas(decisions, policies=policies, monotonic=lambda: 0),
@@ -236,6 +235,7 @@ class ServerScenario:
             inbox=inbox,
             decisions=decisions,
             keyring=lambda: keyring,
+            params={VERSION: CURRENT_PARAMS},
             policies=policies,
             clock=lambda: _NOW_NS,
             meter=meter,

@@ -111,7 +111,6 @@ async def opened(
             opened=lambda name: _shard(machine, seat, name, process, disk, indexes, stack),
             decided=partial(
                 local_shard,
-                params={VERSION: machine.params()},
                 region="here",
                 policies=policies,
                 quotas=quotas,
@@ -134,6 +133,7 @@ async def opened(
                 shards=own.stores,
                 decisions=decisions,
                 keyring=machine.keyring,
+                params={VERSION: machine.params()},
                 policies=policies,
                 clock=machine.now_ns,
                 meter=_METER,

@@ -190,7 +190,6 @@ class Server:
                 ),
                 decided=partial(
                     local_shard,
-                    params={**IN_FORCE, VERSION: self._params},
                     region=settings.region,
                     policies=asked,
                     quotas=quotas,
@@ -215,6 +214,7 @@ class Server:
                     shards=own.stores,
                     decisions=decisions,
                     keyring=keyring.current,
+                    params={**IN_FORCE, VERSION: self._params},
                     policies=asked,
                     clock=self._clock,
                     meter=self._metrics,

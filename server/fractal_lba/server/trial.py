@@ -17,7 +17,8 @@ from fractal_lba.keyfile import load_keyring
 from fractal_lba.protocol.authenticate import LEGACY_TENANT, authenticate
 from fractal_lba.protocol.errors import Refusal
 from fractal_lba.protocol.keyring import Keyring
-from fractal_lba.protocol.versions import IN_FORCE, judge_any
+from fractal_lba.protocol.versions import IN_FORCE
+from fractal_lba.server.core.judged import judged
 from fractal_lba.server.core.poison import TRIAL_S_MAX, Tried, decode_task, encode_step
 
 _NOT_FOR_IT: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -45,7 +46,8 @@ def _try(at: int, tried: Tried, keyring: Keyring, first: int) -> None:
             continue
         _say(at, step)
         try:
-            judge_any(authenticate(record, keyring, legacy_tenant=tenant).record, IN_FORCE)
+            authenticated = authenticate(record, keyring, legacy_tenant=tenant)
+            judged(authenticated, IN_FORCE, received_ns=0, is_recovered=True)
         except Exception:  # noqa: BLE001, S112 - a refusal or a bug: the process goes on, as a server does
             continue
 

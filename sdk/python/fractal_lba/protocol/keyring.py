@@ -51,6 +51,11 @@ class Scope(StrEnum):
     OPERATE = "operate"
 
 
+def is_within(ms: int, first_ms: int | None, last_ms: int | None) -> bool:
+    """Return whether a time is within bounds that count, all in ms since 1970; none is no bound."""
+    return (first_ms is None or first_ms <= ms) and (last_ms is None or ms <= last_ms)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Key:
     """One key of a tenant.
@@ -84,9 +89,7 @@ class Key:
 
     def is_valid_at(self, ms: int) -> bool:
         """Return whether the key is valid at a time in milliseconds since 1970; bounds count."""
-        return (self.not_before_ms is None or self.not_before_ms <= ms) and (
-            self.not_after_ms is None or ms <= self.not_after_ms
-        )
+        return is_within(ms, self.not_before_ms, self.not_after_ms)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

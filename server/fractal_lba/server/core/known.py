@@ -5,9 +5,6 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from fractal_lba.protocol.authenticate import Authenticated
-from fractal_lba.protocol.errors import Refusal, RefusalCode
-from fractal_lba.protocol.timestamps import format_timestamp
-from fractal_lba.protocol.versions import created_at_ms, key_member
 from fractal_lba.server.core.forgetting import Kept
 from fractal_lba.server.core.listing import ESCALATED_STATUS, Summary
 
@@ -16,9 +13,6 @@ CONFLICTS_KEPT_MAX = 8
 
 RESOLUTIONS_KEPT_MAX = 8
 """Resolutions of one record: second thoughts have room, a loop that resolves has not."""
-
-_NS_PER_MS = 1_000_000
-_MS_PER_DAY = 86_400_000
 
 
 class RecordKey(NamedTuple):
@@ -118,65 +112,14 @@ class Standing(StrEnum):
     """Another content, whose evidence is kept already, or more than is kept for one id."""
 
 
-def standing(authenticated: Authenticated, known: Known | None) -> Standing:
+def standing(content_digest: str, known: Known | None) -> Standing:
     """Tell what a verified record is beside what is known of its id."""
     if known is None:
         return Standing.NEW
-    if known.content_digest == authenticated.content_digest:
+    if known.content_digest == content_digest:
         return Standing.REPEAT
     if len(known.conflicts) >= CONFLICTS_KEPT_MAX or any(
-        conflict.content_digest == authenticated.content_digest for conflict in known.conflicts
+        conflict.content_digest == content_digest for conflict in known.conflicts
     ):
         return Standing.CONFLICT_SEEN
     return Standing.CONFLICT
-
-
-def admit_new(
-    authenticated: Authenticated, *, received_ns: int, horizon_days: int, floor_ms: int | None
-) -> None:
-    """Refuse a new record that came too late, for its key or for the tenant's horizon.
-
-    Judged at the time the body was first received, so that a recovery hours later answers the same.
-    Not asked of a repeat: a lost answer can still be fetched. A record of version 0.1 signs no time
-    and is within every horizon.
-
-    Args:
-        authenticated: The record.
-        received_ns: When its body was first received.
-        horizon_days: The tenant's.
-        floor_ms: What was made up to then may be forgotten, whatever the horizon is by now: the
-            same bytes are never decided twice.
-
-    Raises:
-        Refusal: ``key_not_valid_now`` or ``beyond_horizon``; nothing is remembered.
-    """
-    received_ms = received_ns // _NS_PER_MS
-    key = authenticated.key
-    if not key.is_valid_at(received_ms):
-        raise Refusal(
-            RefusalCode.KEY_NOT_VALID_NOW,
-            reason="key_not_valid_now",
-            member=key_member(authenticated.record),
-            message=f"kid: expected a key that is valid at receipt, got {key.kid} outside its time",
-        )
-    created_ms = created_at_ms(authenticated.record)
-    if created_ms is not None and created_ms + horizon_days * _MS_PER_DAY < received_ms:
-        raise Refusal(
-            RefusalCode.BEYOND_HORIZON,
-            reason="beyond_horizon",
-            member="created_at",
-            message=(
-                f"created_at: expected at most {horizon_days} days before receipt,"
-                f" got {format_timestamp(created_ms)}"
-            ),
-        )
-    if created_ms is not None and floor_ms is not None and created_ms <= floor_ms:
-        raise Refusal(
-            RefusalCode.BEYOND_HORIZON,
-            reason="beyond_horizon",
-            member="created_at",
-            message=(
-                "created_at: expected a time after that of every record that was forgotten,"
-                f" got {format_timestamp(created_ms)}"
-            ),
-        )

@@ -55,11 +55,7 @@ class RemoteShard:
         return [each if isinstance(each, Answer) else _failure(each) for each in ends]
 
     async def _decide(self, verified: Verified) -> Answer:
-        authenticated, received_ns, is_recovered = verified
-        request = wire.decide_request(
-            authenticated, received_ns=received_ns, is_recovered=is_recovered
-        )
-        result = await self._peer.ask(self.name, request)
+        result = await self._peer.ask(self.name, wire.Decide(verified))
         assert isinstance(result, wire.Answered)  # noqa: S101 - the other end runs this program
         return result.answer
 

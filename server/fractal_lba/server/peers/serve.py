@@ -12,7 +12,6 @@ from typing_extensions import override
 from fractal_lba.protocol.errors import DurabilityError, FractalError, UnavailableError
 from fractal_lba.server.charging import Quotas
 from fractal_lba.server.core.known import NotResolved
-from fractal_lba.server.core.run import Verified
 from fractal_lba.server.peers import failures, wire
 from fractal_lba.server.peers.reservations import Reservations
 from fractal_lba.server.peers.wire import Hello, Numbered, Request, Result, ShardState
@@ -113,9 +112,7 @@ class PeerServer:
 async def _answer(decisions: Decisions, request: Request) -> Result:  # noqa: PLR0911 - one for each kind
     match request:
         case wire.Decide():
-            authenticated = wire.authenticated_of(request)
-            verified = Verified(authenticated, request.received_ns, request.is_recovered)
-            (end,) = await decisions.decide([verified])
+            (end,) = await decisions.decide([request.verified])
             if isinstance(end, Exception):
                 raise end
             return wire.Answered(end)

@@ -6,31 +6,27 @@ carries as many requests, or answers, as were there when the one before it had b
 are matched by number and come in any order.
 
 Only what verified is ever sent, and never a secret: of the key that verified it a record is
-accompanied by the name and the time of validity, since it is judged by the ring that it was
-verified with.
+accompanied by the name and the time of validity, since it is told by the ring that it was verified
+with whether it came in time.
 """
 
 import struct
 from collections import deque
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
-from fractal_lba.protocol.authenticate import Authenticated
-from fractal_lba.protocol.described import described
-from fractal_lba.protocol.keyring import Alg, Key
-from fractal_lba.protocol.legacy_record import LegacyRecord
-from fractal_lba.protocol.record import Record
 from fractal_lba.server.charging import ChargeEnd
 from fractal_lba.server.core.answer import Answer
 from fractal_lba.server.core.entry import Entry
 from fractal_lba.server.core.known import Known, NotResolved, Place, RecordKey
 from fractal_lba.server.core.listing import Query, Spot
+from fractal_lba.server.core.run import Verified
 from fractal_lba.server.core.usage import Held, Usage
 from fractal_lba.server.ports import Listed, Loss
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """Of these messages. A worker of another one is not spoken with: its shards answer 503 until it is
 replaced, too."""
 
@@ -61,19 +57,9 @@ class _Struct(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Decide(_Struct, frozen=True, tag=1):
-    """See ``ports.Decisions.decide``; one of ``record`` and ``legacy`` is the record's fields."""
+    """See ``ports.Decisions.decide``."""
 
-    record: Any
-    legacy: LegacyRecord | None
-    kid: str
-    alg: Alg
-    not_before_ms: int | None
-    not_after_ms: int | None
-    tenant: str
-    record_digest: str
-    content_digest: str
-    received_ns: int
-    is_recovered: bool
+    verified: Verified
 
 
 class GetKnown(_Struct, frozen=True, tag=2):
@@ -293,70 +279,3 @@ def frames(buffer: bytearray) -> list[bytes]:
         at = end
     del buffer[:at]
     return found
-
-
-# The members are any JSON, whose type the decoder cannot be told; everything else is as in Record.
-_RECORD: Any = described(
-    msgspec.defstruct(
-        "_RecordFields",
-        [
-            (name, Any if name == "members" else kind)
-            for name, kind in Record.__annotations__.items()
-        ],
-        frozen=True,
-        array_like=True,
-    )
-)
-_RECORD_NAMES: Final = tuple(Record.__annotations__)
-
-
-def decide_request(authenticated: Authenticated, *, received_ns: int, is_recovered: bool) -> Decide:
-    """Return the request to decide a record."""
-    record, key = authenticated.record, authenticated.key
-    fields = None
-    if isinstance(record, Record):
-        # What the delivery says is neither judged nor kept.
-        fields = [None if name == "delivery" else getattr(record, name) for name in _RECORD_NAMES]
-    return Decide(
-        record=fields,
-        legacy=record if isinstance(record, LegacyRecord) else None,
-        kid=key.kid,
-        alg=key.alg,
-        not_before_ms=key.not_before_ms,
-        not_after_ms=key.not_after_ms,
-        tenant=authenticated.tenant,
-        record_digest=authenticated.record_digest,
-        content_digest=authenticated.content_digest,
-        received_ns=received_ns,
-        is_recovered=is_recovered,
-    )
-
-
-def authenticated_of(request: Decide) -> Authenticated:
-    """Return the record that another worker verified; its key holds neither key nor secret.
-
-    Raises:
-        ValueError: The request holds no record.
-    """
-    record: Record | LegacyRecord
-    if request.legacy is not None:
-        record = request.legacy
-    else:
-        fields = msgspec.convert(request.record, _RECORD)
-        record = Record(**{name: getattr(fields, name) for name in _RECORD_NAMES})
-    return Authenticated(
-        record=record,
-        key=Key(
-            kid=request.kid,
-            tenant=request.tenant,
-            alg=request.alg,
-            public=None,
-            secret=None,
-            not_before_ms=request.not_before_ms,
-            not_after_ms=request.not_after_ms,
-            legacy=request.legacy is not None,
-        ),
-        tenant=request.tenant,
-        record_digest=request.record_digest,
-        content_digest=request.content_digest,
-    )

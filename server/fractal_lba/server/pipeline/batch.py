@@ -134,9 +134,9 @@ class Batches:
         is_over, is_refused = True, False
         has_met_a_bug = False
         while together := list(islice(lines, LINES_AT_ONCE_MAX)):
-            verified = await self._verify(together, frame)
+            verified = await self._verify(together, frame, is_recovered=is_recovered)
             # Decided in the order of the lines: of two with one id the first is first.
-            ends = await self._conclude(verified, frame, is_recovered=is_recovered)
+            ends = await self._conclude(verified, frame)
             for settled in ends:
                 is_over = is_over and settled.is_over
                 is_refused = is_refused or settled.is_refused
@@ -150,27 +150,23 @@ class Batches:
         return BatchSettled(refusal=None, is_over=is_over)
 
     async def _verify(
-        self, lines: list[bytes], frame: InboxFrame
+        self, lines: list[bytes], frame: InboxFrame, *, is_recovered: bool
     ) -> Sequence[VerifiedOrNot | Answer]:
         """Return each line's record, why it was refused, or the problem of a line that is none."""
         faults = [line_fault(line) for line in lines]
         sound = [line for line, fault in zip(lines, faults, strict=True) if fault is None]
-        verified = await self._intake.verify(sound, frame)
+        verified = await self._intake.verify(sound, frame, is_recovered=is_recovered)
         if len(sound) == len(lines):
             return verified
         ends = iter(verified)
         return [next(ends) if fault is None else fault for fault in faults]
 
     async def _conclude(
-        self,
-        verified: Sequence[VerifiedOrNot | Answer],
-        frame: InboxFrame,
-        *,
-        is_recovered: bool,
+        self, verified: Sequence[VerifiedOrNot | Answer], frame: InboxFrame
     ) -> list[Settled]:
         ends: Sequence[Settled | Exception]
         try:
-            ends = await self._intake.conclude(verified, frame, is_recovered=is_recovered)
+            ends = await self._intake.conclude(verified, frame)
         except Exception as error:  # noqa: BLE001 - answered on each of these lines, and logged
             ends = [error] * len(verified)
         return [each if isinstance(each, Settled) else _bug(each) for each in ends]

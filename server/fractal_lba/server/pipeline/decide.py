@@ -1,4 +1,6 @@
-"""Decide each id once: lookup, judge, ledger, answer; a run of records at a time.
+"""Decide each id once: lookup, ledger, answer; a run of records at a time.
+
+They come judged, which counts where the id is new and nowhere else.
 
 While the first record of an id is on its way to the disk the id is occupied in memory: what repeats
 it, in the same run or another, waits and shares its fate. Between the lookup and the occupation
@@ -6,7 +8,7 @@ nothing is awaited, so that two bodies cannot both be first.
 """
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -14,20 +16,16 @@ from fractal_lba.protocol.errors import (
     CorruptionError,
     DurabilityError,
     FractalError,
+    Refusal,
+    RefusalCode,
     UnavailableError,
-)
-from fractal_lba.protocol.judge import Params, decision_body
-from fractal_lba.protocol.versions import (
-    created_at_ms,
-    is_remembered,
-    judge_any,
-    stored_bytes_of,
 )
 from fractal_lba.server.charging import Quotas
 from fractal_lba.server.core.answer import Answer, conflicting
 from fractal_lba.server.core.entry import Conflict, Decision, Entry
 from fractal_lba.server.core.forgetting import kept
-from fractal_lba.server.core.known import Known, RecordKey, Standing, admit_new, key_of, standing
+from fractal_lba.server.core.in_time import admit_new
+from fractal_lba.server.core.known import Known, RecordKey, Standing, standing
 from fractal_lba.server.core.run import End, NewEntry, Verified
 from fractal_lba.server.core.tenant_policy import Policies
 from fractal_lba.server.core.usage import Held
@@ -65,8 +63,6 @@ class Decider:
 
     Args:
         shard: Where decisions are kept.
-        params: What new records of each version are judged by; what was decided is never judged
-            again.
         region: Kept with each decision.
         policies: What is asked of each tenant.
         quotas: What each tenant may still send.
@@ -76,13 +72,11 @@ class Decider:
         self,
         shard: Shard,
         *,
-        params: Mapping[str, Params],
         region: str,
         policies: Policies,
         quotas: Quotas,
     ) -> None:
         self._shard = shard
-        self._params = params
         self._region = region
         self._policies = policies
         self._charged = Charged(shard, quotas=quotas)
@@ -145,10 +139,10 @@ class Decider:
     def _begin(
         self, run: Sequence[Verified], left: Sequence[int], ends: list[End | None]
     ) -> _Round:
-        """Look up and judge, in the order of the run; what is to be appended is occupied."""
+        """Look up and tell, in the order of the run; what is to be appended is occupied."""
         found = _Round()
         occupation = _Occupied()
-        keys = [key_of(run[place].authenticated) for place in left]
+        keys = [run[place].key for place in left]
         for place, key, known in zip(left, keys, self._lookups(keys), strict=True):
             occupied = self._occupied.get(key)
             if occupied is not None:
@@ -158,12 +152,12 @@ class Decider:
                 ends[place] = known
                 continue
             verified = run[place]
-            stands = standing(verified.authenticated, known)
+            stands = standing(verified.content_digest, known)
             if known is not None and stands is Standing.REPEAT:
                 found.repeats.append((place, key, known))
                 continue
             try:
-                entry, answer = self._outcome(stands, key, verified, known)
+                entry, answer = self._outcome(stands, verified, known)
             except Exception as error:  # noqa: BLE001 - the end of this record, and of no other
                 ends[place] = error
                 continue
@@ -176,7 +170,7 @@ class Decider:
         return found
 
     def _outcome(
-        self, stands: Standing, key: RecordKey, verified: Verified, known: Known | None
+        self, stands: Standing, verified: Verified, known: Known | None
     ) -> tuple[Entry | None, Answer]:
         """Return what is written of a record that is no repeat, ``None`` for nothing, and answer.
 
@@ -184,9 +178,9 @@ class Decider:
             Refusal: See ``decide``.
         """
         if known is None:
-            return self._judged(key, verified)
+            return self._new(verified)
         answer = _conflict_answer(verified, known)
-        return _evidence(key, verified) if stands is Standing.CONFLICT else None, answer
+        return _evidence(verified) if stands is Standing.CONFLICT else None, answer
 
     def _lookups(self, keys: Sequence[RecordKey]) -> Iterator[Known | DurabilityError | None]:
         """Yield what is remembered under each key that is not occupied."""
@@ -196,45 +190,44 @@ class Decider:
         known = dict(zip(free, self._shard.lookup(free), strict=True))
         return iter([known.get(key) for key in keys])
 
-    def _judged(self, key: RecordKey, verified: Verified) -> tuple[Decision | None, Answer]:
+    def _new(self, verified: Verified) -> tuple[Decision | None, Answer]:
         """Return a new record's decision, ``None`` for one that is not remembered, and answer.
 
         Raises:
             Refusal: See ``decide``.
         """
-        authenticated, received_ns = verified.authenticated, verified.received_ns
-        policy = self._policies.of(key.tenant)
+        policy = self._policies.of(verified.tenant)
         admit_new(
-            authenticated,
-            received_ns=received_ns,
+            verified,
             horizon_days=policy.horizon_days,
-            floor_ms=self._shard.floor_ms(key.tenant),
+            floor_ms=self._shard.floor_ms(verified.tenant),
         )
-        outcome = judge_any(authenticated.record, self._params)
-        body = decision_body(
-            pcs_id=key.pcs_id, record_digest=authenticated.record_digest, outcome=outcome
+        if verified.spoiled is not None:
+            code, reason, message, member = verified.spoiled
+            raise Refusal(RefusalCode(code), reason, message, member=member)
+        answer = Answer(
+            status=verified.status, body=verified.answer, received_ns=verified.received_ns
         )
-        answer = Answer(status=outcome.status, body=body, received_ns=received_ns)
         # Not charged either: whoever relays an old record could spend its tenant's quota on copies.
-        if not is_remembered(authenticated.record, outcome):
+        if not verified.is_remembered:
             return None, answer
         decision = Decision(
-            tenant=key.tenant,
-            family=key.family,
-            pcs_id=key.pcs_id,
-            record_digest=authenticated.record_digest,
-            content_digest=authenticated.content_digest,
-            kid=authenticated.key.kid,
-            params_version=outcome.params_version,
+            tenant=verified.tenant,
+            family=verified.family,
+            pcs_id=verified.pcs_id,
+            record_digest=verified.record_digest,
+            content_digest=verified.content_digest,
+            kid=verified.kid,
+            params_version=verified.params_version,
             region=self._region,
-            status=outcome.status,
-            answer=body,
+            status=verified.status,
+            answer=verified.answer,
             kept=kept(
-                created_ms=created_at_ms(authenticated.record),
-                received_ns=received_ns,
+                created_ms=verified.created_ms,
+                received_ns=verified.received_ns,
                 horizon_days=policy.horizon_days,
             ),
-            record=stored_bytes_of(authenticated.record),
+            record=verified.record,
         )
         return decision, answer
 
@@ -290,24 +283,22 @@ def _first_answer(key: RecordKey, known: Known, entry: Entry | Exception) -> End
     )
 
 
-def _evidence(key: RecordKey, verified: Verified) -> Conflict:
-    authenticated = verified.authenticated
+def _evidence(verified: Verified) -> Conflict:
     return Conflict(
-        tenant=key.tenant,
-        family=key.family,
-        pcs_id=key.pcs_id,
-        record_digest=authenticated.record_digest,
-        content_digest=authenticated.content_digest,
-        kid=authenticated.key.kid,
-        record=stored_bytes_of(authenticated.record),
+        tenant=verified.tenant,
+        family=verified.family,
+        pcs_id=verified.pcs_id,
+        record_digest=verified.record_digest,
+        content_digest=verified.content_digest,
+        kid=verified.kid,
+        record=verified.record,
     )
 
 
 def _conflict_answer(verified: Verified, known: Known) -> Answer:
-    authenticated = verified.authenticated
     return conflicting(
-        pcs_id=authenticated.record.pcs_id,
+        pcs_id=verified.pcs_id,
         first_content_digest=known.content_digest,
-        content_digest=authenticated.content_digest,
+        content_digest=verified.content_digest,
         first_received_ns=known.received_ns,
     )

@@ -1,14 +1,13 @@
-"""Take a body in: inbox, authenticate, tenant, decide, finish.
+"""Take a body in: inbox, verify, tenant, decide, finish.
 
 One written order for live bodies and for those a crash left.
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from fractal_lba.protocol.authenticate import Authenticated
 from fractal_lba.protocol.errors import (
     CorruptionError,
     DurabilityError,
@@ -16,6 +15,7 @@ from fractal_lba.protocol.errors import (
     RefusalCode,
     UnavailableError,
 )
+from fractal_lba.protocol.judge import Params
 from fractal_lba.protocol.keyring import Keyring
 from fractal_lba.server.core.answer import Answer, ServerCode, problem, refused
 from fractal_lba.server.core.inbox_frame import Received
@@ -55,6 +55,8 @@ class Intake:
         inbox: Where a body is before it is parsed.
         decisions: Where what verified is decided.
         keyring: Returns the ring of this moment.
+        params: What new records of each version are judged by; what was decided is never judged
+            again.
         policies: Which tenants may send version 0.1.
         clock: Nanoseconds since 1970; read once for each body, at its receipt.
         meter: Counts.
@@ -70,6 +72,7 @@ class Intake:
         inbox: Inbox,
         decisions: Decisions,
         keyring: Callable[[], Keyring],
+        params: Mapping[str, Params],
         policies: Policies,
         clock: Clock,
         meter: Meter,
@@ -84,7 +87,9 @@ class Intake:
         self._meter = meter
         self._judging = judging
         self._left_open_beside_others_max = left_open_max // 2
-        self._verifier = Verifier(keyring=keyring, policies=policies, bounds=bounds, pace=pace)
+        self._verifier = Verifier(
+            keyring=keyring, params=params, policies=policies, bounds=bounds, pace=pace
+        )
 
     async def receive(self, body: bytes, received: Received) -> Settled:
         """Log a body that has just arrived, then settle it."""
@@ -118,8 +123,8 @@ class Intake:
         Refusals and storage failures are answers. Anything else that is raised is a bug: the body
         then stays open on disk, and is not tried again before the next start.
         """
-        (verified,) = await self.verify([frame.body], frame)
-        (settled,) = await self.conclude([verified], frame, is_recovered=is_recovered)
+        (verified,) = await self.verify([frame.body], frame, is_recovered=is_recovered)
+        (settled,) = await self.conclude([verified], frame)
         if isinstance(settled, Exception):
             raise settled
         if settled.is_over:
@@ -144,13 +149,15 @@ class Intake:
         else:
             self._inbox.leave_open(frame.seq)
 
-    async def verify(self, bodies: Sequence[bytes], frame: InboxFrame) -> list[VerifiedOrNot]:
-        """Authenticate parts of a logged body that are no poison (see ``Verifier.verify``)."""
+    async def verify(
+        self, bodies: Sequence[bytes], frame: InboxFrame, *, is_recovered: bool
+    ) -> list[VerifiedOrNot]:
+        """Verify parts of a logged body that are no poison (see ``Verifier.verify``)."""
         poison = [self.is_poison(body) for body in bodies]  # asked once: more may be known later
         if True not in poison:
-            return await self._verifier.verify(bodies, frame)
+            return await self._verifier.verify(bodies, frame, is_recovered=is_recovered)
         sound = [body for body, is_poison in zip(bodies, poison, strict=True) if not is_poison]
-        ends = iter(await self._verifier.verify(sound, frame))
+        ends = iter(await self._verifier.verify(sound, frame, is_recovered=is_recovered))
         return [_poison() if is_poison else next(ends) for is_poison in poison]
 
     async def run(self, work: Callable[[], ResultT], frame: InboxFrame) -> ResultT:
@@ -158,18 +165,13 @@ class Intake:
         return await self._verifier.run(work, frame)
 
     async def conclude(
-        self,
-        run: Sequence[VerifiedOrNot | Answer],
-        frame: InboxFrame,
-        *,
-        is_recovered: bool,
+        self, run: Sequence[VerifiedOrNot | Answer], frame: InboxFrame
     ) -> list[Settled | Exception]:
         """Answer records of a logged body, and count how they ended.
 
         Args:
             run: Each record, why it was refused, or the answer to what is none.
             frame: The body; it is neither finished nor left open here.
-            is_recovered: See ``settle``.
 
         Returns:
             How each ended; an exception is a bug that it met.
@@ -178,11 +180,11 @@ class Intake:
         places: list[int] = []
         agreed: list[Verified] = []
         for place, each in enumerate(run):
-            if isinstance(each, Authenticated):
+            if isinstance(each, Verified):
                 refusal = _disagreement(each, frame.received)
                 if refusal is None:
                     places.append(place)
-                    agreed.append(Verified(each, frame.received_ns, is_recovered))
+                    agreed.append(each)
                 else:
                     ends[place] = _settled(refusal, each)
             elif isinstance(each, Answer):
@@ -194,7 +196,7 @@ class Intake:
         if agreed:
             decided = await self._decisions.decide(agreed)
             for place, verified, end in zip(places, agreed, decided, strict=True):
-                ends[place] = _settled(end, verified.authenticated)
+                ends[place] = _settled(end, verified)
         return self._counted(ends)
 
     async def close(self) -> None:
@@ -217,11 +219,11 @@ class Intake:
         return told
 
 
-def _settled(end: End, authenticated: Authenticated | None) -> Settled | Exception:
+def _settled(end: End, verified: Verified | None) -> Settled | Exception:
     """Return how a record ended, or the bug that it met."""
     tenant = pcs_id = None
-    if authenticated is not None:
-        tenant, pcs_id = authenticated.tenant, authenticated.record.pcs_id
+    if verified is not None:
+        tenant, pcs_id = verified.tenant, verified.pcs_id
     is_over, is_refused = True, False
     match end:
         case Answer():
@@ -247,13 +249,13 @@ def _poison() -> PoisonError:
     return PoisonError("body: expected one that can be judged, got one set aside")
 
 
-def _disagreement(authenticated: Authenticated, received: Received) -> Refusal | None:
+def _disagreement(verified: Verified, received: Received) -> Refusal | None:
     """Return the refusal of a record that is not of the tenant that its sender claims."""
     for where, claimed in (
         ("identity", received.identified_tenant),
         ("X-Tenant-Id", received.tenant_header),
     ):
-        if claimed is not None and claimed != authenticated.tenant:
+        if claimed is not None and claimed != verified.tenant:
             return Refusal(
                 RefusalCode.TENANT_MISMATCH,
                 reason="tenant_mismatch",

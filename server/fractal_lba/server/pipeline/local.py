@@ -1,9 +1,8 @@
 """One shard of this process, as everybody asks for it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from fractal_lba.protocol.errors import DurabilityError
-from fractal_lba.protocol.judge import Params
 from fractal_lba.server.charging import Quotas
 from fractal_lba.server.core.entry import Entry
 from fractal_lba.server.core.known import Known, NotResolved, Place, RecordKey
@@ -90,12 +89,11 @@ def local_shard(  # noqa: PLR0913 - each is named at the call
     name: str,
     store: Shard,
     *,
-    params: Mapping[str, Params],
     region: str,
     policies: Policies,
     quotas: Quotas,
     clock: Clock,
 ) -> LocalShard:
     """Return a shard with the ones that decide and resolve for it (see ``Decider``)."""
-    decider = Decider(store, params=params, region=region, policies=policies, quotas=quotas)
+    decider = Decider(store, region=region, policies=policies, quotas=quotas)
     return LocalShard(name, store, decider=decider, resolver=Resolver(store, clock=clock))

@@ -46,8 +46,8 @@ class Routed:
     async def decide(self, run: Sequence[Verified]) -> list[End]:
         """See ``ports.Decisions.decide``; each shard is given its part of the run at once."""
         parts: dict[str, list[int]] = {}
-        for place, (authenticated, _, _) in enumerate(run):
-            owner = self._ring.owner_of(authenticated.tenant, authenticated.record.pcs_id)
+        for place, verified in enumerate(run):
+            owner = self._ring.owner_of(verified.tenant, verified.pcs_id)
             parts.setdefault(owner, []).append(place)
         if len(parts) == 1:
             return await self._shards[next(iter(parts))].decide(run)

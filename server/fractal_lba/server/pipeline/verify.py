@@ -1,13 +1,15 @@
-"""Verify what was logged, off the event loop: a thread for each lane, pieces of bodies in turn."""
+"""Verify what was logged, and judge it: off the event loop, a thread for each lane, in pieces."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
-from typing import TypeAlias, TypeVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple, TypeAlias, TypeVar
 
-from fractal_lba.protocol.authenticate import LEGACY_TENANT, Authenticated, authenticate
+from fractal_lba.protocol.authenticate import LEGACY_TENANT, authenticate
 from fractal_lba.protocol.errors import FractalError
+from fractal_lba.protocol.judge import Params
 from fractal_lba.protocol.keyring import Keyring
-from fractal_lba.server.core.inbox_frame import Received
+from fractal_lba.server.core.judged import judged
+from fractal_lba.server.core.run import Verified
 from fractal_lba.server.core.tenant_policy import Policies
 from fractal_lba.server.pipeline.pace import Pace
 from fractal_lba.server.ports import InboxFrame
@@ -15,9 +17,17 @@ from fractal_lba.wal.group_commit import Bounds, GroupCommit
 
 ResultT = TypeVar("ResultT")
 
-VerifiedOrNot: TypeAlias = Authenticated | Exception
+VerifiedOrNot: TypeAlias = Verified | Exception
 
-_Piece = tuple[Sequence[bytes], Received]
+
+class _Piece(NamedTuple):
+    """Parts of a logged body, and how that came."""
+
+    bodies: Sequence[bytes]
+    frame: InboxFrame
+    is_recovered: bool
+
+
 _Lane = GroupCommit[_Piece, list[VerifiedOrNot]]
 
 
@@ -26,6 +36,7 @@ class Verifier:
 
     Args:
         keyring: Returns the ring of this moment.
+        params: What records of each version are judged by.
         policies: Which tenants may send version 0.1.
         bounds: Of each thread's batches and queue.
         pace: Of what is done for unidentified callers.
@@ -35,27 +46,31 @@ class Verifier:
         self,
         *,
         keyring: Callable[[], Keyring],
+        params: Mapping[str, Params],
         policies: Policies,
         bounds: Bounds,
         pace: Pace,
     ) -> None:
         self._keyring = keyring
+        self._params = params
         self._policies = policies
         self._bounds = bounds
         # A thread for each lane: what nobody knows is verified beside the others, not before.
         self._lane: _Lane = GroupCommit(
-            "verify", self._authenticate_all, bounds=bounds, is_for_its_submitter=True
+            "verify", self._verify_all, bounds=bounds, is_for_its_submitter=True
         )
         self._pace = pace
         self._lane_unidentified: _Lane = GroupCommit(
             "verify-unidentified",
-            lambda pieces: self._pace.run(lambda: self._authenticate_all(pieces)),
+            lambda pieces: self._pace.run(lambda: self._verify_all(pieces)),
             bounds=bounds,
             is_for_its_submitter=True,
         )
 
-    async def verify(self, bodies: Sequence[bytes], frame: InboxFrame) -> list[VerifiedOrNot]:
-        """Authenticate parts of a logged body; others have their turns meanwhile.
+    async def verify(
+        self, bodies: Sequence[bytes], frame: InboxFrame, *, is_recovered: bool
+    ) -> list[VerifiedOrNot]:
+        """Verify and judge parts of a logged body; others have their turns meanwhile.
 
         Returns:
             For each its record, or why there is none: its refusal, an ``UnavailableError`` where
@@ -70,7 +85,7 @@ class Verifier:
         ends = await asyncio.gather(
             *(
                 lane.submit(
-                    (piece, frame.received),
+                    _Piece(piece, frame, is_recovered),
                     count=len(piece),
                     size=sum(map(len, piece)),
                     turn=turn,
@@ -100,20 +115,27 @@ class Verifier:
         await self._lane.close()
         await self._lane_unidentified.close()
 
-    def _authenticate_all(self, pieces: Sequence[_Piece]) -> list[list[VerifiedOrNot]]:
+    def _verify_all(self, pieces: Sequence[_Piece]) -> list[list[VerifiedOrNot]]:
         keyring = self._keyring()
-        return [self._authenticate(bodies, received, keyring) for bodies, received in pieces]
+        return [self._verify(piece, keyring) for piece in pieces]
 
-    def _authenticate(
-        self, bodies: Sequence[bytes], received: Received, keyring: Keyring
-    ) -> list[VerifiedOrNot]:
-        tenant = received.tenant_header or LEGACY_TENANT
+    def _verify(self, piece: _Piece, keyring: Keyring) -> list[VerifiedOrNot]:
+        bodies, frame, is_recovered = piece
+        tenant = frame.received.tenant_header or LEGACY_TENANT
         # Whose keys a record of version 0.1 is tried with; none where it is not taken.
         legacy_tenant = tenant if self._policies.of(tenant).accepts_legacy else None
         results: list[VerifiedOrNot] = []
         for body in bodies:
             try:
-                results.append(authenticate(body, keyring, legacy_tenant=legacy_tenant))
+                authenticated = authenticate(body, keyring, legacy_tenant=legacy_tenant)
+                results.append(
+                    judged(
+                        authenticated,
+                        self._params,
+                        received_ns=frame.received_ns,
+                        is_recovered=is_recovered,
+                    )
+                )
             except FractalError as error:
                 results.append(_without_frames(error))
             except Exception as error:  # noqa: BLE001 - raised to the one whose body it is, not to the whole batch

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from fractal_lba.protocol.judge import Params
 from fractal_lba.protocol.keyring import Keyring
 from fractal_lba.server.core.tenant_policy import Policies
 from fractal_lba.server.pipeline.batch import Batches
@@ -28,6 +29,7 @@ def way_of(  # noqa: PLR0913 - the ports of the pipeline, each named at the call
     shards: Mapping[str, Shard],
     decisions: Decisions,
     keyring: Callable[[], Keyring],
+    params: Mapping[str, Params],
     policies: Policies,
     clock: Clock,
     meter: Meter,
@@ -45,6 +47,7 @@ def way_of(  # noqa: PLR0913 - the ports of the pipeline, each named at the call
         shards: Those of this process, by name, which are mended.
         decisions: Where bodies are decided.
         keyring: Returns the ring of this moment.
+        params: What new records of each version are judged by.
         policies: What is asked of each tenant.
         clock: Nanoseconds since 1970.
         meter: Counts.
@@ -59,6 +62,7 @@ def way_of(  # noqa: PLR0913 - the ports of the pipeline, each named at the call
         inbox=inbox,
         decisions=decisions,
         keyring=keyring,
+        params=params,
         policies=policies,
         clock=clock,
         meter=meter,

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 from tests.support import legacy
-from tests.support.signed import ACME, body
+from tests.support.verified import authenticated, verified
 
-from fractal_lba.protocol.authenticate import Authenticated, authenticate
+from fractal_lba.protocol.authenticate import authenticate
 from fractal_lba.protocol.errors import (
     ContractError,
     CorruptionError,
@@ -23,9 +23,10 @@ from fractal_lba.protocol.errors import (
     UnavailableError,
 )
 from fractal_lba.protocol.keyring import Keyring
-from fractal_lba.protocol.versions import stored_bytes_of
+from fractal_lba.protocol.versions import IN_FORCE
 from fractal_lba.server.core.answer import Answer
 from fractal_lba.server.core.entry import Entry, Resolution
+from fractal_lba.server.core.judged import judged
 from fractal_lba.server.core.known import Known, NotResolved, Place, RecordKey
 from fractal_lba.server.core.listing import Bookmark, Page, Query, Spot, Summary
 from fractal_lba.server.core.run import End, Verified
@@ -39,7 +40,6 @@ from fractal_lba.server.pipeline.quota import Quotas
 from fractal_lba.server.ports import Listed, Loss
 
 SHARD = "shard-0"
-RING = Keyring(keys={ACME.kid: ACME.key}, tokens={})
 BOUNDS = PeerBounds(requests_max=1_000, bytes_max=10_000_000, timeout_s=30.0)
 KEY = RecordKey("acme", "1.x", "0" * 64)
 PLACE = Place(seq=3, segment=1, offset=232)
@@ -52,15 +52,11 @@ KNOWN = Known(
 )
 
 
-def verified(epoch: int = 1) -> Authenticated:
-    return authenticate(body(epoch), RING)
-
-
 @dataclass
 class Decided:
     """The shard behind the socket: says what it is told to say, and remembers what it was asked."""
 
-    answer: Callable[[Authenticated], Answer] = lambda _: Answer(status=200, body=b"{}")
+    answer: Callable[[Verified], Answer] = lambda _: Answer(status=200, body=b"{}")
     asked: list[Verified] = field(default_factory=list)
     go: asyncio.Event = field(default_factory=asyncio.Event)
     fences: tuple[str, ...] = ()
@@ -73,7 +69,7 @@ class Decided:
     async def decide(self, run: Sequence[Verified]) -> list[End]:
         self.asked += run
         await self.go.wait()
-        return [self.answer(authenticated) for authenticated, _, _ in run]
+        return [self.answer(each) for each in run]
 
     async def known(self, key: RecordKey) -> Known | None:
         return KNOWN if key == KEY else None
@@ -107,8 +103,8 @@ class Decided:
         return Held(used=Usage(records=day, bytes=2 * day), is_exact=False)
 
 
-async def decide(shard: RemoteShard, record: Authenticated, *, received_ns: int) -> Answer:
-    (end,) = await shard.decide([Verified(record, received_ns)])
+async def decide(shard: RemoteShard, record: Verified) -> Answer:
+    (end,) = await shard.decide([record])
     if isinstance(end, Exception):
         raise end
     return end
@@ -170,34 +166,40 @@ async def asked_by(
 async def test_a_record_arrives_as_it_was_verified_and_no_key_with_it(tmp_path: Path) -> None:
     decided = Decided(lambda _: Answer(status=202, body=b"{1}", is_replayed=True, received_ns=9))
     decided.go.set()
-    ours = verified()
+    ours = verified(is_recovered=True)
     async with asked_by(tmp_path, decided) as (_, shard, _):
-        (answer,) = await shard.decide([Verified(ours, 7, is_recovered=True)])
+        (answer,) = await shard.decide([ours])
     assert answer == Answer(status=202, body=b"{1}", is_replayed=True, received_ns=9)
-    ((theirs, received_ns, is_recovered),) = decided.asked
-    assert (received_ns, is_recovered) == (7, True)
-    assert replace(theirs, key=ours.key) == ours
-    assert stored_bytes_of(theirs.record) == stored_bytes_of(ours.record)
-    assert theirs.key == replace(ours.key, public=None, secret=None)
+    assert decided.asked == [ours]
 
 
 @pytest.mark.asyncio
 async def test_what_crosses_holds_no_secret() -> None:
-    ours = verified()
-    assert ours.key.secret is not None
-    request = wire.decide_request(ours, received_ns=7, is_recovered=False)
-    assert ours.key.secret not in wire.encoded(wire.Numbered(1, SHARD, request))
+    secret = authenticated().key.secret
+    assert secret is not None
+    assert secret not in wire.encoded(wire.Numbered(1, SHARD, wire.Decide(verified())))
 
 
 @pytest.mark.asyncio
 async def test_a_record_of_version_0_1_arrives_as_it_was_verified(tmp_path: Path) -> None:
     ring = Keyring(keys={legacy.OLD.kid: legacy.OLD.key}, tokens={})
-    ours = authenticate(legacy.body(legacy.signed()), ring, legacy_tenant=legacy.OLD.tenant)
+    signed = legacy.signed()
+    spoiled = {**signed, "regime": "sticky" if signed["regime"] != "sticky" else "mixed"}
+    run = [
+        judged(
+            authenticate(legacy.body(each), ring, legacy_tenant=legacy.OLD.tenant),
+            IN_FORCE,
+            received_ns=7,
+            is_recovered=False,
+        )
+        for each in (signed, spoiled)
+    ]
+    assert [each.spoiled is None for each in run] == [True, False]
     decided = Decided()
     decided.go.set()
     async with asked_by(tmp_path, decided) as (_, shard, _):
-        await decide(shard, ours, received_ns=7)
-    assert replace(decided.asked[0][0], key=ours.key) == ours
+        await shard.decide(run)
+    assert decided.asked == run
 
 
 @pytest.mark.asyncio
@@ -234,14 +236,14 @@ async def test_everything_that_is_read_comes_back_as_it_was(tmp_path: Path) -> N
     ids=lambda error: type(error).__name__,
 )
 async def test_what_is_raised_there_is_raised_here(tmp_path: Path, error: Exception) -> None:
-    def refuse(_: Authenticated) -> Answer:
+    def refuse(_: Verified) -> Answer:
         raise error
 
     decided = Decided(refuse)
     decided.go.set()
     async with asked_by(tmp_path, decided) as (_, shard, _):
         with pytest.raises(type(error)) as raised:
-            await decide(shard, verified(), received_ns=7)
+            await decide(shard, verified())
     assert type(raised.value) is type(error)
     assert str(raised.value) == str(error)
     assert vars(raised.value) == vars(error)
@@ -249,29 +251,26 @@ async def test_what_is_raised_there_is_raised_here(tmp_path: Path, error: Except
 
 @pytest.mark.asyncio
 async def test_a_bug_there_is_a_bug_here_and_says_nothing_of_what_it_met(tmp_path: Path) -> None:
-    def fail(_: Authenticated) -> Answer:
+    def fail(_: Verified) -> Answer:
         raise ValueError("a payload")
 
     decided = Decided(fail)
     decided.go.set()
     async with asked_by(tmp_path, decided) as (_, shard, _):
         with pytest.raises(RuntimeError, match="worker 0: expected an answer, got a failure"):
-            await decide(shard, verified(), received_ns=7)
+            await decide(shard, verified())
 
 
 @pytest.mark.asyncio
 async def test_records_are_begun_in_the_order_in_which_they_were_given(tmp_path: Path) -> None:
     decided = Decided()
     async with asked_by(tmp_path, decided) as (_, shard, _):
-        records = [verified(epoch) for epoch in range(50)]
-        asking = [
-            asyncio.ensure_future(decide(shard, each, received_ns=number))
-            for number, each in enumerate(records)
-        ]
+        records = [verified(epoch, received_ns=epoch) for epoch in range(50)]
+        asking = [asyncio.ensure_future(decide(shard, each)) for each in records]
         await until(lambda: len(decided.asked) == len(records))
         decided.go.set()
         await asyncio.gather(*asking)
-    assert [received_ns for _, received_ns, _ in decided.asked] == list(range(50))
+    assert [each.received_ns for each in decided.asked] == list(range(50))
 
 
 @pytest.mark.asyncio
@@ -280,7 +279,7 @@ async def test_a_connection_that_ends_leaves_no_caller_waiting_and_nothing_taken
 ) -> None:
     decided = Decided()
     async with asked_by(tmp_path, decided) as (peer, shard, serving):
-        asking = asyncio.ensure_future(decide(shard, verified(), received_ns=7))
+        asking = asyncio.ensure_future(decide(shard, verified()))
         await until(lambda: bool(decided.asked))
         serving.cancel()
         with pytest.raises(DurabilityError, match="got the end of the connection"):
@@ -289,14 +288,14 @@ async def test_a_connection_that_ends_leaves_no_caller_waiting_and_nothing_taken
         assert list(shard.fences) == [f"{SHARD}: {peer.down}"]
         for _ in range(3):
             with pytest.raises(DurabilityError, match="got no connection to it"):
-                await decide(shard, verified(), received_ns=7)
+                await decide(shard, verified())
         # Its successor is found by itself.
         decided.go.set()
         listener = folder.listen(tmp_path, 0)
         async with running(asyncio.create_task(server_of(decided).run(listener))):
             await peer.opened()
             assert list(shard.fences) == []
-            assert (await decide(shard, verified(), received_ns=7)).status == 200
+            assert (await decide(shard, verified())).status == 200
 
 
 @pytest.mark.asyncio
@@ -305,10 +304,10 @@ async def test_an_answer_that_takes_too_long_is_waited_for_no_longer(tmp_path: P
     bounds = replace(BOUNDS, timeout_s=0.05)
     async with asked_by(tmp_path, decided, bounds=bounds) as (peer, shard, _):
         with pytest.raises(DurabilityError, match=r"expected an answer within 0\.05 s, got none"):
-            await decide(shard, verified(), received_ns=7)
+            await decide(shard, verified())
         # The late answer is nobody's, and the connection serves on.
         decided.go.set()
-        assert (await decide(shard, verified(2), received_ns=8)).status == 200
+        assert (await decide(shard, verified(2))).status == 200
         assert peer.down is None
 
 
@@ -319,13 +318,10 @@ async def test_an_answer_that_takes_too_long_is_waited_for_no_longer(tmp_path: P
 async def test_over_its_bounds_nothing_more_is_asked(tmp_path: Path, bounds: PeerBounds) -> None:
     decided = Decided()
     async with asked_by(tmp_path, decided, bounds=bounds) as (_, shard, _):
-        asking = [
-            asyncio.ensure_future(decide(shard, verified(epoch), received_ns=epoch))
-            for epoch in range(3)
-        ]
+        asking = [asyncio.ensure_future(decide(shard, verified(epoch))) for epoch in range(3)]
         await asyncio.sleep(0)
         with pytest.raises(UnavailableError, match="expected at most"):
-            await decide(shard, verified(9), received_ns=9)
+            await decide(shard, verified(9))
         if bounds.requests_max == len(asking):
             with pytest.raises(DurabilityError, match="expected at most"):
                 await shard.known(KEY)  # whoever reads has one way to be told
@@ -333,7 +329,7 @@ async def test_over_its_bounds_nothing_more_is_asked(tmp_path: Path, bounds: Pee
         await asyncio.gather(*asking)
         assert len(decided.asked) == 3
         # What was answered makes room.
-        assert (await decide(shard, verified(9), received_ns=9)).status == 200
+        assert (await decide(shard, verified(9))).status == 200
 
 
 @pytest.mark.asyncio
@@ -350,7 +346,7 @@ async def test_a_fence_and_a_loss_are_told_and_taken_back(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"format": 2}, "expected messages of format 2, got 1"),
+        ({"format": 1}, "expected messages of format 1, got 2"),
         ({"data_id": "e" * 32}, "expected that worker of this data folder, got another"),
         ({"workers": 3}, "expected that worker of this data folder, got another"),
     ],
@@ -364,7 +360,7 @@ async def test_a_worker_of_another_kind_is_not_spoken_with(
     async with asked_by(tmp_path, decided, ours=ours) as (peer, shard, _):
         await until(lambda: why in (peer.down or ""))
         with pytest.raises(DurabilityError, match=why):
-            await decide(shard, verified(), received_ns=7)
+            await decide(shard, verified())
     assert not decided.asked
 
 
@@ -379,7 +375,7 @@ async def test_bytes_that_are_no_message_end_the_connection_alone(tmp_path: Path
             with suppress(ConnectionError):
                 await reader.read()
             writer.close()
-        assert (await decide(shard, verified(), received_ns=7)).status == 200
+        assert (await decide(shard, verified())).status == 200
 
 
 def test_nobody_else_may_connect_and_a_path_that_cannot_be_named_is_refused(

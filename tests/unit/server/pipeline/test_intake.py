@@ -9,6 +9,7 @@ from tests.support.signed import ACME
 
 from fractal_lba.protocol.errors import Refusal
 from fractal_lba.protocol.keyring import Keyring
+from fractal_lba.protocol.versions import IN_FORCE
 from fractal_lba.server.core.inbox_frame import Received
 from fractal_lba.server.core.tenant_policy import Policies
 from fractal_lba.server.pipeline.intake import Intake
@@ -43,6 +44,7 @@ async def refusals() -> list[object]:
         inbox=unused,
         decisions=unused,
         keyring=lambda: keyring,
+        params=IN_FORCE,
         policies=Policies(),
         clock=lambda: 0,
         meter=unused,
@@ -53,7 +55,7 @@ async def refusals() -> list[object]:
     )
     frame = InboxFrame(seq=1, received_ns=0, body=b"", received=Received())
     try:
-        return list(await intake.verify(REFUSED, frame))
+        return list(await intake.verify(REFUSED, frame, is_recovered=False))
     finally:
         await intake.close()
 

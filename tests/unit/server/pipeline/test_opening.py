@@ -5,16 +5,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
 import pytest
+from tests.support.verified import verified
 
 from fractal_lba.protocol.errors import ContractError, DurabilityError, LockedError
 from fractal_lba.server.core.known import Place, RecordKey
 from fractal_lba.server.core.listing import Query
-from fractal_lba.server.core.run import Verified
 from fractal_lba.server.pipeline.opening import ClosedShard, OwnShards
 from fractal_lba.server.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
-    from fractal_lba.protocol.authenticate import Authenticated
     from fractal_lba.server.ports import Decisions
 
 KEY = RecordKey("acme", "1.x", "0" * 64)
@@ -94,7 +93,7 @@ async def test_without_one_that_can_be_opened_only_other_processes_are_reason_to
 async def test_nothing_is_told_of_a_closed_shard() -> None:
     shard = ClosedShard("b", "got none")
     assert shard.losses == ()
-    record = Verified(cast("Authenticated", None), received_ns=1)
+    record = verified()
     for end in await shard.decide([record, record]):
         assert isinstance(end, DurabilityError)
         assert str(end) == shard.fenced_by
