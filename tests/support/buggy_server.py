@@ -15,7 +15,7 @@ from tests.support.params_server import run, started_with
 from fractal_lba.protocol.judge import CURRENT_PARAMS, Outcome, Params
 from fractal_lba.protocol.record import Record
 from fractal_lba.protocol.versions import AnyRecord, judge_any
-from fractal_lba.server.pipeline import decide
+from fractal_lba.server.core import judged
 
 COMMAND: Final = [sys.executable, "-m", "tests.support.buggy_server"]
 STREAM: Final = "bug"
@@ -29,6 +29,6 @@ def _judge(record: AnyRecord, in_force: Mapping[str, Params]) -> Outcome:
 
 
 if __name__ == "__main__":
-    vars(decide)["judge_any"] = _judge
+    vars(judged)["judge_any"] = _judge
     _config, _options = started_with(sys.argv[1:])
     uvloop.run(run(_config, CURRENT_PARAMS, _options))
