@@ -1,12 +1,13 @@
 """The SDKs' drivers (`sdk/driver.md`) as processes: asked line by line, or many lines at once."""
 
+import base64
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -38,11 +39,19 @@ COMMANDS: Final[Mapping[str, Sequence[str]]] = {
 SDKS: Final = tuple(name for name in COMMANDS if (SDK / name).is_dir())
 """The SDKs of this checkout."""
 
+CLIENTS: Final = tuple(name for name in SDKS if name != "wasm")
+"""Those with a client and an outbox."""
+
 ANSWER_TIMEOUT_S: Final = 60.0
 """For one answer: far more than any takes, so that a driver that hangs is a failure with a name."""
 
 MANY_TIMEOUT_S: Final = 600.0
 """For all answers of many lines."""
+
+
+def encoded(body: bytes) -> str:
+    """Return bytes as a request has them."""
+    return base64.b64encode(body).decode()
 
 
 class DriverError(AssertionError):
@@ -109,11 +118,54 @@ class Driver:
             raise DriverError(f"{self.name}: {op}: crash: {answer['crash']}")
         return answer
 
+    def open_client(  # noqa: PLR0913 - each named at the call
+        self,
+        url: str,
+        *,
+        token: str | None = None,
+        retries: int = 2,
+        deadline_s: float = 60.0,
+        ca: str | None = None,
+        identity: str | None = None,
+    ) -> None:
+        """Open a client, which must be possible; ``ca`` and ``identity`` are PEM texts."""
+        policy = {"retries": retries, "deadline_s": deadline_s}
+        pems = {"ca": ca, "identity": identity}
+        given = {name: pem for name, pem in pems.items() if pem is not None}
+        said = self.ask("client.open", url=url, token=token, **policy, **given)
+        assert said == {"ok": True}, said
+
+    def submit(self, body: bytes) -> dict[str, Any]:
+        """Return what the open client says of one record."""
+        return self.ask("client.submit", body=encoded(body))
+
     def open_outbox(self, folder: Path) -> int | str:
         """Return how many windows wait in an outbox, or why it could not be opened."""
         said = self.ask("outbox.open", folder=str(folder))
         found: int | str = said["error"]["kind"] if "error" in said else said["pending"]
         return found
+
+    def try_append(self, bodies: Iterable[bytes], source: str = "x") -> dict[str, Any]:
+        """Return what the open outbox says to records."""
+        return self.ask("outbox.append", source=source, bodies=[encoded(body) for body in bodies])
+
+    def append(self, *bodies: bytes, source: str = "x") -> list[int]:
+        """Return the numbers of records that the open outbox must take."""
+        said = self.try_append(bodies, source)
+        assert "seqs" in said, said
+        seqs: list[int] = said["seqs"]
+        assert len(seqs) == len(bodies)
+        return seqs
+
+    def pending(self) -> dict[int, bytes]:
+        """Return what waits in the open outbox, by number."""
+        windows: list[dict[str, Any]] = self.ask("outbox.pending")["windows"]
+        return {each["seq"]: base64.b64decode(each["body"]) for each in windows}
+
+    def close_outbox(self) -> None:
+        """Close the outbox, which must go well."""
+        said = self.ask("outbox.close")
+        assert said == {"ok": True}, said
 
     def ask_all(self, lines: Sequence[bytes], *, timeout_s: float = MANY_TIMEOUT_S) -> list[bytes]:
         """Return the line that answers each line; they are written while answers are read."""

@@ -19,7 +19,14 @@ from fractal_lba.agent.frames import WindowMeta
 from fractal_lba.agent.outbox import Outbox
 from fractal_lba.agent.ports import SystemClock, ThreadLanes
 from fractal_lba.agent.verdict import is_about
-from fractal_lba.client import Answer, BatchAnswer, Client, RetryPolicy, UntrustedError
+from fractal_lba.client import (
+    Answer,
+    BatchAnswer,
+    Client,
+    RetryPolicy,
+    SchemeError,
+    UntrustedError,
+)
 from fractal_lba.protocol import (
     Alg,
     ContractError,
@@ -213,8 +220,8 @@ class Talk:
                     answers += [await self._ship_one(seq)]
         except TimeoutError:
             pass
-        except UntrustedError:
-            return {"error": {"kind": "untrusted", "code": None}}
+        except (UntrustedError, SchemeError) as error:
+            return _ended(error)
         return {"answers": answers}
 
     async def outbox_close(self, _given: Request) -> Said:
@@ -279,15 +286,16 @@ class Talk:
                 )
         except TimeoutError:
             return {"error": {"kind": "deadline", "code": None}}
-        except UntrustedError as error:
-            return {
-                "error": {"kind": "untrusted", "code": None},
-                "words": str(error),
-                "attempts": attempts,
-            }
+        except (UntrustedError, SchemeError) as error:
+            return {**_ended(error), "words": str(error), "attempts": attempts}
         except _GaveUpError as error:
             return {"error": {"kind": "unavailable", "code": error.code}}
         return _said(got, attempts)
+
+
+def _ended(error: UntrustedError | SchemeError) -> Said:
+    kind = "scheme" if isinstance(error, SchemeError) else "untrusted"
+    return {"error": {"kind": kind, "code": None}}
 
 
 def _said(got: Answer, attempts: int) -> Said:

@@ -160,9 +160,16 @@ async def test_a_name_that_does_not_resolve_is_said_in_words() -> None:
     assert "Error" not in str(caught.value)
 
 
+def unwritten() -> aiohttp.ClientOSError:
+    error = aiohttp.ClientOSError(None, "Can not write request body")
+    error.__cause__ = aiohttp.ClientConnectionResetError("closing")
+    return error
+
+
 @pytest.mark.parametrize(
     "error",
     [
+        unwritten(),
         aiohttp.ServerDisconnectedError(),
         aiohttp.ClientConnectionResetError("closing"),
         aiohttp.ClientOSError(errno.ECONNRESET, "reset"),

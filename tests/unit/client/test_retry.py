@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from fractal_lba.client import Answer, RetryPolicy, UnavailableError, UntrustedError
+from fractal_lba.client import Answer, RetryPolicy, SchemeError, UnavailableError, UntrustedError
 
 
 class Attempts:
@@ -72,9 +72,12 @@ async def test_a_defect_is_not_retried() -> None:
 
 
 @pytest.mark.asyncio
-async def test_a_server_that_is_not_to_be_trusted_is_not_asked_again() -> None:
-    attempts = Attempts(UntrustedError("untrusted"))
-    with pytest.raises(UntrustedError):
+@pytest.mark.parametrize("kind", [UntrustedError, SchemeError])
+async def test_a_server_that_is_not_the_one_meant_is_not_asked_again(
+    kind: type[UnavailableError],
+) -> None:
+    attempts = Attempts(kind("certificates, or the scheme"))
+    with pytest.raises(kind):
         await attempts.until_final(RetryPolicy())
     assert (attempts.numbers, attempts.slept, attempts.reasons) == ([1], [], [])
 

@@ -161,11 +161,12 @@ func ship(json.RawMessage) (any, error) {
 		})
 	})
 	var untrusted *client.UntrustedError
+	var scheme *client.SchemeError
 	switch {
-	case errors.As(err, &untrusted):
+	case errors.As(err, &untrusted), errors.As(err, &scheme):
 		return said(nil, err), nil
 	case err != nil && !errors.Is(err, context.DeadlineExceeded):
-		return nil, err
+		return refused(err)
 	}
 	return map[string]any{"answers": answers}, nil
 }

@@ -8,13 +8,15 @@ Standard library alone, so that every command and the SDK share it.
 
 from fractal_lba.access.context import client_context
 from fractal_lba.access.options import OPTIONS, Access, access_of
-from fractal_lba.access.trouble import is_untrusted, trouble_of, words_of
+from fractal_lba.access.trouble import is_alert, is_no_tls, is_untrusted, trouble_of, words_of
 
 __all__ = [
     "OPTIONS",
     "Access",
     "access_of",
     "client_context",
+    "is_alert",
+    "is_no_tls",
     "is_untrusted",
     "trouble_of",
     "words_of",

@@ -20,6 +20,11 @@ _VERIFY: Final = {
 }
 """By OpenSSL's number of a chain or a name that does not verify."""
 
+_NO_TLS: Final = frozenset(
+    {"HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE", "WRONG_VERSION_NUMBER"}
+)
+"""OpenSSL's reasons where the first bytes are no record of TLS; which one, its release decides."""
+
 _ALERTS: Final = (
     (
         "CERTIFICATE_REQUIRED",
@@ -41,8 +46,10 @@ _ALERTS: Final = (
         "the server broke the handshake off: it may ask for a client certificate (--cert, --key)",
     ),
     ("PROTOCOL_VERSION", "the server and this client have no version of TLS in common"),
-    ("WRONG_VERSION_NUMBER", "the server speaks no TLS there: is it http:// instead of https://?"),
-    ("HTTP_REQUEST", "the server speaks no TLS there: is it http:// instead of https://?"),
+    *(
+        (reason, "the server speaks no TLS there: is it http:// instead of https://?")
+        for reason in sorted(_NO_TLS)
+    ),
 )
 """By a part of OpenSSL's reason, the first that fits."""
 
@@ -84,7 +91,7 @@ def trouble_of(error: BaseException, *, is_hung_up: bool = False) -> str | None:
             )
         if isinstance(each, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
             return _HUNG_UP
-        if isinstance(each, ssl.SSLError) and (reason := getattr(each, "reason", None)):
+        if reason := _reason(each):
             for part, sentence in _ALERTS:
                 if part in reason:
                     return sentence
@@ -97,9 +104,19 @@ def is_untrusted(error: BaseException) -> bool:
     for each in _behind(error):
         if isinstance(each, ssl.SSLCertVerificationError) and hasattr(each, "verify_code"):
             return True
-        if isinstance(each, ssl.SSLError) and (reason := getattr(each, "reason", None)):
+        if reason := _reason(each):
             return "_ALERT_" in reason and reason.partition("_ALERT_")[2] in _REFUSALS
     return False
+
+
+def is_no_tls(error: BaseException) -> bool:
+    """Return whether the other side answered a handshake with something that is no TLS."""
+    return any(_reason(each) in _NO_TLS for each in _behind(error))
+
+
+def is_alert(error: BaseException) -> bool:
+    """Return whether the other side ended a handshake in words of TLS."""
+    return any("_ALERT_" in _reason(each) for each in _behind(error))
 
 
 def words_of(error: BaseException, *, is_hung_up: bool, is_tls: bool) -> str:
@@ -120,6 +137,12 @@ def words_of(error: BaseException, *, is_hung_up: bool, is_tls: bool) -> str:
             # Below zero is name resolution, which has its own numbers.
             return os.strerror(each.errno) if each.errno > 0 else str(each.strerror)
     return type(error).__name__
+
+
+def _reason(error: BaseException) -> str:
+    """Return OpenSSL's word for what went wrong, empty where there is none."""
+    reason = getattr(error, "reason", None) if isinstance(error, ssl.SSLError) else None
+    return reason if isinstance(reason, str) else ""
 
 
 def _behind(error: BaseException) -> Iterator[BaseException]:

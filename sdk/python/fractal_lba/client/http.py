@@ -25,6 +25,7 @@ from fractal_lba.client.answer import (
     problem_code,
 )
 from fractal_lba.client.batch import ANSWER_LINE_BYTES_MAX, BatchAnswer, joined, read_lines
+from fractal_lba.client.scheme import SchemeCheck
 from fractal_lba.client.trust import UntrustedError
 from fractal_lba.protocol import ContractError, UnavailableError
 
@@ -89,6 +90,7 @@ class Client:
         self._connections_max = connections_max
         self._is_compressing = is_compressing
         self._now = now
+        self._scheme = SchemeCheck()
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
@@ -125,6 +127,8 @@ class Client:
             UnavailableError: No whole answer came (refused, cut, too slow, too large). Whether the
                 server has the record is unknown; send the same bytes again.
             UntrustedError: One of these: the server is not trusted, or does not trust this client.
+            SchemeError: Another: the server has TLS and the URL says ``http``, or none and it says
+                ``https``.
         """
         return await self._call(
             "POST",
@@ -198,16 +202,22 @@ class Client:
         bytes_max: int = ANSWER_BYTES_MAX,
     ) -> Answer:
         assert self._session is not None, "the client is used inside `async with`"  # noqa: S101 - a bug
+        where = f"{method} {url}"
         try:
             async with self._session.request(
                 method, url, data=body, headers=headers, allow_redirects=False
             ) as response:
                 data = await _read_bounded(response, bytes_max)
-                return self._answer(response, data)
+                answer = self._answer(response, data)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            # What is no HTTP aiohttp says by an answer of its own making.
+            is_no_http = _is_hung_up(error) or isinstance(error, aiohttp.ClientResponseError)
+            await self._scheme.failed(where, self._base_url, error, is_no_http=is_no_http)
             what = words_of(error, is_hung_up=_is_hung_up(error), is_tls=url.scheme == "https")
             kind = UntrustedError if is_untrusted(error) else UnavailableError
-            raise kind(f"{method} {url}: expected an answer, got {what}") from error
+            raise kind(f"{where}: expected an answer, got {what}") from error
+        await self._scheme.answered(where, self._base_url, answer)
+        return answer
 
     def _answer(self, response: aiohttp.ClientResponse, body: bytes) -> Answer:
         headers = response.headers
@@ -223,11 +233,14 @@ class Client:
         )
 
 
-def _is_hung_up(error: Exception) -> bool:
+def _is_hung_up(error: BaseException) -> bool:
     if isinstance(error, aiohttp.ServerDisconnectedError | ConnectionResetError | BrokenPipeError):
         return True
-    # aiohttp wraps what the socket says into a class of its own, which keeps only the number.
-    return isinstance(error, OSError) and error.errno in {errno.ECONNRESET, errno.EPIPE}
+    # aiohttp wraps what the socket says into a class of its own, which keeps only the number, and
+    # of a connection that was closed before the request was written not even that.
+    if isinstance(error, OSError) and error.errno in {errno.ECONNRESET, errno.EPIPE}:
+        return True
+    return error.__cause__ is not None and _is_hung_up(error.__cause__)
 
 
 async def _read_bounded(response: aiohttp.ClientResponse, bytes_max: int) -> bytes:

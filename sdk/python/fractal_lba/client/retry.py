@@ -13,6 +13,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, retry_if
 from tenacity.stop import stop_never
 
 from fractal_lba.client.answer import Answer
+from fractal_lba.client.scheme import SchemeError
 from fractal_lba.client.trust import UntrustedError
 from fractal_lba.protocol import UnavailableError
 
@@ -63,8 +64,8 @@ class RetryPolicy:
 
         Args:
             attempt: Gets the number of the attempt, 1 and up. An ``UnavailableError`` or an answer
-                that is not final leads to the next one; an ``UntrustedError``, and any other
-                exception, is raised as it is.
+                that is not final leads to the next one; an ``UntrustedError``, a ``SchemeError``
+                and any other exception is raised as it is.
             rng: Where the jitter comes from.
             sleep: Waits so many seconds.
             on_retry: Called before each wait with what made it necessary.
@@ -93,7 +94,9 @@ class RetryPolicy:
 
 def _may_pass(failure: BaseException) -> bool:
     """Return whether the next attempt may meet something else."""
-    return isinstance(failure, UnavailableError) and not isinstance(failure, UntrustedError)
+    return isinstance(failure, UnavailableError) and not isinstance(
+        failure, UntrustedError | SchemeError
+    )
 
 
 def _is_open(answer: Answer) -> bool:
