@@ -39,12 +39,6 @@ class Truth:
             self._in_doubt.discard(body)
             self.waiting[seq] = body
 
-    def refused(self, bodies: Iterable[bytes]) -> None:
-        """Note windows of which nothing was written, as was said."""
-        bodies = set(bodies)
-        self._in_doubt -= bodies
-        self._settled |= bodies
-
     def answered(self, seq: int) -> None:
         """Note the final answer to a window: it may wait again after a crash."""
         if seq in self.waiting:
