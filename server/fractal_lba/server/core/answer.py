@@ -6,7 +6,6 @@ members.
 """
 
 import math
-from dataclasses import dataclass
 from enum import StrEnum
 
 import msgspec
@@ -72,8 +71,7 @@ STATUS_OF: dict[str, int] = {
 """The status of each code, whichever call it answers."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
     """What the caller gets.
 
     ``code`` is the problem's, ``None`` for a decision; ``received_ns`` is when the answered record

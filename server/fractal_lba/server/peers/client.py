@@ -21,9 +21,6 @@ from fractal_lba.server.peers import failures, wire
 from fractal_lba.server.peers.wire import Hello, Numbered, Request, Result
 from fractal_lba.wal.group_commit import Bounds
 
-_MESSAGE_BYTES_MAX: Final = 1 << 20
-"""A message of more than one request: long enough to share its costs, short enough to be read at
-once."""
 _CONNECT_S: Final = 0.02
 _CONNECT_MAX_S: Final = 0.1
 """Between two tries: the other worker is on this machine, and a try costs nothing."""
@@ -39,7 +36,7 @@ class PeerBounds:
     """What may be under way to one worker, and for how long.
 
     Attributes:
-        requests_max: Requests without an answer.
+        requests_max: Requests without an answer; one that decides counts its records.
         bytes_max: Bytes of them, as they are sent.
         timeout_s: Until an answer must be there.
     """
@@ -61,6 +58,7 @@ class PeerBounds:
 @dataclass(slots=True, eq=False)
 class _UnderWay:
     future: asyncio.Future[Result]
+    records: int
     size: int
     begun_s: float
 
@@ -129,10 +127,16 @@ class Peer:
         self._refusal: str | None = None
         self._number = 0
         self._under_way: dict[int, _UnderWay] = {}
+        self._records = 0
         self._bytes = 0
         self._queue: deque[bytes] = deque()
         self._is_flush_due = False
         self._states: dict[str, wire.ShardState] = {}
+
+    @property
+    def records_max(self) -> int:
+        """How many records can be under way."""
+        return self._bounds.requests_max
 
     @property
     def down(self) -> str | None:
@@ -184,8 +188,9 @@ class Peer:
             raise DurabilityError(f"{shard}: {self.down}")
         self._number += 1
         data = wire.encoded(Numbered(self._number, shard, request))
+        records = wire.records_of(request)
         if (
-            len(self._under_way) >= self._bounds.requests_max
+            self._records + records > self._bounds.requests_max
             or self._bytes + len(data) > self._bounds.bytes_max
         ):
             raise UnavailableError(
@@ -193,8 +198,9 @@ class Peer:
                 f" {self._bounds.bytes_max} bytes under way to it, got one more"
             )
         loop = asyncio.get_running_loop()
-        under_way = _UnderWay(loop.create_future(), len(data), loop.time())
+        under_way = _UnderWay(loop.create_future(), records, len(data), loop.time())
         self._under_way[self._number] = under_way
+        self._records += records
         self._bytes += len(data)
         self._put(data)
         result = await under_way.future
@@ -223,7 +229,7 @@ class Peer:
         self._is_flush_due = False
         link = self._link
         while self._queue and link is not None and link.transport and not link.is_paused:
-            link.transport.write(wire.asked_of(self._queue, _MESSAGE_BYTES_MAX))
+            link.transport.write(wire.asked_of(self._queue, wire.MESSAGE_BYTES_MAX))
 
     def read(self, link: _Link, message: bytes) -> None:
         """Take a message of the other end.
@@ -317,6 +323,7 @@ class Peer:
         done = self._under_way.pop(number, None)
         if done is None:
             return None
+        self._records -= done.records
         self._bytes -= done.size
         return None if done.future.done() else done
 

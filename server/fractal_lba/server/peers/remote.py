@@ -2,15 +2,15 @@
 
 import asyncio
 from collections.abc import Sequence
+from typing import cast
 
 from fractal_lba.protocol.errors import DurabilityError, UnavailableError
-from fractal_lba.server.core.answer import Answer
 from fractal_lba.server.core.entry import Entry
 from fractal_lba.server.core.known import Known, NotResolved, Place, RecordKey
 from fractal_lba.server.core.listing import Bookmark, Page, Query
 from fractal_lba.server.core.run import End, Verified
 from fractal_lba.server.core.usage import Held
-from fractal_lba.server.peers import wire
+from fractal_lba.server.peers import failures, wire
 from fractal_lba.server.peers.client import Peer
 from fractal_lba.server.peers.wire import Request, Result
 from fractal_lba.server.ports import Listed, Loss
@@ -51,13 +51,28 @@ class RemoteShard:
 
     async def decide(self, run: Sequence[Verified]) -> list[End]:
         """See ``ports.Decisions.decide``."""
-        ends = await asyncio.gather(*map(self._decide, run), return_exceptions=True)
-        return [each if isinstance(each, Answer) else _failure(each) for each in ends]
+        parts = list(
+            wire.parts_of(run, records_max=self._peer.records_max, bytes_max=wire.MESSAGE_BYTES_MAX)
+        )
+        if len(parts) == 1:
+            return await self._decide(parts[0])
+        # Begun in their order: of two records with one id the first of the run is asked for first.
+        ends = await asyncio.gather(*map(self._decide, parts))
+        return [end for part in ends for end in part]
 
-    async def _decide(self, verified: Verified) -> Answer:
-        result = await self._peer.ask(self.name, wire.Decide(verified))
-        assert isinstance(result, wire.Answered)  # noqa: S101 - the other end runs this program
-        return result.answer
+    async def _decide(self, part: wire.Decide) -> list[End]:
+        try:
+            result = await self._peer.ask(self.name, part)
+        except Exception as error:  # noqa: BLE001 - the end of each of these records
+            return [error] * len(part.run)
+        assert isinstance(result, wire.Decided)  # noqa: S101 - the other end runs this program
+        if not result.failures:
+            return cast("list[End]", result.answers)
+        failed = {
+            at: failures.error_of(told, worker=self._peer.worker)
+            for at, told in result.failures.items()
+        }
+        return [answer or failed[at] for at, answer in enumerate(result.answers)]
 
     async def known(self, key: RecordKey) -> Known | None:
         """See ``ports.Decisions.known``."""
@@ -103,9 +118,3 @@ class RemoteShard:
         except UnavailableError as error:
             # What only reads has one way to say that it cannot tell.
             raise DurabilityError(str(error)) from error
-
-
-def _failure(end: BaseException) -> Exception:
-    if isinstance(end, Exception):
-        return end
-    raise end

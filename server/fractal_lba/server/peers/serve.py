@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, cast
 
 import msgspec
@@ -12,12 +12,12 @@ from typing_extensions import override
 from fractal_lba.protocol.errors import DurabilityError, FractalError, UnavailableError
 from fractal_lba.server.charging import Quotas
 from fractal_lba.server.core.known import NotResolved
+from fractal_lba.server.core.run import End
 from fractal_lba.server.peers import failures, wire
 from fractal_lba.server.peers.reservations import Reservations
 from fractal_lba.server.peers.wire import Hello, Numbered, Request, Result, ShardState
 from fractal_lba.server.ports import Decisions
 
-_MESSAGE_BYTES_MAX: Final = 1 << 20
 _LOOK_S: Final = 0.1
 """How often it is looked whether a shard was fenced or opened again, to be told to the others."""
 
@@ -31,7 +31,8 @@ class PeerServer:
         shards: Those this worker decides for, by name.
         hello: What it says of itself.
         quotas: Of the tenants whose own shard is one of them.
-        requests_max: Under way for one other worker; over it the answer is that there are too many.
+        requests_max: Under way for one other worker, of those to decide each record; over it the
+            answer is that there are too many.
     """
 
     def __init__(
@@ -112,10 +113,7 @@ class PeerServer:
 async def _answer(decisions: Decisions, request: Request) -> Result:  # noqa: PLR0911 - one for each kind
     match request:
         case wire.Decide():
-            (end,) = await decisions.decide([request.verified])
-            if isinstance(end, Exception):
-                raise end
-            return wire.Answered(end)
+            return _decided(await decisions.decide(request.run))
         case wire.GetKnown():
             return wire.KnownIs(await decisions.known(request.key))
         case wire.GetEntry():
@@ -138,6 +136,19 @@ async def _answer(decisions: Decisions, request: Request) -> Result:  # noqa: PL
             raise AssertionError("expected a shard's request, got one of its connection")
 
 
+def _decided(ends: Sequence[End]) -> wire.Decided:
+    return wire.Decided(
+        [None if isinstance(end, Exception) else end for end in ends],
+        {at: _failed(end) for at, end in enumerate(ends) if isinstance(end, Exception)},
+    )
+
+
+def _failed(error: Exception) -> wire.Raised:
+    if not isinstance(error, FractalError):
+        _log.error("a record of another worker met a bug", exc_info=error)
+    return failures.raised(error)
+
+
 class _Link(asyncio.Protocol):
     """The connection of one other worker."""
 
@@ -147,6 +158,7 @@ class _Link(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._is_greeted = False
         self._tasks: set[asyncio.Task[None]] = set()
+        self._records = 0
         self._replies: list[bytes] = []
         self._reservations = Reservations(server.quotas)
 
@@ -199,7 +211,8 @@ class _Link(asyncio.Protocol):
             if isinstance(asked.request, wire.Settle):
                 self._reservations.settle(asked.request)
                 continue
-            if len(self._tasks) >= self._server.requests_max:
+            records = wire.records_of(asked.request)
+            if self._records + records > self._server.requests_max:
                 over = UnavailableError(
                     f"worker {self._server.hello.worker}: expected at most"
                     f" {self._server.requests_max} requests under way, got one more"
@@ -210,12 +223,17 @@ class _Link(asyncio.Protocol):
                 self._reservations.expect(asked.request)
             # Tasks begin in the order in which they are made: of two records with one id the first
             # to be asked for is the first.
-            task = asyncio.get_running_loop().create_task(self._handle(asked))
+            self._records += records
+            task = asyncio.get_running_loop().create_task(self._handle(asked, records))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _handle(self, asked: Numbered) -> None:
-        self._reply(asked.number, await self._server.answer(asked, self._reservations))
+    async def _handle(self, asked: Numbered, records: int) -> None:
+        try:
+            result = await self._server.answer(asked, self._reservations)
+        finally:
+            self._records -= records
+        self._reply(asked.number, result)
 
     def _reply(self, number: int, result: Result) -> None:
         if not self._replies:
@@ -227,5 +245,5 @@ class _Link(asyncio.Protocol):
         replies, self._replies = self._replies, []
         if self._transport is None:
             return  # nobody is there to be told; what was decided stays decided
-        for message in wire.told_of(replies, _MESSAGE_BYTES_MAX):
+        for message in wire.told_of(replies, wire.MESSAGE_BYTES_MAX):
             self._transport.write(message)

@@ -3,7 +3,7 @@
 A frame is its length (u32 little-endian, without itself) and a msgpack message. The first one of
 either side is `Hello`; then the one that connected sends `Asked`, the other one `Told`. A message
 carries as many requests, or answers, as were there when the one before it had been written; answers
-are matched by number and come in any order.
+are matched by number and come in any order. What is decided together is one request and one answer.
 
 Only what verified is ever sent, and never a secret: of the key that verified it a record is
 accompanied by the name and the time of validity, since it is told by the ring that it was verified
@@ -31,6 +31,13 @@ FORMAT: Final = 2
 replaced, too."""
 
 FRAME_BYTES_MAX: Final = 64 << 20
+
+MESSAGE_BYTES_MAX: Final = 1 << 20
+"""Of a message of more than one request or answer, and of a request of more than one record: long
+enough to share its costs, short enough to be read at once."""
+
+_REST_BYTES: Final = 1_024
+"""More than the names, digests and numbers of a record that goes to be decided."""
 _LENGTH: Final = struct.Struct("<I")
 LENGTH_BYTES: Final = _LENGTH.size
 
@@ -57,9 +64,9 @@ class _Struct(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Decide(_Struct, frozen=True, tag=1):
-    """See ``ports.Decisions.decide``."""
+    """See ``ports.Decisions.decide``; a run, in its order."""
 
-    verified: Verified
+    run: list[Verified]
 
 
 class GetKnown(_Struct, frozen=True, tag=2):
@@ -120,7 +127,7 @@ Request = Decide | GetKnown | GetEntry | ListRecords | Resolve | GetUsage | Rese
 
 
 class Answered(_Struct, frozen=True, tag=1):
-    """What ``decide`` returned, or why nothing was reserved."""
+    """Why nothing was reserved."""
 
     answer: Answer
 
@@ -171,7 +178,39 @@ class Reserved(_Struct, frozen=True, tag=8):
     """It is charged until it is settled, or the connection ends."""
 
 
-Result = Answered | KnownIs | EntryIs | Listing | NotAppended | UsageIs | Raised | Reserved
+class Decided(_Struct, frozen=True, tag=9):
+    """How each record of a run ended, in its order: ``failures`` has those without an answer."""
+
+    answers: list[Answer | None]
+    failures: dict[int, Raised]
+
+
+Result = (
+    Answered | KnownIs | EntryIs | Listing | NotAppended | UsageIs | Raised | Reserved | Decided
+)
+
+
+def records_of(request: Request) -> int:
+    """Return for how many records a request stands: bounds are in records."""
+    return len(request.run) if isinstance(request, Decide) else 1
+
+
+def parts_of(run: Sequence[Verified], *, records_max: int, bytes_max: int) -> Iterator[Decide]:
+    """Return requests to decide a run, in its order.
+
+    Args:
+        run: One record at the least.
+        records_max: Of a request.
+        bytes_max: About those of a request with more than one record.
+    """
+    start, size = 0, 0
+    for at, each in enumerate(run):
+        more = len(each.record) + len(each.answer) + _REST_BYTES
+        if at > start and (at - start >= records_max or size + more > bytes_max):
+            yield Decide(list(run[start:at]))
+            start, size = at, 0
+        size += more
+    yield Decide(list(run[start:]))
 
 
 class Numbered(_Struct, frozen=True):
