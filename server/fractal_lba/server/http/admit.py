@@ -3,18 +3,17 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from aiohttp import web
 
 from fractal_lba.protocol.keyring import Keyring, Scope
 from fractal_lba.server.core.answer import Answer, ServerCode, problem
-from fractal_lba.server.http.bytes_in_flight import BytesInFlight
-from fractal_lba.server.http.identity import Caller, allow, identify
+from fractal_lba.server.http.bytes_in_flight import BytesInFlight, Share
+from fractal_lba.server.http.caller import Caller
+from fractal_lba.server.http.identity import allow, caller_address, identify
 from fractal_lba.server.http.lanes import UNIDENTIFIED, Charged, Unidentified
-from fractal_lba.server.http.limits import Addresses, ByteCount, address_of
+from fractal_lba.server.http.limits import Addresses, ByteCount
 from fractal_lba.server.http.refusals import Refusals
 from fractal_lba.server.http.respond import response
 from fractal_lba.server.http.shares import Shares
@@ -47,23 +46,22 @@ class InFlight:
         self._empty = asyncio.Event()
         self._empty.set()
 
-    @contextmanager
-    def one_more(self, address: str, owner: str) -> Iterator[None]:
-        """Count one body of an address and an owner for as long as the block runs."""
+    def begin(self, address: str, owner: str) -> None:
+        """Count one body of an address and an owner."""
         self.count += 1
         self._by_address[address] += 1
         self._by_owner[owner] += 1
         self._empty.clear()
-        try:
-            yield
-        finally:
-            self.count -= 1
-            for counter, name in ((self._by_address, address), (self._by_owner, owner)):
-                counter[name] -= 1
-                if not counter[name]:
-                    del counter[name]
-            if not self.count:
-                self._empty.set()
+
+    def end(self, address: str, owner: str) -> None:
+        """Count it no longer."""
+        self.count -= 1
+        for counter, name in ((self._by_address, address), (self._by_owner, owner)):
+            counter[name] -= 1
+            if not counter[name]:
+                del counter[name]
+        if not self.count:
+            self._empty.set()
 
     def of_address(self, address: str) -> int:
         """Return how many are of one address."""
@@ -147,7 +145,7 @@ class Admission:
                 "server: expected to be open, got a stop",
                 retry_after_s=RETRY_AFTER_S,
             )
-        return self.addresses.admit(address_of(request.transport), time.monotonic_ns())
+        return self.addresses.admit(caller_address(request), time.monotonic_ns())
 
     def refuse_full(
         self, request: web.Request, caller: Caller | None, *, is_batch: bool = False
@@ -159,7 +157,7 @@ class Admission:
         if (unavailable := self._refuse_unstorable()) is not None:
             return unavailable
         if (
-            self.in_flight.of_address(address_of(request.transport))
+            self.in_flight.of_address(caller_address(request))
             >= self.bounds.in_flight_per_address_max
         ):
             return problem(
@@ -200,22 +198,37 @@ class Admission:
             return problem(ServerCode.STORAGE_UNAVAILABLE, full, retry_after_s=RETRY_AFTER_FULL_S)
         return None
 
-    @contextmanager
     def one_more(
         self, request: web.Request, caller: Caller | None, *, is_batch: bool = False
-    ) -> Iterator[ByteCount]:
-        """Count one body as under way for as long as the block runs; give it its share of bytes."""
-        address = address_of(request.transport)
-        owner = owner_of(caller)
-        with (
-            self.in_flight.one_more(address, owner),
-            self.bytes_in_flight.share_of(address, owner) as share,
-        ):
-            if caller is not None:
-                yield share
-            else:
-                with self.lane.one_more(is_batch=is_batch):
-                    yield Charged(share, self.lane)
+    ) -> "UnderWay":
+        """Return what counts one body as under way for as long as a block runs."""
+        share = self.bytes_in_flight.share_of(caller_address(request), owner_of(caller))
+        return UnderWay(self.in_flight, share, None if caller is not None else self.lane, is_batch)
+
+
+@dataclass(slots=True)
+class UnderWay:
+    """One body between its first byte and its answer; the block is given its share of bytes."""
+
+    in_flight: InFlight
+    share: Share
+    lane: Unidentified | None
+    is_batch: bool
+
+    def __enter__(self) -> ByteCount:
+        """Count it."""
+        self.in_flight.begin(self.share.address, self.share.owner)
+        if self.lane is None:
+            return self.share
+        self.lane.begin(is_batch=self.is_batch)
+        return Charged(self.share, self.lane)
+
+    def __exit__(self, *_: object) -> None:
+        """Count it no longer, and give back what it took."""
+        if self.lane is not None:
+            self.lane.end(is_batch=self.is_batch)
+        self.share.end()
+        self.in_flight.end(self.share.address, self.share.owner)
 
 
 def owner_of(caller: Caller | None) -> str:

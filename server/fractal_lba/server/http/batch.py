@@ -13,8 +13,9 @@ from fractal_lba.server.core.inbox_frame import BATCH, Received
 from fractal_lba.server.core.inflate import GZIP, ZSTD
 from fractal_lba.server.core.ndjson import BATCH_BYTES_MAX, encode_line
 from fractal_lba.server.http.admit import Admission
-from fractal_lba.server.http.identity import Caller
-from fractal_lba.server.http.limits import address_of, read_body
+from fractal_lba.server.http.caller import Caller
+from fractal_lba.server.http.identity import caller_address
+from fractal_lba.server.http.limits import read_body
 from fractal_lba.server.http.request_id import request_id_of
 from fractal_lba.server.http.respond import response
 from fractal_lba.server.http.settled_log import SettledLog
@@ -70,7 +71,7 @@ class Batch:
                 received,
                 answers.take,
                 on_count=self.admission.lane.owe_lines if caller is None else None,
-                whose=caller.tenant if caller else address_of(request.transport),
+                whose=caller.tenant if caller else caller_address(request),
             )
             seconds = time.perf_counter() - started
         self.meter.submit_took(seconds)

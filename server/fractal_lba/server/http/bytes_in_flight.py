@@ -1,8 +1,6 @@
 """Bytes in flight: what all bodies between their first byte and their answer hold of memory."""
 
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from fractal_lba.server.core.answer import Answer, ServerCode, problem
@@ -27,18 +25,9 @@ class BytesInFlight:
     by_address: Counter[str] = field(default_factory=Counter)
     by_owner: Counter[str] = field(default_factory=Counter)
 
-    @contextmanager
-    def share_of(self, address: str, owner: str) -> Iterator["Share"]:
-        """Give one request a share of its own; what it took is given back when the block ends."""
-        share = Share(self, address, owner)
-        try:
-            yield share
-        finally:
-            self.total -= share.size
-            for counter, name in ((self.by_address, address), (self.by_owner, owner)):
-                counter[name] -= share.size
-                if not counter[name]:
-                    del counter[name]
+    def share_of(self, address: str, owner: str) -> "Share":
+        """Give one request a share of its own, which it must end."""
+        return Share(self, address, owner)
 
     def owner_max(self, owner: str) -> int:
         """Return what one owner may have."""
@@ -80,3 +69,12 @@ class Share:
         whole.by_address[self.address] += size
         whole.by_owner[self.owner] += size
         return None
+
+    def end(self) -> None:
+        """Give back what was taken."""
+        whole = self.of
+        whole.total -= self.size
+        for counter, name in ((whole.by_address, self.address), (whole.by_owner, self.owner)):
+            counter[name] -= self.size
+            if not counter[name]:
+                del counter[name]

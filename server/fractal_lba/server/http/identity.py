@@ -1,30 +1,18 @@
 """Who calls: a bearer token, a client certificate or both, looked up before the body is read."""
 
 import ssl
-from dataclasses import dataclass
 
 from aiohttp import web
 
 from fractal_lba.protocol.errors import RefusalCode
 from fractal_lba.protocol.keyring import Identity, Keyring, Scope
 from fractal_lba.server.core.answer import Answer, ServerCode, problem
+from fractal_lba.server.http.caller import NOBODY, Caller, Identified
 from fractal_lba.server.http.protocol import Connection
 
 _SCHEME = "bearer"
 _NAME_DIGITS = 16
 """Of the hash that the keyring file holds: enough to find the token there."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Caller:
-    """Somebody the keyring knows: whose records they may touch, and what they may do.
-
-    ``name`` tells callers of one tenant apart and gives no secret away.
-    """
-
-    name: str
-    tenant: str
-    scopes: frozenset[Scope]
 
 
 def identify(request: web.Request, keyring: Keyring) -> Caller | Answer | None:
@@ -34,6 +22,11 @@ def identify(request: web.Request, keyring: Keyring) -> Caller | Answer | None:
     what either may.
     """
     header = request.headers.get("Authorization")
+    connection = request.protocol if isinstance(request.protocol, Connection) else None
+    before = NOBODY if connection is None else connection.identified
+    # A connection has one certificate for as long as it lasts.
+    if before.keyring is keyring and before.header == header:
+        return before.caller
     certificate = _certificate(request)
     known: list[Identity] = []
     names: list[str] = []
@@ -63,13 +56,21 @@ def identify(request: web.Request, keyring: Keyring) -> Caller | Answer | None:
             RefusalCode.TENANT_MISMATCH,
             "Authorization: expected the tenant of the client certificate, got another",
         )
-    if isinstance(request.protocol, Connection):
-        request.protocol.place.is_known = True
-    return Caller(
+    caller = Caller(
         name=names[-1],
         tenant=known[0].tenant,
         scopes=frozenset[Scope]().union(*(each.scopes for each in known)),
     )
+    if connection is not None:
+        connection.place.is_known = True
+        connection.identified = Identified(keyring, header, caller)
+    return caller
+
+
+def caller_address(request: web.Request) -> str:
+    """Return the address that a request comes from, empty where that is not known."""
+    connection = request.protocol
+    return connection.address if isinstance(connection, Connection) else ""
 
 
 def identified(request: web.Request, keyring: Keyring, scope: Scope) -> Caller | Answer:

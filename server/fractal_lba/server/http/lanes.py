@@ -4,8 +4,6 @@ An identified caller never waits for them: tenants have places, bytes in flight 
 thread of their own. Nothing here looks into a body.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 from fractal_lba.server.core import admission
@@ -75,14 +73,13 @@ class Unidentified:
         """Charge bytes that came."""
         self._bytes = admission.owe(self._bytes, self._bounds.bytes, size)
 
-    @contextmanager
-    def one_more(self, *, is_batch: bool) -> Iterator[None]:
-        """Count one body as under way for as long as the block runs."""
+    def begin(self, *, is_batch: bool) -> None:
+        """Count one body as under way."""
         self._batches += is_batch
-        try:
-            yield
-        finally:
-            self._batches -= is_batch
+
+    def end(self, *, is_batch: bool) -> None:
+        """Count it no longer."""
+        self._batches -= is_batch
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, cast
 
-from aiohttp import web
+from aiohttp import StreamReader, web
 from typing_extensions import override
 
 from fractal_lba.server.core import admission
@@ -34,6 +34,8 @@ class Addresses:
 
     def admit(self, address: str, now_ns: int) -> Answer | None:
         """Charge one request to an address; return the 429 where it has none left."""
+        if self._rate.per_s <= 0:
+            return None
         bucket = self._buckets.pop(address, None) or admission.full(self._rate, now_ns)
         bucket, wait_s = admission.take(bucket, self._rate, now_ns)
         self._buckets[address] = bucket
@@ -239,18 +241,16 @@ async def read_body(
     At most ``bytes_max`` bytes and one chunk are held, and nothing that ``share`` has no room for:
     bytes are counted as they arrive, since a caller may announce more than it ever sends.
     """
-    too_large = body_too_large(bytes_max)
     if request.content_length is not None and request.content_length > bytes_max:
-        return too_large
-    body = bytearray()
+        return body_too_large(bytes_max)
     try:
+        if request.content.is_eof():
+            # All of it came with its head, as most records do: there is nothing to wait for.
+            body = request.content.read_nowait()
+            over = body_too_large(bytes_max) if len(body) > bytes_max else share.take(len(body))
+            return over or body
         async with asyncio.timeout(timeout_s):
-            async for chunk in request.content.iter_any():
-                body += chunk
-                if len(body) > bytes_max:
-                    return too_large
-                if (full := share.take(len(chunk))) is not None:
-                    return full
+            return await _read(request.content, bytes_max, share)
     except (ConnectionResetError, web.RequestPayloadError):
         return problem(
             ServerCode.BAD_REQUEST, "body: expected all of it, got its end or broken chunks"
@@ -259,4 +259,14 @@ async def read_body(
         return problem(
             ServerCode.TIMEOUT, f"body: expected all of it within {timeout_s:g} s, got a part"
         )
+
+
+async def _read(content: StreamReader, bytes_max: int, share: ByteCount) -> bytes | Answer:
+    body = bytearray()
+    async for chunk in content.iter_any():
+        body += chunk
+        if len(body) > bytes_max:
+            return body_too_large(bytes_max)
+        if (full := share.take(len(chunk))) is not None:
+            return full
     return bytes(body)

@@ -21,6 +21,7 @@ from fractal_lba.server.core.listing_request import (
 )
 from fractal_lba.server.http.admit import Admission
 from fractal_lba.server.http.identity import identified
+from fractal_lba.server.http.request_id import HEADER, request_id_of
 from fractal_lba.server.http.respond import response
 from fractal_lba.server.http.stored import stored_document
 from fractal_lba.server.pipeline.intake import RETRY_AFTER_S
@@ -159,7 +160,9 @@ class Lists:
             lines = await self._lines(tenant, query, after, page)
         except DurabilityError as error:
             return response(_unavailable(error))
-        streamed = web.StreamResponse(headers={"Content-Type": NDJSON})
+        # Its head is sent here, before anybody else names it.
+        named = {"Content-Type": NDJSON, HEADER: request_id_of(request)}
+        streamed = web.StreamResponse(headers=named)
         await streamed.prepare(request)
         try:
             while True:

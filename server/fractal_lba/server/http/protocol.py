@@ -9,15 +9,14 @@ from aiohttp import hdrs, web
 from typing_extensions import override
 
 from fractal_lba.server.core.answer import ServerCode, problem
+from fractal_lba.server.http.caller import NOBODY
 from fractal_lba.server.http.framing import Framing
 from fractal_lba.server.http.limits import Place, address_of
 from fractal_lba.server.http.request_id import follow
-from fractal_lba.server.http.respond import name_request, response
+from fractal_lba.server.http.respond import name_request, problems, response
 from fractal_lba.server.http.unread import Unread
 
 _log = logging.getLogger(__name__)
-
-_EXPECTATION_FAILED = 417
 
 _LINGER_S = 2.0
 """How long the unread rest of a refused body is read before its connection is closed."""
@@ -45,9 +44,15 @@ class ConnectionBounds:
 
 
 class Connection(web.RequestHandler):
-    """aiohttp's connection, with the answers and the bounds of ``specs/http.md`` alone."""
+    """aiohttp's connection, with the answers and the bounds of ``specs/http.md`` alone.
 
-    __slots__ = ("_address", "_bounds", "_unread", "_unread_end", "_writing", "place")
+    Attributes:
+        address: Of the other end; empty until the connection is made.
+        identified: Who was identified on it last.
+        place: What it has among the connections.
+    """
+
+    __slots__ = ("_bounds", "_unread", "_unread_end", "_writing", "address", "identified", "place")
 
     def __init__(
         self,
@@ -79,16 +84,17 @@ class Connection(web.RequestHandler):
         self._unread = unread
         self._unread_end: asyncio.TimerHandle | None = None
         self._writing: asyncio.WriteTransport | None = None
-        self._address = ""
+        self.address = ""
+        self.identified = NOBODY
 
     async def _work(self, request: web.BaseRequest) -> web.StreamResponse:
         assert self._manager is not None  # noqa: S101 - a request of an open connection
         self.place.work()
-        return await self._manager.request_handler(request)
+        return await problems(request, self._manager.request_handler)
 
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._address = address_of(transport)
+        self.address = address_of(transport)
         # A byte that the system does not take at once tells of a slow reader. (At 0, TLS would take
         # each for one.)
         self._writing = cast("asyncio.WriteTransport", transport)
@@ -100,7 +106,7 @@ class Connection(web.RequestHandler):
         super().pause_writing()
         assert self._writing is not None  # noqa: S101 - it has just been written to
         self._unread_end = self._loop.call_later(self._bounds.answer_timeout_s, self.cut)
-        self._unread.enter(self, self._address, self._writing.get_write_buffer_size())
+        self._unread.enter(self, self.address, self._writing.get_write_buffer_size())
 
     @override
     def resume_writing(self) -> None:
@@ -120,7 +126,7 @@ class Connection(web.RequestHandler):
             self._writing.abort()
 
     def _is_read(self) -> None:
-        self._unread.leave(self, self._address)
+        self._unread.leave(self, self.address)
         if self._unread_end is not None:
             self._unread_end.cancel()
             self._unread_end = None
@@ -159,9 +165,6 @@ class Connection(web.RequestHandler):
             if self._writing is not None:
                 self._writing.abort()
             raise ConnectionError("expected the end of an answer, got another answer")
-        if resp.status == _EXPECTATION_FAILED:
-            # An Expect that is not 100-continue is answered before any middleware is asked.
-            resp = _not_http()
         name_request(request, resp)
         # aiohttp would name itself and its version.
         resp.headers["Server"] = "fractal-lba"

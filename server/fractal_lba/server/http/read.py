@@ -10,7 +10,8 @@ from fractal_lba.protocol.errors import DurabilityError
 from fractal_lba.protocol.keyring import Keyring, Scope
 from fractal_lba.server.core.answer import Answer, ServerCode, problem
 from fractal_lba.server.core.known import RecordKey, family_of
-from fractal_lba.server.http.identity import Caller, identified
+from fractal_lba.server.http.caller import Caller
+from fractal_lba.server.http.identity import identified
 from fractal_lba.server.http.respond import response
 from fractal_lba.server.http.stored import stored_document
 from fractal_lba.server.pipeline.intake import RETRY_AFTER_S

@@ -14,7 +14,8 @@ from fractal_lba.protocol.strict_json import parse_json
 from fractal_lba.server.core.answer import Answer, ServerCode, problem, timestamp
 from fractal_lba.server.core.known import RESOLUTIONS_KEPT_MAX, NotResolved, RecordKey, family_of
 from fractal_lba.server.http.admit import Admission
-from fractal_lba.server.http.identity import Caller, identified
+from fractal_lba.server.http.caller import Caller
+from fractal_lba.server.http.identity import identified
 from fractal_lba.server.http.limits import read_body
 from fractal_lba.server.http.respond import response
 from fractal_lba.server.pipeline.intake import RETRY_AFTER_S

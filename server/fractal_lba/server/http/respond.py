@@ -41,22 +41,16 @@ def name_request(request: web.BaseRequest, answered: web.StreamResponse) -> None
     """Say in an answer that was not sent yet, and in its problem, what the request is called."""
     request_id = request_id_of(request)
     answered.headers[HEADER] = request_id
-    if isinstance(answered, web.Response) and answered.content_type == _PROBLEM:
+    if isinstance(answered, web.Response) and answered.headers.get("Content-Type") == _PROBLEM:
         body = answered.body
         assert isinstance(body, bytes)  # noqa: S101 - as response() made it
         answered.body = named(body, request_id)
 
 
-async def name_stream(request: web.Request, answered: web.StreamResponse) -> None:
-    """Say in an answer that its handler sends itself what the request is called."""
-    answered.headers[HEADER] = request_id_of(request)
-
-
-@web.middleware
 async def problems(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    request: web.BaseRequest, handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
-    """Turn what aiohttp raises into problems, and a bug into a 500 that names nothing."""
+    """Return a handler's answer; for what aiohttp raises a problem, for a bug a 500 alone."""
     follow(request)
     try:
         return await handler(request)

@@ -14,7 +14,6 @@ from fractal_lba.server.config import Settings, listen_address
 from fractal_lba.server.http.admit import Admission
 from fractal_lba.server.http.limits import Connections, Gate, Place
 from fractal_lba.server.http.protocol import Connection, ConnectionBounds
-from fractal_lba.server.http.respond import name_stream, problems
 from fractal_lba.server.http.secure import Accepting
 from fractal_lba.server.http.unread import Unread
 from fractal_lba.server.ports import Meter
@@ -87,8 +86,7 @@ async def serve(  # noqa: PLR0913 - the socket, what answers on it, and how it e
         tls: Returns the TLS context of this moment; ``None`` for plain HTTP.
         meter: Counts handshakes that failed.
     """
-    application = web.Application(middlewares=[problems])
-    application.on_response_prepare.append(name_stream)
+    application = web.Application()
     application.add_routes(routes)
     runner = web.AppRunner(application, shutdown_timeout=_CLEANUP_S)
     await runner.setup()

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from contextvars import Context
 from dataclasses import dataclass, field
 
-from fractal_lba.server.http.identity import Caller
+from fractal_lba.server.http.caller import Caller
 from fractal_lba.server.http.lanes import UNIDENTIFIED
 from fractal_lba.server.pipeline.intake import Settled
 
@@ -44,6 +44,8 @@ class SettledLog:
 
     def note(self, settled: Settled, seconds: float, caller: Caller | None) -> None:
         """Write the line of a record or of a batch refused as a whole, or count it."""
+        if not self.is_kept:
+            return
         answer = settled.answer
         is_decided_now = answer.code is None and not answer.is_replayed
         fields = {
@@ -62,6 +64,8 @@ class SettledLog:
 
     def note_batch(self, outcomes: Counter[str], seconds: float, caller: Caller | None) -> None:
         """Write the line of a whole batch whose lines have answers of their own, or count it."""
+        if not self.is_kept:
+            return
         fields = {
             "count": outcomes.total(),
             "outcomes": dict(outcomes),

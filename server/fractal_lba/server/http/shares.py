@@ -7,8 +7,7 @@ and what is above it waits unread, so that a quiet caller meets a short line wha
 
 from asyncio import Future, get_running_loop
 from collections import Counter, deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from fractal_lba.server.ports import Clock
 
@@ -34,9 +33,12 @@ class Shares:
         self._waiting: dict[str, deque[Future[None]]] = {}
         self._seen_ns: dict[str, int] = {}
 
-    @asynccontextmanager
-    async def one_of(self, owner: str) -> AsyncIterator[None]:
-        """Wait for a turn of an owner, and have it while the block runs."""
+    def one_of(self, owner: str) -> "Turn":
+        """Return what waits for a turn of an owner, and has it while a block runs."""
+        return Turn(self, owner)
+
+    async def begin(self, owner: str) -> None:
+        """Wait for a turn of an owner, which it must end."""
         self._seen_ns[owner] = self._monotonic()
         if self._served[owner] >= self._share_of(owner):
             turn: Future[None] = get_running_loop().create_future()
@@ -45,16 +47,13 @@ class Shares:
                 await turn
             except BaseException:
                 if turn.done() and not turn.cancelled():
-                    self._end(owner)  # it was given, and nobody is here to take it
+                    self.end(owner)  # it was given, and nobody is here to take it
                 raise
         else:
             self._served[owner] += 1
-        try:
-            yield
-        finally:
-            self._end(owner)
 
-    def _end(self, owner: str) -> None:
+    def end(self, owner: str) -> None:
+        """End a turn, and give it to whoever waits for one."""
         self._served[owner] -= 1
         waiting = self._waiting.get(owner)
         share = self._share_of(owner)
@@ -69,6 +68,8 @@ class Shares:
             del self._served[owner]
 
     def _share_of(self, owner: str) -> float:
+        if len(self._seen_ns) == 1 and owner in self._seen_ns:
+            return float("inf")
         now_ns = self._monotonic()
         for gone in [
             other
@@ -78,3 +79,19 @@ class Shares:
             del self._seen_ns[gone]
         others = len(self._seen_ns.keys() - {owner})
         return max(SHARE_MIN, self._shared_max // (others + 1)) if others else float("inf")
+
+
+@dataclass(slots=True)
+class Turn:
+    """A turn of an owner, for as long as a block runs."""
+
+    shares: Shares
+    owner: str
+
+    async def __aenter__(self) -> None:
+        """Wait for it."""
+        await self.shares.begin(self.owner)
+
+    async def __aexit__(self, *_: object) -> None:
+        """End it."""
+        self.shares.end(self.owner)
