@@ -16,7 +16,7 @@ use crate::record::{Delivery, Draft, FaultTolerance, MetaValue, Record};
 use crate::timestamp::write_timestamp;
 
 pub(crate) const SIGNING_LABEL: &[u8] = b"fractal-lba/pcs/1\n";
-const CONTENT_LABEL: &[u8] = b"fractal-lba/content/1\n";
+pub(crate) const CONTENT_LABEL: &[u8] = b"fractal-lba/content/1\n";
 
 /// Returns the id of the window `epoch` of the stream `shard_id`, in lower-case hex.
 ///

@@ -4,10 +4,12 @@
 
 use alloc::vec::Vec;
 
-use crate::canonical::canonical;
-use crate::derive::{budget, d_hat, regime};
+use crate::canonical::{write_number, write_string};
+use crate::derive::{budget, d_hat, regime, Regime};
 use crate::record::Record;
-use crate::value::{Object, Value};
+
+/// Of a decision's body without reasons, and room for some.
+const DECISION_BYTES: usize = 320;
 
 /// The failed checks an outcome can name, in the order they are listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -91,19 +93,46 @@ impl Outcome {
     /// Returns the canonical JSON an agent gets, the same in every region.
     #[must_use]
     pub fn decision_body(&self, pcs_id: &str, record_digest: &str) -> Vec<u8> {
-        let reasons = self.reasons.iter().map(|reason| Value::from(reason.as_str()));
-        let mut body = Object::new();
-        body.insert("pcs_id", pcs_id);
-        body.insert("record_digest", record_digest);
-        body.insert("accepted", self.accepted);
-        body.insert("escalated", self.escalated);
-        body.insert("reasons", reasons.collect::<Vec<Value>>());
-        body.insert("recomputed_D_hat", self.recomputed_d_hat.map_or(Value::Null, Value::Number));
-        body.insert("recomputed_budget", Value::Number(self.recomputed_budget));
-        body.insert("params_version", self.params_version);
+        let mut out = Vec::with_capacity(DECISION_BYTES);
+        let mut put = |text: &str| out.extend_from_slice(text.as_bytes());
+        put(if self.accepted { "{\"accepted\":true" } else { "{\"accepted\":false" });
+        put(if self.escalated { ",\"escalated\":true" } else { ",\"escalated\":false" });
+        put(",\"params_version\":\"");
+        put(self.params_version);
+        put("\",\"pcs_id\":");
+        write_string(&mut out, pcs_id);
+        out.extend_from_slice(b",\"reasons\":[");
+        for (place, reason) in self.reasons.iter().enumerate() {
+            out.extend_from_slice(if place > 0 { b",\"" } else { b"\"" });
+            out.extend_from_slice(reason.as_str().as_bytes());
+            out.push(b'"');
+        }
+        out.extend_from_slice(b"],\"recomputed_D_hat\":");
         // Both numbers are finite: they were recomputed from finite ones in their ranges.
-        canonical(&body.into()).unwrap_or_default()
+        match self.recomputed_d_hat {
+            Some(d_hat) => write_number(&mut out, d_hat),
+            None => out.extend_from_slice(b"null"),
+        }
+        out.extend_from_slice(b",\"recomputed_budget\":");
+        write_number(&mut out, self.recomputed_budget);
+        out.extend_from_slice(b",\"record_digest\":");
+        write_string(&mut out, record_digest);
+        out.push(b'}');
+        out
     }
+}
+
+/// What of a record is judged.
+#[derive(Clone, Copy)]
+pub(crate) struct Judged<'a> {
+    /// (scale, occupied cells) of each scale, ascending.
+    pub(crate) counts: &'a [(u64, u64)],
+    pub(crate) d_hat: f64,
+    pub(crate) coh_star: f64,
+    pub(crate) r: f64,
+    pub(crate) budget: f64,
+    pub(crate) regime: Regime,
+    pub(crate) is_degraded: bool,
 }
 
 /// Returns the verdict on a record under a parameter set; every check is run.
@@ -112,26 +141,41 @@ impl Outcome {
 #[must_use]
 pub fn judge(record: &Record, params: Params) -> Outcome {
     let said = &record.said;
-    let counts = said.counts();
-    let recomputed_d_hat = d_hat(&counts);
-    // The next two start from the record's own values, so that one wrong number is one reason.
-    let recomputed_budget = budget(said.d_hat, said.coh_star, said.r);
-    let spoiled = listed([
-        ((recomputed_d_hat - said.d_hat).abs() > params.tol_d, Reason::DHatMismatch),
-        (!is_consistent(&counts), Reason::NJInconsistent),
-    ]);
-    let odd = listed([
-        (regime(said.d_hat, said.coh_star) != said.regime, Reason::RegimeMismatch),
-        ((recomputed_budget - said.budget).abs() > params.tol_budget, Reason::BudgetDeviation),
-        (said.ft.degraded, Reason::Degraded),
-    ]);
-    Outcome {
-        accepted: spoiled.is_empty(),
-        escalated: spoiled.is_empty() && !odd.is_empty(),
-        reasons: [spoiled, odd].concat(),
-        recomputed_d_hat: Some(recomputed_d_hat),
-        recomputed_budget,
-        params_version: params.version,
+    let judged = Judged {
+        counts: &said.counts(),
+        d_hat: said.d_hat,
+        coh_star: said.coh_star,
+        r: said.r,
+        budget: said.budget,
+        regime: said.regime,
+        is_degraded: said.ft.degraded,
+    };
+    judged.outcome(params)
+}
+
+impl Judged<'_> {
+    /// Returns the verdict.
+    pub(crate) fn outcome(self, params: Params) -> Outcome {
+        let recomputed_d_hat = d_hat(self.counts);
+        // The next two start from the record's own values, so that one wrong number is one reason.
+        let recomputed_budget = budget(self.d_hat, self.coh_star, self.r);
+        let spoiled = listed([
+            ((recomputed_d_hat - self.d_hat).abs() > params.tol_d, Reason::DHatMismatch),
+            (!is_consistent(self.counts), Reason::NJInconsistent),
+        ]);
+        let odd = listed([
+            (regime(self.d_hat, self.coh_star) != self.regime, Reason::RegimeMismatch),
+            ((recomputed_budget - self.budget).abs() > params.tol_budget, Reason::BudgetDeviation),
+            (self.is_degraded, Reason::Degraded),
+        ]);
+        Outcome {
+            accepted: spoiled.is_empty(),
+            escalated: spoiled.is_empty() && !odd.is_empty(),
+            reasons: [spoiled, odd].concat(),
+            recomputed_d_hat: Some(recomputed_d_hat),
+            recomputed_budget,
+            params_version: params.version,
+        }
     }
 }
 

@@ -44,9 +44,12 @@ mod legacy_signing;
 mod merkle;
 mod number;
 mod parse;
+mod plain;
+mod plain_run;
 mod read;
 mod record;
 mod ring;
+mod scan;
 mod signals;
 mod signer;
 mod signing;
@@ -71,6 +74,7 @@ pub use merkle::{
     inclusion_proof, leaf_hash, merkle_root, verify_consistency, verify_inclusion, Hash,
 };
 pub use parse::{parse_json, JCS_DEPTH_MAX, NUMBER_CHARACTERS_MAX, RECORD_DEPTH_MAX};
+pub use plain_run::Checked;
 pub use record::{
     Delivery, Draft, FaultTolerance, MetaValue, Profile, Record, COLUMNS_MAX, ROWS_MAX, ROWS_MIN,
 };

@@ -222,8 +222,13 @@ fn read_v_star(value: Option<&Value>) -> Result<[f64; 3], Refusal> {
     Ok(v_star)
 }
 
-pub(crate) fn check_unit([v0, v1, v2]: [f64; 3]) -> Result<(), Refusal> {
-    if ((v0 * v0 + v1 * v1) + v2 * v2 - 1.0).abs() > UNIT_TOLERANCE {
+/// Whether a vector has the length 1.
+pub(crate) fn is_unit([v0, v1, v2]: [f64; 3]) -> bool {
+    ((v0 * v0 + v1 * v1) + v2 * v2 - 1.0).abs() <= UNIT_TOLERANCE
+}
+
+pub(crate) fn check_unit(vector: [f64; 3]) -> Result<(), Refusal> {
+    if !is_unit(vector) {
         let path = Path::Top("v_star");
         return Err(refuse("not_a_unit_vector", path, "length 1", "another length"));
     }

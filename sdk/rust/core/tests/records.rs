@@ -47,6 +47,26 @@ fn a_signed_record_is_read_back_and_authenticated() {
 }
 
 #[test]
+fn what_a_run_finds_is_what_each_record_alone_gives() {
+    let ring = ring();
+    let record = signer().sign(draft()).expect("a sound draft");
+    let delivery = Delivery { attempt: 1, sent_at_ms: 1_795_000_000_123, outbox_seq: 7 };
+    let (stored, sent) = (record.stored_bytes(), record.sent_bytes(delivery));
+    let spaced = [b" ", &*stored].concat();
+    let found = ring.check_plain(&[&stored, &sent, &spaced, b"{}"]);
+    let alone = ring.authenticate(&stored, None).expect("its own signature");
+    for found in &found[..2] {
+        let found = found.as_ref().expect("its one spelling");
+        assert_eq!(found.stored.concat(), stored);
+        assert_eq!(found.record_digest, alone.record_digest);
+        assert_eq!(found.content_digest, alone.content_digest);
+        assert_eq!(found.outcome, alone.record.judge());
+        assert_eq!((found.pcs_id, found.epoch), (record.pcs_id(), record.said().epoch));
+    }
+    assert!(found[2].is_none() && found[3].is_none());
+}
+
+#[test]
 fn both_ways_of_signing_give_the_same_bytes() {
     for signer in [signer(), Signer::ed25519("lab-2", &[9; 32]).expect("a signer")] {
         let mut out = b"left over".to_vec();
