@@ -25,7 +25,9 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
+# Rust may be here and its crates out of reach: the demo is the same without.
 demo: $(VENV)/.installed
+	@$(MAKE) --no-print-directory native || echo "native code could not be built; Python does it all"
 	$(BIN)/python -m demo.main_job
 
 test: $(VENV)/.installed sdks
@@ -88,4 +90,4 @@ lock:
 
 clean:
 	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
-	rm -rf sdk/go/build sdk/typescript/dist sdk/typescript/node_modules sdk/rust/target sdk/rust/Cargo.lock sdk/wasm/dist
+	rm -rf sdk/go/build sdk/typescript/dist sdk/typescript/node_modules sdk/rust/target sdk/rust/Cargo.lock sdk/wasm/dist $(NATIVE)

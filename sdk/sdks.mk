@@ -37,7 +37,21 @@ sources = $(shell test -d sdk/$(1) && find sdk/$(1) -type f -not -path '*/build/
 
 .PHONY: sdks lint-sdks $(SDKS_LEFT_OUT:%=left-out-%)
 
-sdks: $(SDKS_BUILT:%=sdk-%) $(SDKS_LEFT_OUT:%=left-out-%)
+sdks: native $(SDKS_BUILT:%=sdk-%) $(SDKS_LEFT_OUT:%=left-out-%)
+
+# Rust's core for Python, one file beside the loader. Without cargo everything is done in Python.
+NATIVE := sdk/python/fractal_lba/native/_core.abi3.so
+.PHONY: native native-left-out
+native: $(if $(LACKS_rust),native-left-out,$(NATIVE))
+
+native-left-out:
+	@echo "sdk/python/native: not built: $(LACKS_rust); Python does it all"
+	@test "$(FLBA_REQUIRE)" != all
+
+# Renamed into its place: a process that has the old one loaded keeps it.
+$(NATIVE): $(call sources,python/native) $(call sources,rust/core) sdk/rust/Cargo.toml sdk/rust/crates.lock
+	cd sdk/rust && python3 lock.py && cargo build --quiet --release --locked --jobs $(SDK_JOBS) --package fractal-lba-native
+	cp sdk/rust/target/release/libfractal_lba_native.so $@.new && mv $@.new $@
 
 $(SDKS_LEFT_OUT:%=left-out-%): left-out-%:
 	@echo "sdk/$*: not built: $(LACKS_$*)"
@@ -66,7 +80,8 @@ sdk/typescript/dist/.built: sdk/typescript/node_modules/.installed $(call source
 	touch $@
 
 # Cargo's own lock names the registry: it is made of crates.lock, which does not.
-sdk/rust/target/.built: $(call sources,rust)
+# After the native code, so that two do not write that lock at once.
+sdk/rust/target/.built: $(call sources,rust) | native
 	cd sdk/rust && python3 lock.py && cargo build --quiet --release --locked --jobs $(SDK_JOBS)
 	touch $@
 
@@ -80,6 +95,7 @@ lint-sdks: sdks
 	$(if $(filter go,$(SDKS_BUILT)),cd sdk/go && test -z "$$(gofmt -l . | tee /dev/stderr)" && go vet ./... && go tool staticcheck ./... \
 	  && GOARCH=386 go vet ./... && GOOS=darwin go vet ./... && GOOS=windows go vet ./...)
 	$(if $(filter rust,$(SDKS_BUILT)),cd sdk/rust && cargo fmt --check && cargo clippy --quiet --release --locked --jobs $(SDK_JOBS) --all-targets -- -D warnings \
+	  && cargo clippy --quiet --release --locked --jobs $(SDK_JOBS) --package fractal-lba-native -- -D warnings \
 	  && cargo clippy --quiet --release --locked --jobs $(SDK_JOBS) --package fractal-lba-client -- -D warnings)
 
 # Longer runs of the SDKs' own: Go's native fuzzing, each target for so long, and more rounds of bent inputs in Node.

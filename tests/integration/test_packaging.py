@@ -21,6 +21,7 @@ PACKAGES = (
     "client",
     "command",
     "keyfile",
+    "native",
     "plot",
     "protocol",
     "server",

@@ -20,7 +20,7 @@ IMPORTED_AS = {"pynacl": "nacl"}
 # Imported only where it is asked for, by an extra that is named when it is missing.
 ON_DEMAND = {"agent": "parquet"}
 # These are what the distribution holds without an extra.
-WITHOUT_EXTRA = {"access", "command", "keyfile", "protocol"}
+WITHOUT_EXTRA = {"access", "command", "keyfile", "native", "protocol"}
 
 
 def requirements() -> dict[str, list[str]]:

@@ -27,7 +27,7 @@ def manifest(folder: Path) -> dict[str, Any]:
 
 
 def cargo_manifests() -> list[Path]:
-    folders = [path for path in (CARGO, SDK / "wasm") if path.is_dir()]
+    folders = [path for path in (CARGO, SDK / "wasm", SDK / "python") if path.is_dir()]
     return sorted(
         path
         for folder in folders
