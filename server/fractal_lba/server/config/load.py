@@ -101,8 +101,8 @@ def _description(annotated: Any) -> str:  # noqa: ANN401 - typing has no type fo
     return str(annotated.__metadata__[0].description)
 
 
-_RESERVED = frozenset({f"{ENVIRONMENT_PREFIX}REQUIRE"})
-"""Read by the test suite, not by the server."""
+_RESERVED = frozenset(f"{ENVIRONMENT_PREFIX}{name}" for name in ("REQUIRE", "NATIVE"))
+"""No settings: the first is read by the test suite, the second by `fractal_lba.native`."""
 
 
 def resolve(base: Path, settings: Settings, name: str) -> Path:

@@ -9,6 +9,7 @@ from contextlib import suppress
 
 from aiohttp import web
 
+from fractal_lba.native import WHY_NOT
 from fractal_lba.protocol.errors import ContractError
 from fractal_lba.server.config import Settings, listen_address
 from fractal_lba.server.http.admit import Admission
@@ -127,7 +128,7 @@ async def serve(  # noqa: PLR0913 - the socket, what answers on it, and how it e
             )
             server = tasks.create_task(accepting.run(listener))
         url = _url(listener, is_secure=tls is not None)
-        _log.info("ready", extra={"url": url})
+        _log.info("ready", extra={"url": url, "native": WHY_NOT or "yes"})
         announce(url)
         await first(stop, leave)
         if leave.is_set() and not stop.is_set():

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import NamedTuple, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
 
 from fractal_lba.protocol.authenticate import LEGACY_TENANT, authenticate
 from fractal_lba.protocol.errors import FractalError
@@ -12,8 +12,12 @@ from fractal_lba.server.core.judged import judged
 from fractal_lba.server.core.run import Verified
 from fractal_lba.server.core.tenant_policy import Policies
 from fractal_lba.server.pipeline.pace import Pace
+from fractal_lba.server.pipeline.quick import Quick
 from fractal_lba.server.ports import InboxFrame
 from fractal_lba.wal.group_commit import Bounds, GroupCommit
+
+if TYPE_CHECKING:
+    from fractal_lba.native._core import Fields
 
 ResultT = TypeVar("ResultT")
 
@@ -53,6 +57,7 @@ class Verifier:
     ) -> None:
         self._keyring = keyring
         self._params = params
+        self._quick = Quick(params)
         self._policies = policies
         self._bounds = bounds
         # A thread for each lane: what nobody knows is verified beside the others, not before.
@@ -117,15 +122,23 @@ class Verifier:
 
     def _verify_all(self, pieces: Sequence[_Piece]) -> list[list[VerifiedOrNot]]:
         keyring = self._keyring()
-        return [self._verify(piece, keyring) for piece in pieces]
+        checked = iter(
+            self._quick.check([body for piece in pieces for body in piece.bodies], keyring)
+        )
+        return [self._verify(piece, keyring, checked) for piece in pieces]
 
-    def _verify(self, piece: _Piece, keyring: Keyring) -> list[VerifiedOrNot]:
+    def _verify(
+        self, piece: _Piece, keyring: Keyring, checked: "Iterator[Fields | None]"
+    ) -> list[VerifiedOrNot]:
         bodies, frame, is_recovered = piece
         tenant = frame.received.tenant_header or LEGACY_TENANT
         # Whose keys a record of version 0.1 is tried with; none where it is not taken.
         legacy_tenant = tenant if self._policies.of(tenant).accepts_legacy else None
         results: list[VerifiedOrNot] = []
-        for body in bodies:
+        for body, fields in zip(bodies, checked, strict=False):
+            if fields is not None:
+                results.append(Verified(*fields, frame.received_ns, is_recovered))
+                continue
             try:
                 authenticated = authenticate(body, keyring, legacy_tenant=legacy_tenant)
                 results.append(

@@ -42,6 +42,7 @@ FIELDS: Final = (
     "worker",
     "pid",
     "peer",
+    "native",
 )
 
 _request_id: ContextVar[str] = ContextVar("request_id")
