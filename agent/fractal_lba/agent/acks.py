@@ -7,9 +7,10 @@ a sync of its own.
 import asyncio
 from collections.abc import Sequence
 
-from fractal_lba.agent.log import Log, entry_of
+from fractal_lba.agent.entry import entry_of
+from fractal_lba.agent.log import Log
 from fractal_lba.protocol.errors import FullError
-from fractal_lba.wal import NewFrame, Placed
+from fractal_lba.wal import NewFrame, PlacedFrames
 
 # Each is repeated after a crash: few enough that this is soon done, enough that a sync for them
 # alone is rare.
@@ -24,36 +25,39 @@ class Acks:
 
     Args:
         log: Where they are written.
+
+    Attributes:
+        waiting: Their frames.
     """
 
     def __init__(self, log: Log) -> None:
         self._log = log
-        self._waiting: list[NewFrame] = []
+        self.waiting: list[NewFrame] = []
         self._is_writing = False
 
     def __len__(self) -> int:
         """Return how many wait."""
-        return len(self._waiting)
+        return len(self.waiting)
 
     @property
     def are_many(self) -> bool:
         """Whether so many wait that they are worth a sync of their own."""
-        return len(self._waiting) >= ACKS_WAITING_MAX
+        return len(self.waiting) >= ACKS_WAITING_MAX
 
     def note(self, frame: NewFrame) -> None:
         """Let one wait."""
-        self._waiting.append(frame)
+        self.waiting.append(frame)
 
     def put_back(self, frames: Sequence[NewFrame]) -> None:
         """Let some wait again that found no room, ahead of what came behind them."""
-        self._waiting[:0] = frames
+        self.waiting[:0] = frames
 
-    def give(self) -> "asyncio.Future[Sequence[Placed]] | None":
+    def give(self) -> "asyncio.Future[PlacedFrames] | None":
         """Give the log those that wait; None where none does."""
-        if not self._waiting:
+        if not self.waiting:
             return None
-        entry = entry_of(self._waiting[:ACKS_IN_ENTRY_MAX], is_acks=True)
-        del self._waiting[:ACKS_IN_ENTRY_MAX]
+        entry = entry_of(self.waiting[:ACKS_IN_ENTRY_MAX], is_acks=True)
+        del self.waiting[:ACKS_IN_ENTRY_MAX]
         answer = self._log.give(entry)
         answer.add_done_callback(_seen)
         return answer
@@ -79,7 +83,7 @@ class Acks:
         return True
 
 
-def _seen(answer: "asyncio.Future[Sequence[Placed]]") -> None:
+def _seen(answer: "asyncio.Future[PlacedFrames]") -> None:
     """Take note of a failure that the batch's other entries tell of."""
     if not answer.cancelled():
         answer.exception()

@@ -22,13 +22,13 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from fractal_lba.agent.contents import Contents
+from fractal_lba.agent.entry import Entry, entry_of, frame_size
 from fractal_lba.agent.frames import WindowMeta, bare_frame, carried_frame
-from fractal_lba.agent.log import Entry, entry_of, frame_size
 from fractal_lba.agent.pending import Place
 from fractal_lba.agent.segments import Front
 from fractal_lba.protocol import CorruptionError
 from fractal_lba.protocol.errors import FullError
-from fractal_lba.wal import Frame, Placed, Position
+from fractal_lba.wal import Frame, PlacedFrames, Position
 
 # Of what a segment holds at the most. Below, a compaction saves less than its syncs cost.
 DEAD_SEGMENTS_MIN = 2
@@ -60,7 +60,7 @@ class CompactedLog(Protocol):
     def held(self) -> Sequence[WindowMeta]:
         """What is held."""
 
-    async def write(self, entry: Entry) -> Sequence[Placed]:
+    async def write(self, entry: Entry) -> PlacedFrames:
         """Make an entry durable and return where its frames went."""
 
     async def read(self, positions: Sequence[Position]) -> list[Frame]:

@@ -7,6 +7,7 @@ it is pending counts once it is on disk.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from typing import assert_never
 
 from fractal_lba.agent.frames import (
@@ -24,7 +25,7 @@ from fractal_lba.agent.pending import NS_PER_MS, Pending, Place
 from fractal_lba.agent.segments import Segments
 from fractal_lba.agent.verdict import Fate, fate_of
 from fractal_lba.agent.window import SourcePosition
-from fractal_lba.wal import Damage, Frame, NewFrame, Placed, Position
+from fractal_lba.wal import Damage, Frame, NewFrame, PlacedFrames, Position
 from fractal_lba.wal.framing import FRAME_BYTES, SEQ_MAX
 
 
@@ -145,13 +146,16 @@ class Contents:
         self._lost_since[shard_id] = 0
 
     def arrive(
-        self, windows: Sequence[WindowMeta], frames: Sequence[NewFrame], placed: Sequence[Placed]
+        self,
+        windows: Sequence[WindowMeta],
+        frames: Sequence[NewFrame],
+        placed: PlacedFrames,
+        size: int,
     ) -> None:
-        """Note that windows that were submitted are on disk, together in one segment."""
-        self.pending.add(placed, frames, [window.shard_id for window in windows])
-        stated = self._stated
-        for window, at in zip(windows, placed, strict=True):
-            stated[window.source, window.shard_id] = at[0]
+        """Note that windows that were submitted are on disk, so many bytes together."""
+        self.pending.add(placed, frames, [window.shard_id for window in windows], size)
+        streams = [(window.source, window.shard_id) for window in windows]
+        self._stated.update(zip(streams, count(placed.first_seq), strict=False))
 
     def keep(self, seq: int, place: Place, meta: WindowMeta) -> None:
         """Note that a window is on disk."""

@@ -37,7 +37,9 @@ from fractal_lba.wal import Frame, NewFrame
 FORMAT = 1
 
 
-class WindowMeta(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="window"):
+class WindowMeta(
+    msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="window", gc=False
+):
     """The meta block of a window.
 
     Attributes:
@@ -163,6 +165,9 @@ class TotalsMeta(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", ta
 
 BareMeta = AckMeta | SkippedMeta | StreamMeta | TotalsMeta
 Meta = WindowMeta | AgainMeta | CarriedMeta | BareMeta
+# For every window: neither calls a function of Python's.
+_encode = msgspec.json.Encoder().encode
+_new = tuple.__new__
 _METAS: msgspec.json.Decoder[Meta] = msgspec.json.Decoder(Meta)
 
 
@@ -171,9 +176,9 @@ class _Version(msgspec.Struct):
     v: int
 
 
-def window_frame(meta: WindowMeta | AgainMeta, record: bytes, *, received_ns: int) -> NewFrame:
+def window_frame(meta: WindowMeta | AgainMeta, record: bytes, received_ns: int) -> NewFrame:
     """Return the frame of a window."""
-    return NewFrame(received_ns, msgspec.json.encode(meta), record)
+    return _new(NewFrame, (received_ns, _encode(meta), record))
 
 
 def carried_frame(seq: int, frame: Frame) -> NewFrame:

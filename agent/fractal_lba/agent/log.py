@@ -7,7 +7,6 @@ entry says holds for everything before it.
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
 from typing import TypeVar
 
 from fractal_lba.agent.bounds import (
@@ -17,50 +16,18 @@ from fractal_lba.agent.bounds import (
     QUEUE_BYTES_MAX,
     QUEUE_RECORDS_MAX,
 )
+from fractal_lba.agent.entry import Entry
 from fractal_lba.agent.frames import WindowMeta
 from fractal_lba.agent.opening import STREAM
 from fractal_lba.agent.ports import Lane, Lanes
 from fractal_lba.protocol.errors import DurabilityError, FullError
-from fractal_lba.wal import Frame, NewFrame, Placed, Position, Stream
-from fractal_lba.wal.framing import FRAME_BYTES
+from fractal_lba.wal import Frame, NewFrame, PlacedFrames, Position, Stream
 from fractal_lba.wal.group_commit import Bounds, GroupCommit
 
 # Room that windows leave on a full disk, so that a compaction finds some to free more.
 SPARE_BYTES = 1 << 20
 
 _T = TypeVar("_T")
-
-
-@dataclass(slots=True, eq=False)
-class Entry:
-    """What goes to the log together; windows may join it until its batch begins.
-
-    Attributes:
-        frames: In their order.
-        size: Bytes of all of them.
-        windows: What the frames are about, where they are windows; else none.
-        after: ``Log.refusals`` when it was made, where it takes all for written that was given
-            before: it is not written once any of that was refused.
-        is_acks: They are acknowledgements.
-        answers: What waits for the frames' places: each for so many, in their order.
-    """
-
-    frames: list[NewFrame]
-    size: int
-    windows: list[WindowMeta] = field(default_factory=list)
-    after: int | None = None
-    is_acks: bool = False
-    answers: "list[tuple[asyncio.Future[Sequence[Placed]], int]]" = field(default_factory=list)
-
-
-def entry_of(frames: list[NewFrame], *, after: int | None = None, is_acks: bool = False) -> Entry:
-    """Return these frames, which are no windows, as an entry."""
-    return Entry(frames, sum(map(frame_size, frames)), after=after, is_acks=is_acks)
-
-
-def frame_size(frame: NewFrame) -> int:
-    """Return what a frame takes on disk."""
-    return FRAME_BYTES + len(frame.meta) + len(frame.payload)
 
 
 class Log:
@@ -74,6 +41,7 @@ class Log:
         lanes: Where it is written and read.
         done: Takes entries and where their frames went, or why they did not, before those who wrote
             them do, and whether these still wait or not.
+        no_room: Returns what those are told whose windows will find none.
 
     Attributes:
         is_full: Windows are held, or about to be.
@@ -84,17 +52,19 @@ class Log:
         self,
         stream: Stream,
         lanes: Lanes,
-        done: Callable[[Sequence[Entry], Sequence[Sequence[Placed] | Exception]], None],
+        done: Callable[[Sequence[Entry], Sequence[PlacedFrames | Exception]], None],
+        no_room: Callable[[], Exception],
     ) -> None:
         self._stream = stream
         self._lanes = lanes
         self._tell = done
+        self._no_room = no_room
         self._held: list[Entry] = []
         self._loop = asyncio.get_running_loop()
         self._entries = 0  # of windows, given and not done
         self.is_full = False
         self.refusals = 0
-        self._commits: GroupCommit[Entry, Sequence[Placed]] = GroupCommit(
+        self._commits: GroupCommit[Entry, PlacedFrames] = GroupCommit(
             STREAM,
             self._commit,
             run=self._on_disk,
@@ -114,49 +84,37 @@ class Log:
         """Whether a failed write ended the writing; what is on disk can still be read."""
         return self._stream.is_fenced
 
-    async def write(self, entry: Entry) -> Sequence[Placed]:
-        """Write an entry and return where its frames went, once they are durable.
+    async def write(self, entry: Entry) -> PlacedFrames:
+        """Write an entry that holds no windows and return where its frames went, once durable.
 
-        The entry has its place before anything is awaited. A window is written though who waits for
-        it is cancelled; where the disk is full it waits for room.
+        The entry has its place before anything is awaited.
 
         Raises:
-            FullError: The disk is full, and it is no window, or nobody waits for room any more;
-                nothing was written.
+            FullError: The disk is full; nothing was written.
             DurabilityError: It may or may not be on disk; the log is fenced.
         """
         return await self.give(entry)
 
-    def give(self, entry: Entry) -> "asyncio.Future[Sequence[Placed]]":
+    def give(self, entry: Entry) -> "asyncio.Future[PlacedFrames]":
         """Give an entry its place, and return what ``write`` awaits."""
         self._commits.give(entry, size=entry.size)
-        answer = self._loop.create_future()
-        entry.answers.append((answer, len(entry.frames)))
-        return answer
+        return entry.answered(self._loop)
+
+    def give_window(self, frame: NewFrame, window: WindowMeta, size: int) -> "asyncio.Future[int]":
+        """Give a window of so many bytes its place, and return what will be its number.
+
+        Windows that come one after the other before the disk is ready for them share an entry. A
+        window is written though who waits for it is cancelled; where the disk is full it waits for
+        room. The future fails with ``FullError`` where no room will come, and with
+        ``DurabilityError`` where it may or may not be on disk; the log is fenced then.
+        """
+        return self._joined(1, size).join(frame, window, self._loop)
 
     def give_windows(
         self, frames: Sequence[NewFrame], windows: Sequence[WindowMeta], size: int
-    ) -> "asyncio.Future[Sequence[Placed]]":
-        """Give windows of so many bytes their place, and return what waits for their frames'.
-
-        Windows that come one after the other before the disk is ready for them share an entry.
-        """
-        entry = self._commits.last
-        if (
-            entry is not None
-            and entry.windows
-            and self._commits.grow(count=len(windows), size=size)
-        ):
-            entry.size += size
-        else:
-            entry = Entry([], size)
-            self._commits.give(entry, count=len(windows), size=size)
-            self._entries += 1
-        entry.frames += frames
-        entry.windows += windows
-        answer = self._loop.create_future()
-        entry.answers.append((answer, len(frames)))
-        return answer
+    ) -> "asyncio.Future[list[int]]":
+        """Give one caller's windows their place, as ``give_window`` does."""
+        return self._joined(len(frames), size).join_all(frames, windows, self._loop)
 
     @property
     def held(self) -> Sequence[WindowMeta]:
@@ -180,9 +138,7 @@ class Log:
 
     def let_go(self) -> None:
         """Fail the windows that are held: no room will come."""
-        self._fail_held(
-            FullError("outbox: expected room on the disk for another window, got a full one")
-        )
+        self._fail_held(self._no_room())
 
     async def read(self, positions: Sequence[Position]) -> list[Frame]:
         """Return the frames at these positions.
@@ -230,7 +186,7 @@ class Log:
             self.let_go()  # what found no room in the meantime
             await self._lanes.run(Lane.OUTBOX, self._stream.close)
 
-    def _commit(self, batch: Sequence[Entry]) -> Sequence[Sequence[Placed] | Exception]:
+    def _commit(self, batch: Sequence[Entry]) -> Sequence[PlacedFrames | Exception]:
         size = sum([entry.size for entry in batch])
         is_held_back = self.is_full and not self.is_fenced
         is_full = is_held_back or not self._finds_room(size)
@@ -248,7 +204,7 @@ class Log:
                 ends.append(len(frames))
         placed = self._stream.append(frames)
         full = FullError("outbox: expected room on the disk, got a full one")
-        results: list[Sequence[Placed] | Exception] = []
+        results: list[PlacedFrames | Exception] = []
         start = 0
         for end in ends:
             if end is None:
@@ -276,11 +232,9 @@ class Log:
     def _finds_room(self, size: int) -> bool:
         return self._stream.finds_room(size, spare=SPARE_BYTES)
 
-    def _done(
-        self, batch: Sequence[Entry], results: Sequence[Sequence[Placed] | Exception]
-    ) -> None:
+    def _done(self, batch: Sequence[Entry], results: Sequence[PlacedFrames | Exception]) -> None:
         ended: list[Entry] = []
-        found: list[Sequence[Placed] | Exception] = []
+        found: list[PlacedFrames | Exception] = []
         failure: Exception | None = None
         for entry, result in zip(batch, results, strict=True):
             is_window = bool(entry.windows)
@@ -299,18 +253,21 @@ class Log:
         if failure is not None:
             self._fail_held(failure)
 
-    def _end(self, batch: Sequence[Entry], results: Sequence[Sequence[Placed] | Exception]) -> None:
+    def _end(self, batch: Sequence[Entry], results: Sequence[PlacedFrames | Exception]) -> None:
         self._tell(batch, results)
         for entry, result in zip(batch, results, strict=True):
-            start = 0
-            for answer, count in entry.answers:
-                if answer.done():
-                    pass
-                elif isinstance(result, Exception):
-                    answer.set_exception(result)
-                else:
-                    answer.set_result(result[start : start + count])
-                start += count
+            entry.end(result)
+
+    def _joined(self, count: int, size: int) -> Entry:
+        """Return the entry that so many windows more, of so many bytes, are part of."""
+        entry = self._commits.last
+        if entry is not None and entry.windows and self._commits.grow(count, size):
+            entry.size += size
+            return entry
+        entry = Entry([], size)
+        self._commits.give(entry, count=count, size=size)
+        self._entries += 1
+        return entry
 
     def _on_disk(self, work: Callable[[], _T], /) -> Awaitable[_T]:
         return self._lanes.run(Lane.OUTBOX, work)

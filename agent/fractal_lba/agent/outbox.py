@@ -17,15 +17,22 @@ All methods are called from one event loop; the disk is touched on its lanes onl
 
 import asyncio
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 
 from fractal_lba.agent.acks import Acks
-from fractal_lba.agent.bounds import CALL_BYTES_MAX, CALL_RECORDS_MAX, OutboxBounds, WhenFull
+from fractal_lba.agent.bounds import (
+    CALL_BYTES_MAX,
+    CALL_RECORDS_MAX,
+    OutboxBounds,
+    OutboxFullError,
+    WhenFull,
+)
 from fractal_lba.agent.compaction import Compactor
 from fractal_lba.agent.contents import Contents
+from fractal_lba.agent.entry import Entry, frame_size
 from fractal_lba.agent.frames import AckMeta, WindowMeta, bare_frame, window_frame
-from fractal_lba.agent.log import Entry, Log, frame_size
+from fractal_lba.agent.log import Log
 from fractal_lba.agent.measures import Sample
 from fractal_lba.agent.opening import open_log
 from fractal_lba.agent.outbox_measures import Counts, Depth, outbox_samples
@@ -34,7 +41,7 @@ from fractal_lba.agent.room import Room
 from fractal_lba.agent.stop import first_of
 from fractal_lba.protocol import ContractError, CorruptionError, Record, parse_record, stored_bytes
 from fractal_lba.protocol.errors import FullError
-from fractal_lba.wal import Disk, NewFrame, Placed, Stream
+from fractal_lba.wal import Disk, NewFrame, PlacedFrames, Stream
 
 # The segment format's own: what is on disk is marked as such this long after the last write.
 QUIET_S = 0.1
@@ -67,13 +74,14 @@ class Outbox:
         self._say = say
         self.contents = contents
         self._clock = clock
+        self._now_ns = clock.now_ns
         self._arrivals = list(contents.pending.streams())
         self.is_ended = False
         self.news = asyncio.Event()
         self._is_told = False
         self._written = asyncio.Event()
         self._counts = Counts()
-        self._log = Log(stream, lanes, self._done)
+        self._log = Log(stream, lanes, self._done, self._no_room)
         self._acks = Acks(self._log)
         bounds = bounds or OutboxBounds()
         self._room = Room(bounds, contents.pending, self._log, self._counts)
@@ -154,23 +162,21 @@ class Outbox:
         self._log.let_go()
         self._room.end()
 
-    async def append(self, meta: WindowMeta, record: Record, *, has_room: bool = False) -> int:
+    def append(self, meta: WindowMeta, record: Record, *, has_room: bool = False) -> Awaitable[int]:
         """Make a window durable and ready to be sent, and return its number.
 
         Where there is room, or was for the caller and no append came between, the window is in the
-        queue before anything is awaited: behind earlier calls', its epoch known to ``contents``.
+        queue when this returns: behind earlier calls', its epoch known to ``contents``. Else it is
+        once what is returned was awaited.
 
         Raises:
             OutboxFullError: There is no room; nothing was taken.
             DurabilityError: It may or may not be on disk, and is not sent; the outbox is fenced.
         """
-        frame = window_frame(meta, stored_bytes(record), received_ns=self._clock.now_ns())
-        if not (has_room or self._room.has()):  # else nothing may run before the queue
-            await self._room.wait()
-        try:
-            return (await self._give((frame,), (meta,), frame_size(frame)))[0].seq
-        except FullError as error:
-            raise self._room.error() from error
+        frame = window_frame(meta, stored_bytes(record), self._now_ns())
+        if has_room or self._room.has():
+            return self._give(frame, meta)
+        return self._give_later(frame, meta)
 
     async def append_all(
         self, windows: Sequence[tuple[WindowMeta, Record]], *, has_room: bool = False
@@ -192,9 +198,7 @@ class Outbox:
         if not windows:
             return []
         now_ns = self._clock.now_ns()
-        frames = [
-            window_frame(meta, stored_bytes(record), received_ns=now_ns) for meta, record in windows
-        ]
+        frames = [window_frame(meta, stored_bytes(record), now_ns) for meta, record in windows]
         metas = [meta for meta, _ in windows]
         size, count = sum(map(frame_size, frames)), len(frames)
         count_max = min(CALL_RECORDS_MAX, self._room.bounds.records_max)
@@ -205,10 +209,12 @@ class Outbox:
             )
         if not (has_room or self._room.has(count)):
             await self._room.wait(count)
-        try:
-            return [placed.seq for placed in await self._give(frames, metas, size)]
-        except FullError as error:
-            raise self._room.error() from error
+        self._acks.give()
+        answer = self._log.give_windows(frames, metas, size)
+        for meta in metas:
+            self.contents.submit(meta)
+        self._room.take(count, size)
+        return await answer
 
     def end(self) -> None:
         """Note that no more windows will come."""
@@ -337,20 +343,25 @@ class Outbox:
             self._is_told = False
             self._room.changed()
 
-    def _give(
-        self, frames: Sequence[NewFrame], windows: Sequence[WindowMeta], size: int
-    ) -> "asyncio.Future[Sequence[Placed]]":
-        """Give the log the frames of windows that have room, so many bytes, behind the answers."""
-        self._acks.give()
-        answer = self._log.give_windows(frames, windows, size)
-        for window in windows:
-            self.contents.submit(window)
-        self._room.take(len(frames), size)
+    def _give(self, frame: NewFrame, meta: WindowMeta) -> "asyncio.Future[int]":
+        """Give the log a window that has room, behind the answers."""
+        if self._acks.waiting:
+            self._acks.give()
+        size = frame_size(frame)
+        answer = self._log.give_window(frame, meta, size)
+        self.contents.submit(meta)
+        self._room.take(1, size)
         return answer
 
-    def _done(
-        self, batch: Sequence[Entry], results: Sequence[Sequence[Placed] | Exception]
-    ) -> None:
+    def _no_room(self) -> OutboxFullError:
+        return self._room.error()
+
+    async def _give_later(self, frame: NewFrame, meta: WindowMeta) -> int:
+        """Wait for room, and give the log a window."""
+        await self._room.wait()
+        return await self._give(frame, meta)
+
+    def _done(self, batch: Sequence[Entry], results: Sequence[PlacedFrames | Exception]) -> None:
         """Note what a batch came to: who waits for it may be gone, what is on disk is."""
         self._counts.syncs += 1
         self._written.set()
@@ -363,19 +374,14 @@ class Outbox:
                 if isinstance(placed, FullError) and entry.is_acks:
                     self._acks.put_back(entry.frames)
                 continue
-            last = placed[-1]
-            self.contents.segments.write(last.position.segment, placed[0].seq, last.seq, size)
+            first_seq = placed.first_seq
+            last_seq = first_seq + len(entry.frames) - 1
+            self.contents.segments.write(placed.segment, first_seq, last_seq, size)
             if windows:
-                self._arrive(windows, entry.frames, placed)
+                self.contents.arrive(windows, entry.frames, placed, size)
+                shard_ids = [window.shard_id for window in windows]
+                self._arrivals += zip(range(first_seq, last_seq + 1), shard_ids, strict=True)
         if more := len(self._arrivals) - arrived:
             self._counts.appends += more
             self.news.set()
         self._room.changed()
-
-    def _arrive(
-        self, windows: Sequence[WindowMeta], frames: Sequence[NewFrame], placed: Sequence[Placed]
-    ) -> None:
-        self.contents.arrive(windows, frames, placed)
-        self._arrivals += [
-            (at[0], window.shard_id) for at, window in zip(placed, windows, strict=True)
-        ]

@@ -11,13 +11,12 @@ The integer's bits, from the lowest::
 Streams are numbered in the order in which they came.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import pairwise
+from collections.abc import Iterator, Sequence
+from itertools import count, pairwise
 from typing import NamedTuple
 
 from fractal_lba.agent.segments import Segments
-from fractal_lba.wal import NewFrame, Placed, Position
-from fractal_lba.wal.framing import FRAME_BYTES
+from fractal_lba.wal import NewFrame, PlacedFrames, Position
 
 NS_PER_MS = 1_000_000
 
@@ -96,28 +95,20 @@ class Pending:
         self._segments.live(segment, size)
 
     def add(
-        self, placed: Sequence[Placed], frames: Sequence[NewFrame], shard_ids: Iterable[str]
+        self, placed: PlacedFrames, frames: Sequence[NewFrame], shard_ids: Sequence[str], size: int
     ) -> None:
-        """Add one window or more that were appended to one segment together, under new numbers."""
-        places, numbers = self._places, self._numbers
-        segment = placed[0].position.segment
-        total = 0
-        last: str | None = None
-        base = 0  # segment and stream, in their places
-        for (seq, (_, offset)), (received_ns, meta, payload), shard_id in zip(
-            placed, frames, shard_ids, strict=True
+        """Add windows that were appended together, so many bytes in all, under new numbers."""
+        places, offsets, segment = self._places, placed.offsets, placed.segment
+        ends = (*offsets[1:], offsets[0] + size)
+        bases = {each: self._base(segment, each) for each in dict.fromkeys(shard_ids)}
+        for seq, offset, end, frame, shard_id in zip(
+            count(placed.first_seq), offsets, ends, frames, shard_ids, strict=False
         ):
-            size = FRAME_BYTES + len(meta) + len(payload)
-            total += size
-            if shard_id != last:  # windows of one stream come one after the other
-                stream = numbers.get(shard_id)
-                if stream is None:
-                    stream = self._number(shard_id)
-                last, base = shard_id, _packed(segment, stream, 0, 0, 0)
-            received_ms = min(received_ns // NS_PER_MS, _MS_MAX)
-            places[seq] = base | offset << _OFFSET_AT | size << _MS_BITS | received_ms
-        self.size += total
-        self._segments.live(segment, total)
+            received_ms = min(frame[0] // NS_PER_MS, _MS_MAX)
+            at = (offset << _SIZE_BITS | end - offset) << _MS_BITS
+            places[seq] = bases[shard_id] | at | received_ms
+        self.size += size
+        self._segments.live(segment, size)
 
     def end(self, seq: int) -> bool:
         """Remove a window; False when it is not pending."""
@@ -143,6 +134,13 @@ class Pending:
         """Yield the number and the stream of each, oldest first."""
         for seq, packed in self._places.items():
             yield seq, self._names[packed >> _BELOW_STREAM & (1 << _STREAM_BITS) - 1]
+
+    def _base(self, segment: int, shard_id: str) -> int:
+        """Return segment and stream, in their places."""
+        stream = self._numbers.get(shard_id)
+        if stream is None:
+            stream = self._number(shard_id)
+        return _packed(segment, stream, 0, 0, 0)
 
     def _number(self, shard_id: str) -> int:
         number = self._numbers[shard_id] = len(self._names)

@@ -39,6 +39,9 @@ class Room:
         self.bounds = bounds
         self.queued = 0
         self._queued_bytes = 0
+        # Room that there is for certain until something changes: one look for all that come.
+        self._sure_records = 0
+        self._sure_bytes = 0
         self._pending = pending
         self._log = log
         self._counts = counts
@@ -57,11 +60,22 @@ class Room:
 
     def has(self, count: int = 1) -> bool:
         """Tell whether so many windows may be given to the log now."""
-        return (
-            self.queued < QUEUE_RECORDS_MAX
-            and self._queued_bytes < QUEUE_BYTES_MAX
-            and not self.is_full(count)
+        if count <= self._sure_records and self._sure_bytes > 0:
+            return True
+        if (
+            self.queued >= QUEUE_RECORDS_MAX
+            or self._queued_bytes >= QUEUE_BYTES_MAX
+            or self.is_full(count)
+        ):
+            return False
+        pending, bounds = self._pending, self.bounds
+        self._sure_records = min(
+            QUEUE_RECORDS_MAX - self.queued, bounds.records_max - len(pending) - self.queued
         )
+        self._sure_bytes = (
+            min(QUEUE_BYTES_MAX, bounds.bytes_max - pending.size) - self._queued_bytes
+        )
+        return True
 
     def left(self, count: int) -> int:
         """Return how many of so many windows, of any size, may be given to the log now."""
@@ -94,6 +108,8 @@ class Room:
         """Note windows of so many bytes together that were given to the log."""
         self.queued += count
         self._queued_bytes += size
+        self._sure_records -= count
+        self._sure_bytes -= size
 
     def give_back(self, count: int, size: int) -> None:
         """Note that windows are on their way no more, whatever came of it."""
@@ -106,7 +122,8 @@ class Room:
         self.changed()
 
     def changed(self) -> None:
-        """Let those who wait look again."""
+        """Look again for what there is, and let those who wait do so."""
+        self._sure_records = 0
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 

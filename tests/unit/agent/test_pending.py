@@ -8,7 +8,7 @@ import pytest
 
 from fractal_lba.agent.pending import NS_PER_MS, Pending, Place
 from fractal_lba.agent.segments import Segments
-from fractal_lba.wal import NewFrame, Placed, Position
+from fractal_lba.wal import NewFrame, PlacedFrames, Position
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ def test_a_clock_beyond_all_years_is_kept_as_the_last_one() -> None:
     pending.keep(7, Place(Position(3, 216), 5, 1 << 60, "s"))
     assert pending[7] == Place(Position(3, 216), 5, (1 << 44) - 1, "s")
     frame = NewFrame(NS_PER_MS << 60, b"meta", b"payload")
-    pending.add([Placed(8, Position(3, 221))], [frame], ["s"])
+    pending.add(PlacedFrames(8, 3, [221]), [frame], ["s"], 37)
     assert pending[8] == Place(Position(3, 221), 37, (1 << 44) - 1, "s")
 
 

@@ -50,8 +50,8 @@ def test_frames_are_numbered_placed_and_read_back(tmp_path: Path) -> None:
     stream = open_stream(tmp_path / "s")
     frames = [NewFrame(5, b"meta", b"payload"), NewFrame(RECEIVED_NS_MAX, b"", b"")]
     placed = stream.append(frames)
-    assert placed == [Placed(1, Position(1, 264)), Placed(2, Position(1, 301))]
-    assert stream.append([]) == []
+    assert list(placed) == [Placed(1, Position(1, 264)), Placed(2, Position(1, 301))]
+    assert list(stream.append([])) == []
     assert stream.next_seq == 3
     for new, place in zip(frames, placed, strict=True):
         frame = stream.read(place.position)

@@ -143,7 +143,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
 def stored_bytes(record: Record) -> bytes:
     """Return the canonical bytes with ``sig`` and without ``delivery``: what a ledger keeps."""
-    return canonical(without(record.members, _NOT_STORED))
+    members = record.members
+    return canonical(without(members, _NOT_STORED) if "delivery" in members else members)
 
 
 def sent_bytes(record: Record, delivery: Delivery) -> bytes:

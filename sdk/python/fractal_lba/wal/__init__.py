@@ -14,7 +14,7 @@ from fractal_lba.wal.owner import check_writer
 from fractal_lba.wal.retention import Retained
 from fractal_lba.wal.scan import Scanned
 from fractal_lba.wal.stream import Stream
-from fractal_lba.wal.values import Damage, Placed, Position, Recovery, Sealed
+from fractal_lba.wal.values import Damage, Placed, PlacedFrames, Position, Recovery, Sealed
 
 __all__ = [
     "FRAME_BYTES_MAX",
@@ -28,6 +28,7 @@ __all__ = [
     "Lock",
     "NewFrame",
     "Placed",
+    "PlacedFrames",
     "Position",
     "RealDisk",
     "Recovery",

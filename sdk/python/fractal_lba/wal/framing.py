@@ -42,6 +42,8 @@ with it millions of false starts. The id is random and stays on the disk, so no 
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count, repeat
+from operator import xor
 from typing import Final, NamedTuple
 
 from crc32c import crc32c
@@ -234,18 +236,8 @@ def _stream_name(padded: bytes, length: int) -> str | None:
 
 def pack_frame(key: SegmentKey, seq: int, new: NewFrame) -> bytes:
     """Return the bytes of one frame."""
-    return b"".join(_frame_parts(key, seq, new))
-
-
-def _frame_parts(key: SegmentKey, seq: int, new: NewFrame) -> tuple[bytes, bytes, bytes]:
-    """Return a frame's header, its meta block and its payload, which nothing copies here."""
-    received_ns, meta, payload = new
-    meta_bytes = len(meta)
-    length = _FRAME_BODY_BYTES + meta_bytes + len(payload)
-    stored_seq = seq ^ key.mask
-    checked = _pack_checked(length, stored_seq, received_ns, meta_bytes) + meta
-    crc = crc32c(payload, crc32c(checked, key.crc))
-    return _pack_header(length, crc, stored_seq, received_ns, meta_bytes), meta, payload
+    data, (start,) = pack_batch(key, (new,), first_seq=seq, durable_offset=0)
+    return data[start:]
 
 
 def pack_batch(
@@ -255,11 +247,16 @@ def pack_batch(
     parts = [b""]
     starts = []
     end = BATCH_BYTES
-    for seq, new in enumerate(frames, start=first_seq):
-        header, meta, payload = _frame_parts(key, seq, new)
-        parts += header, meta, payload
+    id_crc, stored_seqs = key.crc, map(xor, repeat(key.mask), count(first_seq))
+    # Written out: a function for each frame would be a quarter of what it costs.
+    for (received_ns, meta, payload), stored_seq in zip(frames, stored_seqs, strict=False):
+        meta_bytes = len(meta)
+        length = _FRAME_BODY_BYTES + meta_bytes + len(payload)
+        checked = _pack_checked(length, stored_seq, received_ns, meta_bytes) + meta
+        crc = crc32c(payload, crc32c(checked, id_crc))
+        parts += _pack_header(length, crc, stored_seq, received_ns, meta_bytes), meta, payload
         starts.append(end)
-        end += FRAME_BYTES + len(meta) + len(payload)
+        end += FRAME_SEQ_AT + length
     body = _BATCH_BODY.pack(end - BATCH_BYTES, len(starts), first_seq ^ key.mask, durable_offset)
     parts[0] = BATCH_MAGIC + _CRC.pack(crc32c(body, key.crc)) + body
     return b"".join(parts), starts

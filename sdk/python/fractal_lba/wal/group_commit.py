@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Generic, Protocol, TypeVar
 
-from fractal_lba.protocol.errors import UnavailableError
+from fractal_lba.protocol.errors import ContractError, UnavailableError
 
 ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
@@ -31,14 +31,25 @@ class Bounds:
     """What one committer may hold.
 
     ``items_max`` and ``bytes_max`` bound a batch, ``queue_items_max`` and ``queue_bytes_max`` what
-    waits for one. An item may count for several. A single one over ``items_max`` or ``bytes_max``
-    forms a batch of its own.
+    waits for one, each 1 or more. An item may count for several. A single one over ``items_max`` or
+    ``bytes_max`` forms a batch of its own.
     """
 
     items_max: int
     bytes_max: int
     queue_items_max: int
     queue_bytes_max: int
+
+    def __post_init__(self) -> None:
+        """Check that each lets something through.
+
+        Raises:
+            ContractError: One does not, and whoever submitted would wait for ever.
+        """
+        for name in self.__slots__:
+            value: int = getattr(self, name)
+            if value < 1:
+                raise ContractError(f"group commit: expected {name} of 1 or more, got {value}")
 
 
 class Runner(Protocol):
@@ -87,6 +98,9 @@ class GroupCommit(Generic[ItemT, ResultT]):
             one, and at close. Its failure reaches ``idle_failed``.
         idle_failed: Takes what ``idle`` raised; runs on the event loop.
         idle_after_s: In seconds.
+
+    Attributes:
+        last: The item given last, as long as nothing was taken since: it may still grow. Else none.
     """
 
     def __init__(  # noqa: PLR0913 - each is a setting of its own, named at the call
@@ -113,7 +127,10 @@ class GroupCommit(Generic[ItemT, ResultT]):
         self._queue: OrderedDict[str, deque[_Waiting[ItemT, ResultT]]] = OrderedDict()
         self._queue_items = 0
         self._queue_bytes = 0
-        self._last: _Waiting[ItemT, ResultT] | None = None
+        self.last: ItemT | None = None
+        self._growing: _Waiting[ItemT, ResultT] | None = None
+        self._spare_items = self._spare_bytes = -1
+        self._could_grow = self._could_fill = -1
         self._under_way: list[_Waiting[ItemT, ResultT]] = []
         self._wake = asyncio.Event()
         self._is_closing = False
@@ -150,32 +167,17 @@ class GroupCommit(Generic[ItemT, ResultT]):
         """
         self._give(item, count, size, turn, None)
 
-    @property
-    def last(self) -> ItemT | None:
-        """The item given last, as long as nothing was taken since: it may still grow."""
-        return None if self._last is None else self._last.item
-
-    def grow(self, *, count: int, size: int) -> bool:
+    def grow(self, count: int, size: int) -> bool:
         """Count more things and bytes for ``last``, to which its giver adds in place of an item.
 
         Returns:
             False where there is none, it would be more than a batch may be, or the queue has no
             room or is closing: nothing was counted, and the item must stay as it is.
         """
-        last, bounds = self._last, self._bounds
-        if (
-            last is None
-            or self._is_closing
-            or last.count + count > bounds.items_max
-            or last.size + size > bounds.bytes_max
-            or self._queue_items + count > bounds.queue_items_max
-            or self._queue_bytes + size > bounds.queue_bytes_max
-        ):
+        items, bytes_ = self._spare_items - count, self._spare_bytes - size
+        if items < 0 or bytes_ < 0:
             return False
-        last.count += count
-        last.size += size
-        self._queue_items += count
-        self._queue_bytes += size
+        self._spare_items, self._spare_bytes = items, bytes_
         return True
 
     async def call(self, work: Callable[[], OtherT]) -> OtherT:
@@ -185,6 +187,7 @@ class GroupCommit(Generic[ItemT, ResultT]):
     async def close(self) -> None:
         """Commit what was taken, run the idle work a last time, end the thread. Idempotent."""
         self._is_closing = True
+        self._stop_growing()
         self._wake.set()
         try:
             await asyncio.shield(self._task)
@@ -203,6 +206,7 @@ class GroupCommit(Generic[ItemT, ResultT]):
         if self._is_closing:
             raise UnavailableError(f"{self._name}: expected an open queue, got one that is closing")
         bounds = self._bounds
+        self._stop_growing()
         if (
             self._queue_items + count > bounds.queue_items_max
             or self._queue_bytes + size > bounds.queue_bytes_max
@@ -214,11 +218,35 @@ class GroupCommit(Generic[ItemT, ResultT]):
         waiting = self._queue.get(turn)
         if waiting is None:
             waiting = self._queue[turn] = deque()
-        self._last = _Waiting(item, count, size, answer)
-        waiting.append(self._last)
+        given = _Waiting(item, count, size, answer)
+        waiting.append(given)
         self._queue_items += count
         self._queue_bytes += size
+        self._let_grow(given)
         self._wake.set()
+
+    def _let_grow(self, given: _Waiting[ItemT, ResultT]) -> None:
+        bounds = self._bounds
+        self.last, self._growing = given.item, given
+        self._spare_items = self._could_grow = min(
+            bounds.items_max - given.count, bounds.queue_items_max - self._queue_items
+        )
+        self._spare_bytes = self._could_fill = min(
+            bounds.bytes_max - given.size, bounds.queue_bytes_max - self._queue_bytes
+        )
+
+    def _stop_growing(self) -> None:
+        """Count what ``last`` grew by; there is none from here on."""
+        given = self._growing
+        if given is None:
+            return
+        count, size = self._could_grow - self._spare_items, self._could_fill - self._spare_bytes
+        given.count += count
+        given.size += size
+        self._queue_items += count
+        self._queue_bytes += size
+        self.last = self._growing = None
+        self._spare_items = self._spare_bytes = -1
 
     async def _run(self) -> None:
         try:
@@ -265,7 +293,7 @@ class GroupCommit(Generic[ItemT, ResultT]):
         count = size = 0
         items_max, bytes_max = self._bounds.items_max, self._bounds.bytes_max
         is_within = True
-        self._last = None
+        self._stop_growing()
         while self._queue and is_within and count < items_max:
             turn, waiting = next(iter(self._queue.items()))
             # One of each in turn; where nobody else waits, as many as there are.

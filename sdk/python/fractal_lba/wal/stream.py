@@ -34,7 +34,7 @@ from fractal_lba.wal.recovery import Recovered, recover
 from fractal_lba.wal.retention import Retained, check_cursor, remove, split
 from fractal_lba.wal.scan import Scanned, scan_segments
 from fractal_lba.wal.segment import create_segment
-from fractal_lba.wal.values import Damage, Placed, Position, Recovery, Sealed, placed
+from fractal_lba.wal.values import Damage, PlacedFrames, Position, Recovery, Sealed
 
 
 class _State(StrEnum):
@@ -153,7 +153,7 @@ class Stream:
         """Return whether a failure keeps the stream from writing until ``reopen``."""
         return self._state is _State.FENCED
 
-    def append(self, frames: Sequence[NewFrame]) -> list[Placed]:
+    def append(self, frames: Sequence[NewFrame]) -> PlacedFrames:
         """Write frames as one batch and return where each went, once all are durable.
 
         Raises:
@@ -164,7 +164,7 @@ class Stream:
                 and the stream is fenced.
         """
         if not frames:
-            return []
+            return PlacedFrames(self.next_seq, self._active.header.ordinal, ())
         size = self._bounds.check_frames(self.name, frames)
         with self._writing():
             self._rotate_for(size)
@@ -174,8 +174,7 @@ class Stream:
         with self._writing():
             first_seq = self._active.next_seq
             offsets = self._active.append(frames)
-        ordinal = self._active.header.ordinal
-        return placed(first_seq, ordinal, offsets)
+        return PlacedFrames(first_seq, self._active.header.ordinal, offsets)
 
     def finds_room(self, size: int, *, spare: int = 0) -> bool:
         """Tell whether a batch of this size finds room and leaves some, and reserve both.

@@ -1,9 +1,9 @@
 """What a stream says of its frames and of what opening or reading it found."""
 
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count, repeat
-from typing import NamedTuple
+from typing import NamedTuple, overload
 
 _new = tuple.__new__
 
@@ -26,11 +26,48 @@ class Placed(NamedTuple):
     position: Position
 
 
-def placed(first_seq: int, segment: int, offsets: Iterable[int]) -> list[Placed]:
-    """Return where frames went that were appended together, the first one under this number."""
-    # No call in Python for each of them: ``Placed(…)`` would be one, and ``Position(…)`` another.
-    positions = map(_new, repeat(Position), zip(repeat(segment), offsets, strict=False))
-    return list(map(_new, repeat(Placed), zip(count(first_seq), positions, strict=False)))
+class PlacedFrames:
+    """Where frames went that were appended together: one after the other, to one segment.
+
+    A ``Placed`` of each is made when it is asked for.
+
+    Attributes:
+        first_seq: Of the first frame; the others have the numbers behind it.
+        segment: The ordinal of theirs.
+        offsets: Where each stands in it, in bytes.
+    """
+
+    __slots__ = ("first_seq", "offsets", "segment")
+
+    def __init__(self, first_seq: int, segment: int, offsets: Sequence[int]) -> None:
+        self.first_seq = first_seq
+        self.segment = segment
+        self.offsets = offsets
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self.offsets)
+
+    def __iter__(self) -> Iterator[Placed]:
+        """Return where each went, in their order."""
+        # No call in Python for each of them: ``Placed(…)`` would be one, ``Position(…)`` another.
+        positions = map(
+            _new, repeat(Position), zip(repeat(self.segment), self.offsets, strict=False)
+        )
+        return map(_new, repeat(Placed), zip(count(self.first_seq), positions, strict=False))
+
+    @overload
+    def __getitem__(self, index: int) -> Placed: ...
+    @overload
+    def __getitem__(self, index: slice) -> "PlacedFrames": ...
+    def __getitem__(self, index: int | slice) -> "Placed | PlacedFrames":
+        """Return where one went, or where several went that follow each other."""
+        if isinstance(index, slice):
+            start, stop, _ = index.indices(len(self.offsets))
+            return PlacedFrames(self.first_seq + start, self.segment, self.offsets[start:stop])
+        offset = self.offsets[index]
+        number = index if index >= 0 else index + len(self.offsets)
+        return Placed(self.first_seq + number, Position(self.segment, offset))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

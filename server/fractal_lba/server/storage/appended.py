@@ -12,11 +12,11 @@ from fractal_lba.server.core.usage import Usage, day_of
 from fractal_lba.server.storage.index_port import Index
 from fractal_lba.server.storage.index_state import Checkpoint
 from fractal_lba.server.storage.replay import put_entry
-from fractal_lba.wal import Frame, Placed
+from fractal_lba.wal import Frame, PlacedFrames
 
 
 def put_appended(
-    index: Index, entries: Sequence[NewEntry], payloads: Sequence[bytes], placed: Sequence[Placed]
+    index: Index, entries: Sequence[NewEntry], payloads: Sequence[bytes], placed: PlacedFrames
 ) -> list[Known]:
     """Put entries that are on disk, and return what is remembered of the id of each.
 

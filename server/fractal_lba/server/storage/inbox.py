@@ -18,7 +18,7 @@ from fractal_lba.server.core.inbox_frame import FINISHED_IN_A_MARK_MAX, Received
 from fractal_lba.server.core.inbox_retention import Evidence, kept_from
 from fractal_lba.server.ports import InboxFrame, Meter
 from fractal_lba.server.storage.fence import Fence, look_for_room
-from fractal_lba.wal import Damage, Frame, NewFrame, Placed, Position, Stream
+from fractal_lba.wal import Damage, Frame, NewFrame, PlacedFrames, Position, Stream
 from fractal_lba.wal.group_commit import Bounds, GroupCommit
 
 _log = logging.getLogger(__name__)
@@ -238,7 +238,7 @@ class InboxLog:
                 marks.append(NewFrame(received_ns=0, meta=meta, payload=payload))
         return finished, marks
 
-    def _note_marks(self, finished: Sequence[_Finished], placed: Sequence[Placed]) -> None:
+    def _note_marks(self, finished: Sequence[_Finished], placed: PlacedFrames) -> None:
         """Note what is finished on disk from now on."""
         for each in finished:
             position = self._unmarked.pop(each.seq, None)
