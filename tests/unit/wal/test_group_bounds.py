@@ -35,10 +35,10 @@ async def test_the_item_given_last_grows_until_a_batch_is_full_or_took_it() -> N
     assert commits.last == 3
     for _ in range(3):
         disk.may_go.release()
-    assert await asyncio.gather(first, second, third) == [10, 20, 30]
+    assert [await each for each in (first, second, third)] == [10, 20, 30]
     assert disk.batches == [[1], [2], [3]]
     await commits.close()
-    assert (commits.last, commits.grow(1, 0)) == (None, False)
+    assert not commits.grow(1, 0)
 
 
 async def test_what_an_item_grew_by_counts_for_the_queue() -> None:
