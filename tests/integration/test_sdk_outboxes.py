@@ -1,30 +1,19 @@
 """Outboxes on disk are one format: what an SDK wrote any other opens, torn or whole."""
 
-import base64
 from itertools import permutations
 from pathlib import Path
-from typing import Any
 
 import pytest
-from tests.support.sdk_drivers import SDKS, Driver, require
+from tests.support.sdk_drivers import CLIENTS, Driver, require
 from tests.support.signed import body
 
-WRITERS = [name for name in SDKS if name != "wasm"]
-PAIRS = list(permutations(WRITERS, 2))
+PAIRS = list(permutations(CLIENTS, 2))
 WINDOWS = 12
 CUT_BYTES = 3
 
 
-def appended(driver: Driver, first: int, count: int = WINDOWS) -> list[int]:
-    bodies = [base64.b64encode(body(epoch)).decode() for epoch in range(first, first + count)]
-    seqs: list[int] = driver.ask("outbox.append", source="x", bodies=bodies)["seqs"]
-    assert len(seqs) == count
-    return seqs
-
-
-def pending(driver: Driver) -> dict[int, bytes]:
-    windows: list[dict[str, Any]] = driver.ask("outbox.pending")["windows"]
-    return {each["seq"]: base64.b64decode(each["body"]) for each in windows}
+def bodies(first: int, count: int = WINDOWS) -> list[bytes]:
+    return [body(epoch) for epoch in range(first, first + count)]
 
 
 def tear(data: Path, last: bytes) -> None:
@@ -45,21 +34,21 @@ def test_what_one_wrote_another_opens_acknowledges_and_goes_on(
     kept = tmp_path / "data"
     with Driver(writer) as first:
         assert first.open_outbox(kept) == 0
-        seqs = appended(first, 0)
+        seqs = first.append(*bodies(0))
         for seq in seqs[:3]:
             first.ask("outbox.acknowledge", seq=seq, status=200, replayed=False)
-        first.ask("outbox.close")
+        first.close_outbox()
     with Driver(reader) as second:
         assert second.open_outbox(kept) == WINDOWS - 3
-        assert pending(second) == {seq: body(at) for at, seq in enumerate(seqs) if at >= 3}
+        assert second.pending() == {seq: body(at) for at, seq in enumerate(seqs) if at >= 3}
         second.ask("outbox.acknowledge", seq=seqs[3], status=422, replayed=True)
-        more = appended(second, WINDOWS)
+        more = second.append(*bodies(WINDOWS))
         assert not set(more) & set(seqs)
-        second.ask("outbox.close")
+        second.close_outbox()
     with Driver(writer) as third:
         assert third.open_outbox(kept) == 2 * WINDOWS - 4
-        assert list(pending(third)) == [*seqs[4:], *more]
-        third.ask("outbox.close")
+        assert list(third.pending()) == [*seqs[4:], *more]
+        third.close_outbox()
 
 
 @pytest.mark.parametrize(("writer", "reader"), PAIRS)
@@ -70,21 +59,21 @@ def test_what_one_was_killed_over_another_recovers(
     data = tmp_path / "data"
     first = Driver(writer)
     first.open_outbox(data)
-    seqs = appended(first, 0)
-    appended(first, WINDOWS, count=1)
+    seqs = first.append(*bodies(0))
+    first.append(body(WINDOWS))
     first.kill()
     tear(data, body(WINDOWS))
     second = Driver(reader)
     # The last window stands alone in its batch: no more than it is torn.
     assert second.open_outbox(data) == WINDOWS
-    assert pending(second) == {seq: body(at) for at, seq in enumerate(seqs)}
-    (again,) = appended(second, WINDOWS, count=1)
+    assert second.pending() == {seq: body(at) for at, seq in enumerate(seqs)}
+    (again,) = second.append(body(WINDOWS))
     assert again > seqs[-1]
     second.kill()
     with Driver(writer) as third:
         assert third.open_outbox(data) == WINDOWS + 1
-        assert list(pending(third)) == [*seqs, again]
-        third.ask("outbox.close")
+        assert list(third.pending()) == [*seqs, again]
+        third.close_outbox()
 
 
 @pytest.mark.parametrize(("holder", "other"), PAIRS)
@@ -96,6 +85,30 @@ def test_an_outbox_that_is_open_is_locked_for_every_other(
     with Driver(holder) as first, Driver(other) as second:
         assert first.open_outbox(kept) == 0
         assert second.open_outbox(kept) == "locked"
-        first.ask("outbox.close")
+        first.close_outbox()
         assert second.open_outbox(kept) == 0
-        second.ask("outbox.close")
+        second.close_outbox()
+
+
+@pytest.mark.parametrize("name", CLIENTS)
+def test_a_symbolic_link_in_a_files_place_is_refused_and_what_it_leads_to_stays(
+    name: str, tmp_path: Path
+) -> None:
+    require(name)
+    data, elsewhere = tmp_path / "data", tmp_path / "elsewhere"
+    with Driver(name) as driver:
+        for _ in range(2):  # segments: the older one sealed
+            driver.open_outbox(data)
+            driver.append(body(0))
+            driver.close_outbox()
+        (data / "dead-letters.ndjson").write_bytes(b"")
+        oldest, *_, last = sorted(data.glob("outbox/*.seg"))
+        for path in (oldest, last, data / "outbox" / ".lock", data / "dead-letters.ndjson"):
+            before = path.read_bytes()
+            path.rename(elsewhere)
+            path.symlink_to(elsewhere)
+            assert driver.open_outbox(data) == "disk", path
+            assert elsewhere.read_bytes() == before, path
+            elsewhere.rename(path)
+        assert driver.open_outbox(data) == 2
+        driver.close_outbox()

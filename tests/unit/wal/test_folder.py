@@ -116,3 +116,17 @@ def test_an_error_says_where_and_what_and_no_more() -> None:
         fail(OSError(5, "Input/output error", "a path"))
     with pytest.raises(DurabilityError, match=r"^here: expected a working disk, got OSError$"):
         fail(OSError())
+
+
+def test_a_symbolic_link_in_a_segments_place_is_refused_in_words(tmp_path: Path) -> None:
+    path, elsewhere = tmp_path / "segment", tmp_path / "elsewhere"
+    elsewhere.write_bytes(b"of somebody else")
+    path.symlink_to(elsewhere)
+    for is_writable in (False, True):
+        with (
+            pytest.raises(
+                DurabilityError, match=r"^here: expected its own files, got a symbolic l"
+            ),
+            io_errors("here"),
+        ):
+            RealDisk().open(path, is_writable=is_writable)

@@ -80,11 +80,12 @@ func (System) Create(path string) (File, error) {
 	return systemFile{file}, nil
 }
 
-// Open implements Storage.
+// Open implements Storage. A symbolic link in a file's place is refused: it leads
+// to bytes of somebody else, which recovery would cut.
 func (System) Open(path string, isWritable bool) (File, error) {
-	flag := os.O_RDONLY
+	flag := os.O_RDONLY | noFollow
 	if isWritable {
-		flag = os.O_RDWR
+		flag = os.O_RDWR | noFollow
 	}
 	file, err := os.OpenFile(path, flag, 0)
 	if err != nil {
@@ -139,7 +140,7 @@ func (System) SyncDir(folder string) error {
 // Lock implements Storage. The lock is the kernel's: it ends with the process,
 // and its file is never removed, since two processes could then lock two.
 func (System) Lock(path, note string) (io.Closer, error) {
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, fileMode)
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|noFollow, fileMode)
 	if err != nil {
 		return nil, err
 	}

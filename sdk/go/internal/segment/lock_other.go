@@ -8,6 +8,9 @@ import (
 )
 
 // Without the kernel's lock two processes could write one stream: refused.
-const hasLocks = false
+const (
+	hasLocks = false
+	noFollow = 0
+)
 
 func flock(*os.File) error { return errors.ErrUnsupported }

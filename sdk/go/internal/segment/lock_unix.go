@@ -7,7 +7,10 @@ import (
 	"syscall"
 )
 
-const hasLocks = true
+const (
+	hasLocks = true
+	noFollow = syscall.O_NOFOLLOW
+)
 
 func flock(file *os.File) error {
 	err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)

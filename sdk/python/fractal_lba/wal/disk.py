@@ -203,7 +203,11 @@ class RealLock:
 
 
 class RealDisk:
-    """The operating system's files."""
+    """The operating system's files.
+
+    A symbolic link in a file's place is refused, as ``ELOOP``: it leads to bytes of somebody else,
+    which recovery would cut. A folder may be one.
+    """
 
     def create(self, path: Path) -> File:
         """See ``Disk``."""
@@ -211,7 +215,7 @@ class RealDisk:
 
     def open(self, path: Path, *, is_writable: bool = False) -> File:
         """See ``Disk``."""
-        return RealFile(os.open(path, os.O_RDWR if is_writable else os.O_RDONLY))
+        return RealFile(os.open(path, (os.O_RDWR if is_writable else os.O_RDONLY) | os.O_NOFOLLOW))
 
     def rename(self, old: Path, new: Path) -> None:
         """See ``Disk``."""
@@ -243,7 +247,7 @@ class RealDisk:
 
     def lock(self, path: Path, note: bytes) -> Lock:
         """See ``Disk``."""
-        fd = os.open(path, os.O_RDWR | os.O_CREAT, FILE_MODE)
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, FILE_MODE)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.ftruncate(fd, 0)

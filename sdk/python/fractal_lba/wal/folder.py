@@ -9,6 +9,7 @@
     .lock                                      held by the one process that writes
 """
 
+import errno
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -84,6 +85,10 @@ def io_errors(where: str) -> Iterator[None]:
         if error.errno in NO_ROOM:
             raise DurabilityError(
                 f"{where}: expected room on the disk, got {got}: free some room first"
+            ) from error
+        if error.errno == errno.ELOOP:
+            raise DurabilityError(
+                f"{where}: expected its own files, got a symbolic link, which is not followed"
             ) from error
         raise DurabilityError(f"{where}: expected a working disk, got {got}") from error
 

@@ -94,10 +94,13 @@ class RealFile implements DiskFile {
   }
 }
 
+/** A symbolic link in a file's place leads to bytes of somebody else, which recovery would cut: it is refused. */
+const OPENED = constants.O_NOFOLLOW;
+
 /** The operating system's files. */
 export const realDisk: Disk = {
   create: async (path) => new RealFile(await fs.open(path, "wx+", FILE_MODE)),
-  open: async (path, options) => new RealFile(await fs.open(path, options?.isWritable ? "r+" : "r")),
+  open: async (path, options) => new RealFile(await fs.open(path, OPENED | (options?.isWritable ? constants.O_RDWR : constants.O_RDONLY))),
   rename: (old, name) => fs.rename(old, name),
   unlink: (path) => fs.unlink(path),
   names: async (folder) => (await fs.readdir(folder)).sort(),

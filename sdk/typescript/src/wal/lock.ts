@@ -9,6 +9,7 @@
  */
 
 import { spawn } from "node:child_process";
+import { constants } from "node:fs";
 import * as fs from "node:fs/promises";
 
 import { DurabilityError } from "../protocol/errors.js";
@@ -33,8 +34,8 @@ const ASKING: readonly (readonly [string, readonly string[]])[] = [
 
 /** Lock a file, made when missing, and write a note into it; `null`: another process has it. */
 export async function lockFile(path: string, note: string, mode: number): Promise<Lock | null> {
-  // As `a+` it is made when missing and never emptied before it is ours.
-  const handle = await fs.open(path, "a+", mode);
+  // It is made when missing, never emptied before it is ours, and no link to what somebody else has.
+  const handle = await fs.open(path, constants.O_RDWR | constants.O_CREAT | constants.O_APPEND | constants.O_NOFOLLOW, mode);
   try {
     if (!(await isLocked(handle.fd))) {
       await handle.close();

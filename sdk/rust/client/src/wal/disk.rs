@@ -97,7 +97,8 @@ struct RealLock(#[expect(dead_code, reason = "the lock ends when the file is clo
 
 impl Held for RealLock {}
 
-/// The operating system's files.
+/// The operating system's files. A symbolic link in a file's place is refused: it leads to bytes of
+/// somebody else, which recovery would cut.
 pub(crate) struct RealDisk;
 
 impl Disk for RealDisk {
@@ -109,7 +110,7 @@ impl Disk for RealDisk {
 
     fn open(&self, path: &Path, is_writable: bool) -> io::Result<Box<dyn File>> {
         let mut options = OpenOptions::new();
-        options.read(true).write(is_writable);
+        options.read(true).write(is_writable).custom_flags(libc::O_NOFOLLOW);
         Ok(Box::new(RealFile(options.open(path)?)))
     }
 
@@ -149,6 +150,7 @@ impl Disk for RealDisk {
     fn lock(&self, path: &Path, note: &[u8]) -> io::Result<Option<Box<dyn Held>>> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
+        options.custom_flags(libc::O_NOFOLLOW);
         let file = options.mode(FILE_MODE).open(path)?;
         match file.try_lock() {
             Ok(()) => {}
