@@ -27,7 +27,8 @@ impl Drop for TempFolder {
 }
 
 fn record(epoch: u64) -> String {
-    format!(r#"{{"epoch":{epoch},"pcs_id":"{epoch:064x}","shard_id":"plant-7","sig":"x"}}"#)
+    let sig = format!("{}=", "A".repeat(43));
+    format!(r#"{{"epoch":{epoch},"pcs_id":"{epoch:064x}","shard_id":"plant-7","sig":"{sig}"}}"#)
 }
 
 fn filled(folder: &TempFolder, count: u64) -> Outbox {

@@ -28,7 +28,9 @@ use crate::{Error, Result};
 use commit::Commits;
 pub(crate) use frames::Meta;
 use log::Log;
+#[cfg(test)]
 pub(crate) use record::read_record;
+use record::read_signed;
 
 /// Lock, whatever became of who had it: what is inside is changed only in whole steps.
 pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -73,7 +75,7 @@ pub(crate) struct Shared {
 ///
 /// # let folder = std::env::temp_dir().join(format!("outbox-doc-{}", std::process::id()));
 /// # let record = format!(
-/// #     r#"{{"epoch":0,"pcs_id":"{}","shard_id":"plant-7","sig":"…"}}"#, "0".repeat(64));
+/// #     r#"{{"epoch":0,"pcs_id":"{}","shard_id":"plant-7","sig":"{}="}}"#, "0".repeat(64), "A".repeat(43));
 /// let outbox = Outbox::open(&folder, OutboxOptions::default())?;
 /// let seqs = outbox.append("api:", &[record.as_bytes()])?; // on disk when it returns
 /// assert_eq!(outbox.pending(0, 10)?[0].seq, seqs[0]);
@@ -152,7 +154,7 @@ impl Outbox {
         let received_ns = now_ns();
         let mut frames = Vec::with_capacity(bodies.len());
         for body in bodies {
-            let named = read_record(body.as_ref())?;
+            let named = read_signed(body.as_ref())?;
             let meta = Meta::Window {
                 source: source.to_owned(),
                 shard_id: named.shard_id,

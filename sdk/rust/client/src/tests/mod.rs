@@ -9,10 +9,14 @@ mod outboxes;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+/// As long as one of HMAC.
+pub(crate) const SIG: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+
 /// A record as the outbox looks at it.
 pub(crate) fn record(epoch: u64) -> Vec<u8> {
     let id = format!("{epoch:064x}");
-    format!(r#"{{"epoch":{epoch},"pcs_id":"{id}","shard_id":"plant-7","sig":"x"}}"#).into_bytes()
+    format!(r#"{{"epoch":{epoch},"pcs_id":"{id}","shard_id":"plant-7","sig":"{SIG}"}}"#)
+        .into_bytes()
 }
 
 /// The dead letter of a window.

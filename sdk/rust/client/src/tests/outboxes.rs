@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::memory_disk::MemoryDisk;
-use super::{TempFolder, record};
+use super::{SIG, TempFolder, record};
 use crate::outbox::locked;
 use crate::{ErrorKind, Outbox, OutboxOptions};
 
@@ -136,7 +136,7 @@ fn answered_segments_are_given_up_and_what_waits_in_them_is_carried() {
     let large = |epoch: u64| {
         let pad = "x".repeat(60_000);
         let id = format!("{epoch:064x}");
-        format!(r#"{{"epoch":{epoch},"pad":"{pad}","pcs_id":"{id}","shard_id":"s","sig":"x"}}"#)
+        format!(r#"{{"epoch":{epoch},"pad":"{pad}","pcs_id":"{id}","shard_id":"s","sig":"{SIG}"}}"#)
     };
     let mut kept = Vec::new();
     for first in (0..256).step_by(16) {
