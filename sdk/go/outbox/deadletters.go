@@ -4,10 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"io"
 	"path/filepath"
-	"regexp"
-	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -23,7 +20,6 @@ const (
 	// A record, an answer of the bound above with each character escaped, and
 	// the names.
 	letterBytesMax = 256 << 10
-	letterSeqMax   = 1<<53 - 1
 )
 
 // letter is one record whose final answer was no acceptance: one line of
@@ -53,12 +49,13 @@ type deadLetters struct {
 
 // openDeadLetters opens the file, which is made with its first line. What a
 // power cut tore at its end is no line: its record still waits, and it is moved
-// to NAME.cut. A last line that was durable once stays, readable or not.
-func openDeadLetters(disk segment.Storage, folder string, c *contents) (*deadLetters, error) {
+// to NAME.cut. A last line that was durable once stays, readable or not. No
+// outbox can have given a number above seqMax: it is told and not believed.
+func openDeadLetters(disk segment.Storage, folder string, c *contents, seqMax uint64) (*deadLetters, error) {
 	d := &deadLetters{disk: disk, folder: folder}
 	names, err := disk.Names(folder)
 	if err != nil {
-		return nil, diskError(folder, err)
+		return nil, segment.DiskError(folder, err)
 	}
 	isThere := false
 	for _, name := range names {
@@ -68,118 +65,15 @@ func openDeadLetters(disk segment.Storage, folder string, c *contents) (*deadLet
 		return d, nil
 	}
 	if d.file, err = disk.Open(filepath.Join(folder, lettersName), true); err == nil {
-		if d.size, err = d.file.Size(); err == nil {
-			err = d.mend(c)
-		}
+		err = d.mend(c, seqMax)
 	}
 	if err != nil {
 		if d.file != nil {
 			_ = d.file.Close() // nothing was appended
 		}
-		return nil, diskError(lettersName, err)
+		return nil, segment.DiskError(lettersName, err)
 	}
 	return d, nil
-}
-
-// mend reads the file, ends its last line or cuts it off, and syncs what a
-// process before this one may have failed to sync.
-func (d *deadLetters) mend(c *contents) error {
-	var rest []byte
-	block := make([]byte, letterBytesMax)
-	for offset := int64(0); offset < d.size; {
-		n, err := d.file.ReadAt(block, offset)
-		if n == 0 && err != nil && !errors.Is(err, io.EOF) {
-			return err
-		}
-		offset += int64(n)
-		rest = append(rest, block[:n]...)
-		for {
-			line, behind, isEnded := bytes.Cut(rest, []byte{'\n'})
-			if !isEnded {
-				break
-			}
-			if err := d.count(line); err != nil {
-				return err
-			}
-			rest = behind
-		}
-	}
-	if len(rest) > 0 {
-		start := d.size - int64(len(rest))
-		isWhole := json.Valid(rest)
-		if isWhole {
-			if err := d.count(rest); err != nil {
-				return err
-			}
-		}
-		if isWhole || !isTorn(rest, c) {
-			if _, err := d.file.WriteAt([]byte{'\n'}, d.size); err != nil {
-				return err
-			}
-			d.size++
-		} else {
-			if err := d.keepCut(rest); err != nil {
-				return err
-			}
-			if err := d.file.Truncate(start); err != nil {
-				return err
-			}
-			d.size = start
-		}
-	}
-	return d.file.Datasync()
-}
-
-var letterBegins = regexp.MustCompile(`^\{"outbox_seq":([0-9]{1,20}),`)
-
-// isTorn tells whether a line that is none is of a window that still waits.
-func isTorn(line []byte, c *contents) bool {
-	found := letterBegins.FindSubmatch(line)
-	if found == nil {
-		return len(c.pending) > 0 || len(bytes.TrimSpace(line)) == 0
-	}
-	seq, err := strconv.ParseUint(string(found[1]), 10, 64)
-	_, isPending := c.pending[seq]
-	return err == nil && isPending
-}
-
-// count notes a line's number. A damaged line is passed over.
-func (d *deadLetters) count(line []byte) error {
-	var read struct {
-		Seq uint64 `json:"outbox_seq"`
-		V   *int64 `json:"v"`
-	}
-	if json.Unmarshal(line, &read) != nil || read.V == nil {
-		return nil
-	}
-	if *read.V > frameFormat {
-		return errorf(segment.Newer, "%s: expected format %d, got %d", lettersName, frameFormat, *read.V)
-	}
-	if read.Seq <= letterSeqMax {
-		d.seq = max(d.seq, read.Seq)
-	}
-	return nil
-}
-
-// keepCut makes what is about to be cut durable, behind what was cut before.
-func (d *deadLetters) keepCut(torn []byte) error {
-	path := filepath.Join(d.folder, cutName)
-	kept, err := d.disk.Open(path, true)
-	if err != nil {
-		if kept, err = d.disk.Create(path); err != nil {
-			return err
-		}
-	}
-	size, err := kept.Size()
-	if err == nil {
-		if _, err = kept.WriteAt(torn, size); err == nil {
-			err = kept.Datasync()
-		}
-	}
-	if err = errors.Join(err, kept.Close()); err != nil {
-		return err
-	}
-	return d.disk.SyncDir(d.folder)
 }
 
 // letterOf is the entry for a record and its final answer.
@@ -200,7 +94,7 @@ func letterOf(record *pcs.Record, s Shipped, body []byte, at string) letter {
 }
 
 // append writes a line for each, with one sync; they are durable when it
-// returns. After an error no further line is written.
+// returns. ErrFull: none was written. After another error no further line is.
 func (d *deadLetters) append(letters []letter) error {
 	if len(letters) == 0 {
 		return nil
@@ -216,9 +110,9 @@ func (d *deadLetters) append(letters []letter) error {
 			return errorf(segment.Contract, "%s: expected a record, got something else", lettersName)
 		}
 	}
-	err := d.write(lines.Bytes())
-	d.failed = err != nil
-	return diskError(lettersName, err)
+	err := segment.DiskError(lettersName, d.write(lines.Bytes()))
+	d.failed = err != nil && !errors.Is(err, ErrFull)
+	return err
 }
 
 func (d *deadLetters) write(lines []byte) error {
@@ -227,24 +121,34 @@ func (d *deadLetters) write(lines []byte) error {
 		if err != nil {
 			return err
 		}
-		d.file = made
 		if err := d.disk.SyncDir(d.folder); err != nil {
-			return err
+			return inDoubt(errors.Join(err, made.Close()))
 		}
+		d.file = made
 	}
 	if _, err := d.file.WriteAt(lines, d.size); err != nil {
+		// Nothing was synced: what a full disk took of it is taken back.
+		if undone := errors.Join(d.file.Truncate(d.size), d.file.Datasync()); undone != nil {
+			return inDoubt(undone)
+		}
 		return err
 	}
 	if err := d.file.Datasync(); err != nil {
-		return err
+		return inDoubt(err)
 	}
 	d.size += int64(len(lines))
 	return nil
+}
+
+// inDoubt is a failure behind which nobody knows what is on disk, a full one
+// too.
+func inDoubt(err error) error {
+	return &Error{Kind: segment.Disk, Message: lettersName + ": expected a working disk, got another", Err: err}
 }
 
 func (d *deadLetters) close() error {
 	if d.file == nil {
 		return nil
 	}
-	return diskError(lettersName, d.file.Close())
+	return segment.DiskError(lettersName, d.file.Close())
 }

@@ -1,7 +1,6 @@
 package outbox
 
 import (
-	"errors"
 	"fmt"
 
 	"fractallba/internal/segment"
@@ -37,13 +36,4 @@ var (
 
 func errorf(kind segment.Kind, format string, values ...any) error {
 	return &Error{Kind: kind, Message: fmt.Sprintf(format, values...)}
-}
-
-// diskError is what the disk said about a file.
-func diskError(where string, err error) error {
-	var known *Error
-	if err == nil || errors.As(err, &known) {
-		return err
-	}
-	return &Error{Kind: segment.Disk, Err: err, Message: where + ": expected a working disk, got an error"}
 }

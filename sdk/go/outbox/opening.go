@@ -68,7 +68,7 @@ func Open(folder string, options Options) (*Outbox, error) {
 func open(disk segment.Storage, folder string, options Options) (*Outbox, error) {
 	folder, err := filepath.Abs(folder)
 	if err != nil {
-		return nil, diskError(folder, err)
+		return nil, segment.DiskError(folder, err)
 	}
 	if err := checkUsable(disk, folder); err != nil {
 		return nil, err
@@ -114,15 +114,12 @@ func (o *Outbox) read(disk segment.Storage, folder string) error {
 	}
 	next := stream.NextSeq()
 	c.skipTo(next)
-	letters, err := openDeadLetters(disk, folder, c)
+	letters, err := openDeadLetters(disk, folder, c, c.nextSeq+aheadMax)
 	if err != nil {
 		return err
 	}
 	o.letters = letters
 	letterSeq := letters.seq
-	if letterSeq > c.nextSeq+aheadMax {
-		letterSeq = 0
-	}
 	torn := next - 1 + uint64(stream.Recovery().TornBytes/segment.FrameBytes)
 	if seen := max(torn, letterSeq); seen >= c.nextSeq {
 		// This frame first: numbers that are missing without it would be a loss.

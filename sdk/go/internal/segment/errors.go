@@ -44,8 +44,9 @@ func errorf(kind Kind, format string, values ...any) *Error {
 	return &Error{Kind: kind, Message: fmt.Sprintf(format, values...)}
 }
 
-// diskError says where the disk failed; what is an Error already stays as it is.
-func diskError(where string, err error) error {
+// DiskError says where the disk failed or is full; what is an Error already stays
+// as it is.
+func DiskError(where string, err error) error {
 	var known *Error
 	if err == nil || errors.As(err, &known) {
 		return err

@@ -89,7 +89,7 @@ func lockFolder(disk Storage, folder, what string) (io.Closer, error) {
 		return lock, nil
 	}
 	if !errors.Is(err, errIsHeld) {
-		return nil, diskError(what+": lock", err)
+		return nil, DiskError(what+": lock", err)
 	}
 	holder := "one that cannot be named"
 	if held, openErr := disk.Open(path, false); openErr == nil {

@@ -105,7 +105,7 @@ func scanRange(disk Storage, all listing, start, stop int) iter.Seq2[Scanned, er
 func readWhole(disk Storage, each file) ([]byte, error) {
 	opened, err := disk.Open(each.path, false)
 	if err != nil {
-		return nil, diskError("segment "+each.name(), err)
+		return nil, DiskError("segment "+each.name(), err)
 	}
 	defer opened.Close() //nolint:errcheck // only read
 	size := int64(math.MaxInt64)
@@ -113,12 +113,12 @@ func readWhole(disk Storage, each file) ([]byte, error) {
 		size = int64(each.end)
 	}
 	if length, err := opened.Size(); err != nil {
-		return nil, diskError("segment "+each.name(), err)
+		return nil, DiskError("segment "+each.name(), err)
 	} else if min(size, length) > segmentFileLimit {
 		return nil, errorf(Damaged, "segment %s: expected at most %d bytes, got %d", each.name(), segmentFileLimit, min(size, length))
 	}
 	data, err := readUpTo(opened, size)
-	return data, diskError("segment "+each.name(), err)
+	return data, DiskError("segment "+each.name(), err)
 }
 
 // firstSeqOf is the number of a segment's first frame; its first batch tells

@@ -83,7 +83,7 @@ func Open(disk Storage, folder, name string, bounds Bounds) (*Stream, error) {
 	}
 	where := "stream " + name
 	if err := makeFolder(disk, folder); err != nil {
-		return nil, diskError(where, err)
+		return nil, DiskError(where, err)
 	}
 	lock, err := lockFolder(disk, folder, where)
 	if err != nil {
@@ -93,7 +93,7 @@ func Open(disk Storage, folder, name string, bounds Bounds) (*Stream, error) {
 	found, err := recoverFolder(disk, folder, name)
 	if err != nil {
 		_ = lock.Close() // the kernel lets go in any case
-		return nil, diskError(where, err)
+		return nil, DiskError(where, err)
 	}
 	s.take(found)
 	return s, nil
@@ -216,7 +216,7 @@ func (s *Stream) Read(at Position) (Frame, error) {
 		return Frame{}, errorf(Damaged, "%s: expected a frame, got no such segment", where)
 	}
 	frame, err := readFrame(s.disk, each, at.Offset, where)
-	return frame, diskError(where, err)
+	return frame, DiskError(where, err)
 }
 
 func (s *Stream) fileOf(ordinal uint64) (file, bool) {
@@ -256,14 +256,14 @@ func (s *Stream) Reopen() error {
 	_ = s.active.file.Close() // its state is unknown whatever this says
 	names, err := s.disk.Names(s.folder)
 	if err != nil {
-		return diskError("stream "+s.name, err)
+		return DiskError("stream "+s.name, err)
 	}
 	if !slices.ContainsFunc(names, segmentNames.MatchString) {
 		return errorf(Damaged, "stream %s: expected its segments, got none", s.name)
 	}
 	found, err := recoverFolder(s.disk, s.folder, s.name)
 	if err != nil {
-		return diskError("stream "+s.name, err)
+		return DiskError("stream "+s.name, err)
 	}
 	s.take(found)
 	return nil
@@ -285,7 +285,7 @@ func (s *Stream) Close() error {
 	s.state = Closed
 	for _, closer := range []io.Closer{s.active.file, s.lock} {
 		if closeErr := closer.Close(); err == nil {
-			err = diskError("stream "+s.name, closeErr)
+			err = DiskError("stream "+s.name, closeErr)
 		}
 	}
 	return err
