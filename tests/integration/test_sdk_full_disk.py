@@ -1,22 +1,28 @@
-"""An SDK's outbox on a disk that is full: refused, nothing torn, and on with room."""
+"""An SDK's outbox on a disk that is full: refused, nothing torn or lost, and on with room."""
 
-import base64
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from tests.support.sdk_drivers import SDKS, Driver, require
+from tests.support.forked import run_command
+from tests.support.sdk_drivers import CLIENTS, Driver, require
+from tests.support.server_process import ServerProcess
 from tests.support.signed import body
 from tests.support.small_disk import fill, small_disk
 
-PAIRS: Final = (("go", "go"), ("typescript", "python"), ("rust", "rust"))
-REFUSING: Final = [pair for pair in PAIRS if set(pair) <= set(SDKS)]
-"""Those whose append does not wait for room, each with who opens what it left."""
+from fractal_lba.agent.opening import open_log
+from fractal_lba.wal import RealDisk
+
+REFUSING: Final = [name for name in CLIENTS if name != "python"]
+"""Those whose append does not wait for room."""
 
 FULL: Final = {"error": {"kind": "full", "code": None}}
-TOGETHER: Final = 32
+REFUSALS: Final = 5
+LEFT_BYTES: Final = 1 << 16
+NOT_ACCEPTED: Final[dict[str, Any]] = {"N_j": {"2": 9, "4": 8, "8": 16, "16": 30, "32": 60}}
 
 
 @pytest.fixture
@@ -25,59 +31,101 @@ def disk(tmp_path: Path) -> Iterator[Path]:
         yield mount
 
 
-def append(driver: Driver, epochs: range) -> dict[str, Any]:
-    bodies = [base64.b64encode(body(epoch)).decode() for epoch in epochs]
-    return driver.ask("outbox.append", source="x", bodies=bodies)
+@pytest.fixture(params=REFUSING)
+def driver(request: pytest.FixtureRequest) -> Iterator[Driver]:
+    require(request.param)
+    with Driver(request.param) as driver:
+        yield driver
 
 
-def pending(driver: Driver) -> dict[int, bytes]:
-    windows: list[dict[str, Any]] = driver.ask("outbox.pending")["windows"]
-    return {each["seq"]: base64.b64decode(each["body"]) for each in windows}
-
-
-def recovered(name: str, data: Path, kept: dict[int, bytes]) -> None:
-    """Open what a process left: it holds what was kept, and nothing torn."""
-    with Driver(name) as driver:
-        assert driver.open_outbox(data) == len(kept)
-        assert pending(driver) == kept
-        driver.ask("outbox.close")
+def recovered(driver: Driver, data: Path, kept: dict[int, bytes]) -> None:
+    """Open what a process left, by the agent and by an SDK: what was kept, and nothing torn."""
+    verified = run_command("fractal-lba", "wal", "verify", data / "outbox")
+    assert verified.returncode == 0, verified.stdout
+    stream, contents = open_log(RealDisk(), data, now_ns=7)
+    try:
+        pending = contents.pending
+        found = {seq: stream.read(pending[seq].position).payload for seq in pending}
+        assert (found, contents.lost, contents.damage) == (kept, 0, [])
+    finally:
+        stream.close()
+    assert driver.open_outbox(data) == len(kept)
+    assert driver.pending() == kept
+    driver.close_outbox()
     assert list(data.glob("outbox/*.cut")) == []
 
 
-@pytest.mark.parametrize(("name", "reader"), REFUSING)
+@pytest.mark.parametrize("together", [1, 32])
 def test_an_append_without_room_is_refused_and_the_next_one_with_room_is_kept(
-    name: str, reader: str, disk: Path, tmp_path: Path
+    together: int, driver: Driver, disk: Path, tmp_path: Path
 ) -> None:
-    require(name, reader)
     data = disk / "data"
     kept: dict[int, bytes] = {}
-    driver = Driver(name)
-    driver.open_outbox(data)
 
     def keep(first: int) -> bool:
-        epochs = range(first, first + TOGETHER)
-        said = append(driver, epochs)
+        epochs = range(first, first + together)
+        said = driver.try_append(map(body, epochs))
         if said == FULL:
             return False
         kept.update(zip(said["seqs"], map(body, epochs), strict=True))
         return True
 
+    assert driver.open_outbox(data) == 0
     assert keep(0)
     ballast = fill(disk)
     # Of what is written into the last of it a part fits: that is taken back.
     with ballast.open("r+b") as file:
-        file.truncate(ballast.stat().st_size - (1 << 16))
-    epoch = TOGETHER
+        file.truncate(ballast.stat().st_size - LEFT_BYTES)
+    epoch = together
     while keep(epoch):
-        epoch += TOGETHER
+        epoch += together
     # What a crash right behind the refusal leaves: nothing of what was refused.
     image = shutil.copytree(data, tmp_path / "image")
     before = dict(kept)
-    assert not keep(epoch)
-    assert pending(driver) == kept
+    for _ in range(REFUSALS):
+        assert not keep(epoch)
+    assert driver.pending() == kept
     ballast.unlink()
-    assert keep(epoch + TOGETHER)
+    assert keep(epoch + together)
     assert list(kept) == sorted(kept)
-    driver.kill()
-    recovered(reader, data, kept)
-    recovered(reader, image, before)
+    assert driver.pending() == kept
+    killed = shutil.copytree(data, tmp_path / "killed")
+    driver.close_outbox()
+    recovered(driver, data, kept)
+    recovered(driver, killed, kept)
+    recovered(driver, image, before)
+
+
+def test_an_outbox_is_not_opened_without_room_and_is_with_it(driver: Driver, disk: Path) -> None:
+    data = disk / "data"
+    driver.open_outbox(data)
+    (seq,) = driver.append(body(1))
+    driver.close_outbox()
+    ballast = fill(disk)
+    before = sorted(path.name for path in (data / "outbox").iterdir())
+    assert driver.open_outbox(data) == "disk"
+    assert sorted(path.name for path in (data / "outbox").iterdir()) == before
+    ballast.unlink()
+    assert driver.open_outbox(data) == 1
+    assert driver.pending() == {seq: body(1)}
+
+
+def test_a_dead_letter_without_room_keeps_its_window_until_there_is(
+    driver: Driver, disk: Path, shared_server: ServerProcess, fresh_epoch: int
+) -> None:
+    data = disk / "data"
+    driver.open_outbox(data)
+    sent = body(fresh_epoch, **NOT_ACCEPTED)
+    (seq,) = driver.append(sent)
+    driver.open_client(shared_server.url)
+    ballast = fill(disk)
+    assert driver.ask("outbox.ship") == FULL
+    assert driver.pending() == {seq: sent}
+    ballast.unlink()
+    (answer,) = driver.ask("outbox.ship")["answers"]
+    assert (answer["seq"], answer["status"], answer["replayed"]) == (seq, 422, True)
+    assert driver.pending() == {}
+    driver.close_outbox()
+    listed = run_command("fractal-agent", "dead-letters", "list", "--data", data, "--json")
+    (letter,) = json.loads(listed.stdout)["letters"]
+    assert letter["outbox_seq"] == seq

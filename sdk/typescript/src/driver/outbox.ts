@@ -39,10 +39,15 @@ export const outboxOps: Ops = {
     });
   },
   "outbox.ship": called(async () => {
-    const shipped = await opened().ship(openClient());
-    return {
-      answers: shipped.map(({ seq, answer: { status, replayed, code } }) => ({ seq, status, replayed, code })),
-    };
+    try {
+      const shipped = await opened().ship(openClient());
+      return {
+        answers: shipped.map(({ seq, answer: { status, replayed, code } }) => ({ seq, status, replayed, code })),
+      };
+    } catch (error) {
+      if (!(error instanceof DurabilityError)) throw error;
+      return orRefused(() => Promise.reject(error));
+    }
   }),
   "outbox.damage": () => ({ damage: opened().damage, lost: opened().lost }),
   "outbox.close": () =>
