@@ -1,6 +1,6 @@
 """Records as they come to whoever decides: verified and judged."""
 
-from typing import Final
+from typing import Any, Final
 
 from tests.support.signed import ACME, body
 
@@ -13,13 +13,22 @@ from fractal_lba.server.core.run import Verified
 RING: Final = Keyring(keys={ACME.kid: ACME.key}, tokens={})
 
 
-def authenticated(epoch: int = 1) -> Authenticated:
-    """Return a record of `ACME`'s."""
-    return authenticate(body(epoch), RING)
+def authenticated(epoch: int = 1, **changes: Any) -> Authenticated:  # noqa: ANN401 - any member
+    """Return a record of `ACME`'s, with some members changed."""
+    return authenticate(body(epoch, **changes), RING)
 
 
-def verified(epoch: int = 1, *, received_ns: int = 7, is_recovered: bool = False) -> Verified:
-    """Return a record of `ACME`'s, judged as it would be today."""
+def verified(
+    epoch: int = 1,
+    *,
+    received_ns: int = 7,
+    is_recovered: bool = False,
+    **changes: Any,  # noqa: ANN401 - any member
+) -> Verified:
+    """Return a record of `ACME`'s, with some members changed, judged as it would be today."""
     return judged(
-        authenticated(epoch), IN_FORCE, received_ns=received_ns, is_recovered=is_recovered
+        authenticated(epoch, **changes),
+        IN_FORCE,
+        received_ns=received_ns,
+        is_recovered=is_recovered,
     )

@@ -7,6 +7,7 @@ members.
 
 import math
 from enum import StrEnum
+from functools import lru_cache
 
 import msgspec
 
@@ -16,6 +17,8 @@ from fractal_lba.protocol.strict_json import JsonValue
 from fractal_lba.protocol.timestamps import format_timestamp
 
 _NS_PER_MS = 1_000_000
+_TIMES_CACHED = 256
+"""Every line of a batch has one time of receipt."""
 
 
 class ServerCode(StrEnum):
@@ -162,6 +165,7 @@ def whole_seconds(seconds: float) -> int:
     return max(1, math.ceil(seconds))
 
 
+@lru_cache(maxsize=_TIMES_CACHED)
 def timestamp(ns: int) -> str:
     """Write nanoseconds since 1970 as the wire writes times, cut to milliseconds."""
     return format_timestamp(ns // _NS_PER_MS)

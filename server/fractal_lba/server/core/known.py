@@ -1,8 +1,9 @@
 """What is remembered of an id, and what a record that carries it is beside that."""
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
+
+import msgspec
 
 from fractal_lba.protocol.authenticate import Authenticated
 from fractal_lba.server.core.forgetting import Kept
@@ -37,8 +38,7 @@ def key_of(authenticated: Authenticated) -> RecordKey:
     return RecordKey(authenticated.tenant, _FAMILIES[record.version], record.pcs_id)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class Place(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Where an entry is: its decision number and the position of its frame."""
 
     seq: int
@@ -46,8 +46,7 @@ class Place:
     offset: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KnownConflict:
+class KnownConflict(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Evidence that is already in the ledger."""
 
     content_digest: str
@@ -55,16 +54,14 @@ class KnownConflict:
     place: Place
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KnownResolution:
+class KnownResolution(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A resolution that is in the ledger; its note stands there alone."""
 
     received_ns: int
     place: Place
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
+class Known(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A decided id: what it was decided for, and where.
 
     ``status`` is the answer's; ``summary`` what a listing says of the record; ``size`` its stored

@@ -41,7 +41,7 @@ OUTCOMES = {
 REGIMES = ("sticky", "mixed", "non_sticky")
 
 
-class Summary(msgspec.Struct, frozen=True, kw_only=True):
+class Summary(msgspec.Struct, frozen=True, gc=False):
     """What a listing shows of a record and asks for."""
 
     version: str

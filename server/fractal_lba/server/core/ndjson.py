@@ -83,12 +83,15 @@ def _malformed(reason: str, message: str) -> Answer:
     return refused(Refusal(RefusalCode.MALFORMED_JSON, reason=reason, message=message))
 
 
-class _Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class _Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     status: int
     body: msgspec.Raw
     replayed: bool = False
     received_at: str | None = None
     retry_after: int | None = None
+
+
+_ENCODER = msgspec.json.Encoder()
 
 
 def encode_line(answer: Answer, request_id: str) -> bytes:
@@ -104,4 +107,4 @@ def encode_line(answer: Answer, request_id: str) -> bytes:
         received_at=None if answer.received_ns is None else timestamp(answer.received_ns),
         retry_after=None if answer.retry_after_s is None else whole_seconds(answer.retry_after_s),
     )
-    return msgspec.json.encode(line) + b"\n"
+    return _ENCODER.encode(line) + b"\n"

@@ -6,7 +6,6 @@ between those that were there.
 """
 
 import hashlib
-from array import array
 from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Final
@@ -76,7 +75,7 @@ class Ring:
         for shard in sorted(shards, key=lambda shard: shard.name.encode()):
             for point in _points_of(shard):
                 owners.setdefault(point, shard.name)
-        self._points = array("I", sorted(owners))
+        self._points = sorted(owners)
         self._owners = [owners[point] for point in self._points]
 
     def owner_of(self, tenant: str, pcs_id: str) -> str:

@@ -11,6 +11,7 @@ import msgspec
 from fractal_lba.server.core.answer import Answer
 from fractal_lba.server.core.entry import Entry
 from fractal_lba.server.core.known import RecordKey
+from fractal_lba.server.core.listing import Summary
 
 
 class Spoiled(NamedTuple):
@@ -76,12 +77,17 @@ class Verified(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class NewEntry(NamedTuple):
-    """An entry to be appended under a key; ``received_ns`` is of the body that brought it."""
+    """An entry to be appended under a key.
+
+    ``received_ns`` is of the body that brought it. ``summary`` is what a listing says of the record
+    of a decision, where that is known; otherwise it is read from the record.
+    """
 
     key: RecordKey
     entry: Entry
     received_ns: int
     is_recovered: bool = False
+    summary: Summary | None = None
 
 
 End: TypeAlias = Answer | Exception

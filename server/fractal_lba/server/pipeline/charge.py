@@ -41,10 +41,12 @@ class Charged:
             failed: an ``UnavailableError`` where the queue is full or the quotas cannot be told,
             and nothing was written; a ``DurabilityError`` where it may or may not be on disk.
         """
+        tenants = {each.key.tenant for each in entries}
+        concerned = {tenant for tenant in tenants if self._quotas.concerns(tenant)}
         charges = {
             at: usage_of(each.entry)
-            for at, each in enumerate(entries)
-            if isinstance(each.entry, Decision) and self._quotas.concerns(each.key.tenant)
+            for at, each in enumerate(entries if concerned else ())
+            if isinstance(each.entry, Decision) and each.key.tenant in concerned
         }
         if not charges:
             return [_failure(end) for end in await self._shard.append(entries)]

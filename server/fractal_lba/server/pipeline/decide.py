@@ -8,7 +8,7 @@ nothing is awaited, so that two bodies cannot both be first.
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -26,6 +26,7 @@ from fractal_lba.server.core.entry import Conflict, Decision, Entry
 from fractal_lba.server.core.forgetting import kept
 from fractal_lba.server.core.in_time import admit_new
 from fractal_lba.server.core.known import Known, RecordKey, Standing, standing
+from fractal_lba.server.core.listing import Summary
 from fractal_lba.server.core.run import End, NewEntry, Verified
 from fractal_lba.server.core.tenant_policy import Policies
 from fractal_lba.server.core.usage import Held
@@ -45,17 +46,25 @@ class _Occupied:
 class _Round:
     """What is done with those records of a run that wait for nobody."""
 
+    # Of each entry its place in the run, and what answers its record once it is on disk.
     places: list[int] = field(default_factory=list)
     entries: list[NewEntry] = field(default_factory=list)
     answers: list[Answer] = field(default_factory=list)
     repeats: list[tuple[int, RecordKey, Known]] = field(default_factory=list)
     waiting: list[tuple[int, RecordKey, _Occupied]] = field(default_factory=list)
 
-    def append(self, place: int, entry: NewEntry, answer: Answer) -> None:
-        """Note an entry, and what answers its record once it is on disk."""
-        self.places.append(place)
-        self.entries.append(entry)
-        self.answers.append(answer)
+
+class _Terms(dict[str, tuple[int, int | None]]):
+    """Horizon in days and floor in ms, for each tenant of a run; both asked for once."""
+
+    def __init__(self, policies: Policies, shard: Shard) -> None:
+        self._policies = policies
+        self._shard = shard
+
+    def __missing__(self, tenant: str) -> tuple[int, int | None]:
+        found = self._policies.of(tenant).horizon_days, self._shard.floor_ms(tenant)
+        self[tenant] = found
+        return found
 
 
 class Decider:
@@ -143,21 +152,28 @@ class Decider:
         found = _Round()
         occupation = _Occupied()
         keys = [run[place].key for place in left]
-        for place, key, known in zip(left, keys, self._lookups(keys), strict=True):
+        # Behind the lookups: whoever finds an id forgotten is told of its tenant's floor.
+        looked_up = self._lookups(keys)
+        terms = _Terms(self._policies, self._shard)
+        for place, key, known in zip(left, keys, looked_up, strict=True):
             occupied = self._occupied.get(key)
             if occupied is not None:
                 found.waiting.append((place, key, occupied))
                 continue
-            if isinstance(known, DurabilityError):
-                ends[place] = known
-                continue
             verified = run[place]
-            stands = standing(verified.content_digest, known)
-            if known is not None and stands is Standing.REPEAT:
-                found.repeats.append((place, key, known))
-                continue
+            entry: Entry | None
             try:
-                entry, answer = self._outcome(stands, verified, known)
+                if known is None:
+                    entry, answer = self._new(verified, terms)
+                elif isinstance(known, DurabilityError):
+                    ends[place] = known
+                    continue
+                else:
+                    stands = standing(verified.content_digest, known)
+                    if stands is Standing.REPEAT:
+                        found.repeats.append((place, key, known))
+                        continue
+                    entry, answer = _conflicting(stands, verified, known)
             except Exception as error:  # noqa: BLE001 - the end of this record, and of no other
                 ends[place] = error
                 continue
@@ -165,43 +181,29 @@ class Decider:
                 ends[place] = answer
                 continue
             self._occupied[key] = occupation
-            new = NewEntry(key, entry, verified.received_ns, verified.is_recovered)
-            found.append(place, new, answer)
+            summary = Summary(verified.version, verified.shard_id, verified.epoch, verified.regime)
+            new = NewEntry(key, entry, verified.received_ns, verified.is_recovered, summary)
+            found.places.append(place)
+            found.entries.append(new)
+            found.answers.append(answer)
         return found
 
-    def _outcome(
-        self, stands: Standing, verified: Verified, known: Known | None
-    ) -> tuple[Entry | None, Answer]:
-        """Return what is written of a record that is no repeat, ``None`` for nothing, and answer.
-
-        Raises:
-            Refusal: See ``decide``.
-        """
-        if known is None:
-            return self._new(verified)
-        answer = _conflict_answer(verified, known)
-        return _evidence(verified) if stands is Standing.CONFLICT else None, answer
-
-    def _lookups(self, keys: Sequence[RecordKey]) -> Iterator[Known | DurabilityError | None]:
-        """Yield what is remembered under each key that is not occupied."""
+    def _lookups(self, keys: Sequence[RecordKey]) -> Sequence[Known | DurabilityError | None]:
+        """Return what is remembered under each key that is not occupied."""
+        if self._occupied.keys().isdisjoint(keys):
+            return self._shard.lookup(keys)
         free = [key for key in keys if key not in self._occupied]
-        if len(free) == len(keys):
-            return iter(self._shard.lookup(keys))
         known = dict(zip(free, self._shard.lookup(free), strict=True))
-        return iter([known.get(key) for key in keys])
+        return [known.get(key) for key in keys]
 
-    def _new(self, verified: Verified) -> tuple[Decision | None, Answer]:
+    def _new(self, verified: Verified, terms: "_Terms") -> tuple[Decision | None, Answer]:
         """Return a new record's decision, ``None`` for one that is not remembered, and answer.
 
         Raises:
             Refusal: See ``decide``.
         """
-        policy = self._policies.of(verified.tenant)
-        admit_new(
-            verified,
-            horizon_days=policy.horizon_days,
-            floor_ms=self._shard.floor_ms(verified.tenant),
-        )
+        horizon_days, floor_ms = terms[verified.tenant]
+        admit_new(verified, horizon_days=horizon_days, floor_ms=floor_ms)
         if verified.spoiled is not None:
             code, reason, message, member = verified.spoiled
             raise Refusal(RefusalCode(code), reason, message, member=member)
@@ -225,7 +227,7 @@ class Decider:
             kept=kept(
                 created_ms=verified.created_ms,
                 received_ns=verified.received_ns,
-                horizon_days=policy.horizon_days,
+                horizon_days=horizon_days,
             ),
             record=verified.record,
         )
@@ -283,6 +285,19 @@ def _first_answer(key: RecordKey, known: Known, entry: Entry | Exception) -> End
     )
 
 
+def _conflicting(
+    stands: Standing, verified: Verified, known: Known
+) -> tuple[Conflict | None, Answer]:
+    """Return the evidence of another content, ``None`` where it is kept already, and the answer."""
+    answer = conflicting(
+        pcs_id=verified.pcs_id,
+        first_content_digest=known.content_digest,
+        content_digest=verified.content_digest,
+        first_received_ns=known.received_ns,
+    )
+    return _evidence(verified) if stands is Standing.CONFLICT else None, answer
+
+
 def _evidence(verified: Verified) -> Conflict:
     return Conflict(
         tenant=verified.tenant,
@@ -292,13 +307,4 @@ def _evidence(verified: Verified) -> Conflict:
         content_digest=verified.content_digest,
         kid=verified.kid,
         record=verified.record,
-    )
-
-
-def _conflict_answer(verified: Verified, known: Known) -> Answer:
-    return conflicting(
-        pcs_id=verified.pcs_id,
-        first_content_digest=known.content_digest,
-        content_digest=verified.content_digest,
-        first_received_ns=known.received_ns,
     )

@@ -37,30 +37,29 @@ def put_appended(
     last = index.checkpoint
     remembered: list[Known] = []
     decisions: list[tuple[RecordKey, Known]] = []
-    charges: dict[tuple[str, int], tuple[int, int]] = {}
-    for each, payload, (seq, position) in zip(entries, payloads, placed, strict=True):
-        entry = each.entry
+    charges: dict[tuple[str, int], list[int]] = {}
+    for (key, entry, received_ns, _, summary), payload, (seq, position) in zip(
+        entries, payloads, placed, strict=True
+    ):
         if not isinstance(entry, Decision):
-            frame = Frame(seq, each.received_ns, META, payload)
-            remembered.append(put_entry(index, each.key, entry, frame, position))
+            frame = Frame(seq, received_ns, META, payload)
+            remembered.append(put_entry(index, key, entry, frame, position))
             continue
-        segment, offset = position
+        size = len(entry.record)
         known = Known(
             content_digest=entry.content_digest,
-            received_ns=each.received_ns,
-            place=Place(seq=seq, segment=segment, offset=offset),
+            received_ns=received_ns,
+            place=Place(seq=seq, segment=position.segment, offset=position.offset),
             status=entry.status,
-            summary=summary_of(entry.record),
-            size=len(entry.record),
+            summary=summary or summary_of(entry.record),
+            size=size,
             kept=entry.kept,
         )
-        decisions.append((each.key, known))
+        decisions.append((key, known))
         remembered.append(known)
-        day = (entry.tenant, day_of(each.received_ns))
-        records, size = charges.get(day, (0, 0))
-        charges[day] = records + 1, size + len(entry.record)
-    for (tenant, number), (records, size) in charges.items():
-        index.charge(tenant, number, Usage(records=records, bytes=size))
+        charges.setdefault((key.tenant, day_of(received_ns)), []).append(size)
+    for (tenant, day), sizes in charges.items():
+        index.charge(tenant, day, Usage(records=len(sizes), bytes=sum(sizes)))
     seq, (segment, _) = placed[-1]
     is_same_segment = last is not None and last.segment == segment
     checkpoint = Checkpoint(

@@ -6,9 +6,11 @@ counts for. Ids that the index does not hold yet (or where there is none) are ke
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
+
+from msgspec.structs import replace
 
 from fractal_lba.protocol.authenticate import verify_stored
 from fractal_lba.protocol.errors import ContractError, FractalError, Refusal, RefusalCode

@@ -74,7 +74,7 @@ class LmdbIndex:
         self._data_id = data_id
         self._map_bytes = map_bytes
         self._is_read_only = is_read_only
-        self._fresh: dict[RecordKey, Known] = {}
+        self._fresh: dict[bytes, bytes] = {}
         self.is_damaged = False
         """Whether something was met that is not sound: what else is wrong nobody can tell."""
         self._checkpoint: Checkpoint | None = None
@@ -136,19 +136,16 @@ class LmdbIndex:
             CorruptionError: A value does not verify; the index ``is_damaged`` from now on.
             DurabilityError: LMDB failed.
         """
+        # Taken before the transaction: what is committed in between is in one of the two.
         fresh = self._fresh
-        found = [fresh.get(key) for key in keys]
-        if None not in found:
-            return found
+        names = [record_key_bytes(key) for key in keys]
+        values = {name: fresh[name] for name in names if name in fresh}
         with self._noting_damage("an entry or none"):
-            with self._mapped, self._env.begin(db=self._records) as transaction:
-                for at, key in enumerate(keys):
-                    if found[at] is None:
-                        name = record_key_bytes(key)
-                        value = transaction.get(name)
-                        if value is not None:
-                            found[at] = known_of(name, value)
-            return found
+            if len(values) < len(names):
+                with self._mapped, self._env.begin(db=self._records) as transaction:
+                    # What is fresh goes before: a conflict or a resolution may have come since.
+                    values = {**dict(transaction.cursor().getmulti(names)), **values}
+            return [known_of(name, values[name]) if name in values else None for name in names]
 
     def put(self, key: RecordKey, known: Known, checkpoint: Checkpoint) -> None:
         """Remember an entry that is on disk in the ledger, and that everything up to it is."""
@@ -158,9 +155,11 @@ class LmdbIndex:
         self, remembered: Sequence[tuple[RecordKey, Known]], checkpoint: Checkpoint
     ) -> None:
         """Remember entries that are on disk in the ledger, and that everything up to a place is."""
-        self._fresh.update(remembered)
+        fresh, put = self._fresh, self._lists.put
         for key, known in remembered:
-            self._lists.put(key, known)
+            name = record_key_bytes(key)
+            fresh[name] = known_bytes(name, known)
+            put(key, name, known)
         self._checkpoint = checkpoint
 
     def due(self, through: Due, *, count: int) -> list[Due]:
@@ -257,17 +256,16 @@ class LmdbIndex:
 
     def _commit(
         self,
-        fresh: dict[RecordKey, Known],
+        fresh: dict[bytes, bytes],
         fresh_usage: dict[tuple[str, int], Usage],
         forgetting: Forgetting | None,
     ) -> None:
         # Whoever reads a page meanwhile must not miss a record that its order names.
         alone = nullcontext() if forgetting is None else self.reading
         with alone, self._env.begin(write=True) as transaction:
-            for key, known in fresh.items():
-                name = record_key_bytes(key)
-                transaction.put(name, known_bytes(name, known), db=self._records)
-                self._lists.write(transaction, key, known)
+            # In their order: neighbours touch the same pages.
+            transaction.cursor(db=self._records).putmulti(sorted(fresh.items()))
+            self._lists.write(transaction)
             for (tenant, day), usage in fresh_usage.items():
                 name = tenant_day_bytes(tenant, day)
                 transaction.put(name, usage_bytes(name, usage), db=self._usage)

@@ -6,19 +6,19 @@ Four LMDB databases beside what is remembered of each id, derived like it and co
 number`` of those that are kept for a time and not open. Numbers, epochs and deadlines (ms since
 1970) are u64 big-endian, so that keys sort as they count; a value is ``family NUL pcs_id``, in
 ``deadlines`` with the tenant in front, behind its seal.
-What is not committed yet is held beside them, for each tenant by itself.
+What is not committed yet is held in memory, as the rows it will be.
 """
 
 import hashlib
 import struct
-from collections.abc import Iterator
-from typing import NamedTuple
+from dataclasses import dataclass, field
+from functools import lru_cache
 
 import lmdb
 
 from fractal_lba.server.core.forgetting import Due
 from fractal_lba.server.core.known import Known, RecordKey
-from fractal_lba.server.core.listing import EPOCH_MAX, Query, Spot
+from fractal_lba.server.core.listing import EPOCH_MAX, ESCALATED_STATUS, Query, Spot
 from fractal_lba.server.storage.index_values import (
     record_key_bytes,
     record_key_of,
@@ -29,16 +29,24 @@ from fractal_lba.server.storage.index_values import (
 DATABASES = (b"numbers", b"streams", b"open", b"deadlines")
 
 _NUL = b"\x00"
+_TENANTS_CACHED = 1_024
+_STREAMS_CACHED = 4_096
+"""Those that are sent to at a time; of each two strings and a key of some hundred bytes."""
 _U64 = struct.Struct(">Q")
-_DUE = struct.Struct(">QQ")
+_TWO_U64 = struct.Struct(">QQ")
 
 
-class _Fresh(NamedTuple):
-    seq: int
-    epoch: int
-    shard_id: str
-    is_open: bool
-    key: RecordKey
+@dataclass(frozen=True, slots=True)
+class _Fresh:
+    """Rows that are not committed yet, as they will be, by the order they belong to.
+
+    ``None`` in ``open`` is a row to be taken out.
+    """
+
+    numbers: dict[bytes, bytes] = field(default_factory=dict)
+    streams: dict[bytes, bytes] = field(default_factory=dict)
+    open: dict[bytes, bytes | None] = field(default_factory=dict)
+    deadlines: dict[bytes, bytes] = field(default_factory=dict)
 
 
 class IndexLists:
@@ -52,31 +60,41 @@ class IndexLists:
         self._numbers, self._streams, self._open, self._deadlines = (
             env.open_db(name) for name in DATABASES
         )
-        self._fresh: dict[str, list[_Fresh]] = {}
+        self._fresh = _Fresh()
 
-    def put(self, key: RecordKey, known: Known) -> None:
-        """Note what was remembered and is not committed yet."""
-        row = _Fresh(
-            known.place.seq,
-            known.summary.epoch,
-            known.summary.shard_id,
-            known.is_escalated,
-            key,
-        )
-        self._fresh.setdefault(key.tenant, []).append(row)
-
-    def write(self, transaction: lmdb.Transaction, key: RecordKey, known: Known) -> None:
-        """Put a record into each order it belongs to."""
-        by_number, by_stream, value = _rows(key, known)
-        transaction.put(by_number, sealed(by_number, value), db=self._numbers)
-        transaction.put(by_stream, sealed(by_stream, value), db=self._streams)
-        if known.is_escalated and not known.resolutions:
-            transaction.put(by_number, sealed(by_number, value), db=self._open)
-        elif known.resolutions:
-            transaction.delete(by_number, db=self._open)
+    def put(self, key: RecordKey, name: bytes, known: Known) -> None:
+        """Note what was remembered and is not committed yet; ``name`` is its key in ``records``."""
+        fresh = self._fresh
+        seq = known.place.seq
+        summary = known.summary
+        tenant = _tenant(key.tenant)
+        value = name[len(tenant) :]
+        by_number = tenant + _U64.pack(seq)
+        row = sealed(by_number, value)
+        fresh.numbers[by_number] = row
+        by_stream = _stream(key.tenant, summary.shard_id) + _TWO_U64.pack(summary.epoch, seq)
+        fresh.streams[by_stream] = sealed(by_stream, value)
+        if known.status == ESCALATED_STATUS:
+            fresh.open[by_number] = None if known.resolutions else row
         if (due := due_of(known)) is not None:
-            name = _DUE.pack(*due)
-            transaction.put(name, sealed(name, record_key_bytes(key)), db=self._deadlines)
+            by_deadline = _TWO_U64.pack(*due)
+            fresh.deadlines[by_deadline] = sealed(by_deadline, name)
+
+    def write(self, transaction: lmdb.Transaction) -> None:
+        """Put what was noted into each order it belongs to."""
+        fresh = self._fresh
+        for rows, database in (
+            (fresh.numbers, self._numbers),
+            (fresh.streams, self._streams),
+            (fresh.deadlines, self._deadlines),
+        ):
+            with transaction.cursor(db=database) as cursor:
+                cursor.putmulti(sorted(rows.items()))
+        for name, row in fresh.open.items():
+            if row is None:
+                transaction.delete(name, db=self._open)
+            else:
+                transaction.put(name, row, db=self._open)
 
     def remove(self, transaction: lmdb.Transaction, key: RecordKey, known: Known) -> None:
         """Take a record out of each order it belongs to."""
@@ -85,7 +103,7 @@ class IndexLists:
         transaction.delete(by_stream, db=self._streams)
         transaction.delete(by_number, db=self._open)
         if (due := due_of(known)) is not None:
-            transaction.delete(_DUE.pack(*due), db=self._deadlines)
+            transaction.delete(_TWO_U64.pack(*due), db=self._deadlines)
 
     def due(
         self, transaction: lmdb.Transaction, through: Due, *, count: int | None = None
@@ -100,7 +118,7 @@ class IndexLists:
             is_more = cursor.first()
             while is_more and len(found) != count:
                 key = bytes(cursor.key())
-                due = Due(*_DUE.unpack(key))
+                due = Due(*_TWO_U64.unpack(key))
                 if due > through:
                     break
                 found.append((due, record_key_of(unsealed(key, bytes(cursor.value())))))
@@ -128,7 +146,7 @@ class IndexLists:
         by_number, by_stream, value = _rows(key, known)
         is_open = known.is_escalated and not known.resolutions
         if (due := due_of(known)) is not None:
-            name = _DUE.pack(*due)
+            name = _TWO_U64.pack(*due)
             if transaction.get(name, db=self._deadlines) != sealed(name, record_key_bytes(key)):
                 return False
         return (
@@ -145,8 +163,8 @@ class IndexLists:
 
     def forget(self) -> None:
         """Note that everything put is committed."""
-        # A new dict, not clear(): a reader may hold one of its lists.
-        self._fresh = {}
+        # New ones, not clear(): a reader may be about to copy one.
+        self._fresh = _Fresh()
 
     def spots(
         self, tenant: str, query: Query, after: Spot, *, count: int
@@ -159,43 +177,45 @@ class IndexLists:
             CorruptionError: A value does not verify.
             lmdb.Error: LMDB failed.
         """
+        rows, database, prefix, place = self._order(tenant, query, after)
         # Taken before the transaction: what is committed in between is in both, nothing in neither.
-        fresh = self._fresh.get(tenant, [])[:]
-        found = {spot: key for spot, key in _fresh_spots(fresh, query) if spot > after}
-        with self._env.begin() as transaction:
-            found.update(self._committed(transaction, tenant, query, after, count))
+        # A copy is made in one step, whatever the ledger's thread puts meanwhile.
+        behind = prefix + place
+        found = dict(
+            _spot_of(tenant, prefix, name, row)
+            for name, row in rows.copy().items()
+            if row is not None and name.startswith(prefix) and name > behind
+        )
+        with self._env.begin() as transaction, transaction.cursor(db=database) as cursor:
+            is_more = cursor.set_range(behind + _NUL)
+            for _ in range(count):
+                name = bytes(cursor.key()) if is_more else b""
+                if not name.startswith(prefix):
+                    break
+                spot, key = _spot_of(tenant, prefix, name, bytes(cursor.value()))
+                found[spot] = key
+                is_more = cursor.next()
         return sorted(found.items())[:count]
 
-    def _committed(
-        self, transaction: lmdb.Transaction, tenant: str, query: Query, after: Spot, count: int
-    ) -> Iterator[tuple[Spot, RecordKey]]:
-        seq = _U64.pack(after.seq)
-        if query.shard_id is None:
-            database = self._open if query.is_open_escalation else self._numbers
-            prefix, place = _tenant(tenant), seq
-        else:
-            database = self._streams
-            prefix, place = _stream(tenant, query.shard_id), _U64.pack(after.epoch) + seq
-        with transaction.cursor(db=database) as cursor:
-            is_more = cursor.set_range(prefix + place + _NUL)
-            while is_more and count:
-                key, value = bytes(cursor.key()), bytes(cursor.value())
-                if not key.startswith(prefix):
-                    return
-                family, pcs_id = unsealed(key, value).split(_NUL, 1)
-                numbers = [number for (number,) in _U64.iter_unpack(key[len(prefix) :])]
-                yield (
-                    Spot(numbers[0] if len(numbers) > 1 else 0, numbers[-1]),
-                    RecordKey(tenant, family.decode(), pcs_id.hex()),
-                )
-                count -= 1
-                is_more = cursor.next()
+    def _order(
+        self, tenant: str, query: Query, after: Spot
+    ) -> tuple[dict[bytes, bytes] | dict[bytes, bytes | None], lmdb._Database, bytes, bytes]:
+        """Return a query's rows that are fresh, those committed, their prefix, and a place."""
+        fresh = self._fresh
+        if query.shard_id is not None:
+            prefix = _stream(tenant, query.shard_id)
+            return fresh.streams, self._streams, prefix, _TWO_U64.pack(after.epoch, after.seq)
+        if query.is_open_escalation:
+            return fresh.open, self._open, _tenant(tenant), _U64.pack(after.seq)
+        return fresh.numbers, self._numbers, _tenant(tenant), _U64.pack(after.seq)
 
 
 def due_of(known: Known) -> Due | None:
     """Return a record's place in the order of deadlines; ``None`` where it has none."""
-    if known.kept is None or known.settled_seq is None:
+    if known.kept is None:
         return None
+    if known.status == ESCALATED_STATUS and not known.resolutions:
+        return None  # somebody has to look at it
     return Due(known.kept.until_ms, known.place.seq)
 
 
@@ -212,13 +232,16 @@ def is_beyond(query: Query, spot: Spot) -> bool:
     return query.shard_id is not None and spot.epoch > to_epoch
 
 
-def _fresh_spots(rows: list[_Fresh], query: Query) -> Iterator[tuple[Spot, RecordKey]]:
-    for row in rows:
-        if query.shard_id is not None:
-            if row.shard_id == query.shard_id:
-                yield Spot(row.epoch, row.seq), row.key
-        elif row.is_open or not query.is_open_escalation:
-            yield Spot(0, row.seq), row.key
+def _spot_of(tenant: str, prefix: bytes, name: bytes, row: bytes) -> tuple[Spot, RecordKey]:
+    """Return the place and the record that a row of a tenant stands for.
+
+    Raises:
+        CorruptionError: It does not verify.
+    """
+    family, pcs_id = unsealed(name, row).split(_NUL, 1)
+    numbers = [number for (number,) in _U64.iter_unpack(name[len(prefix) :])]
+    spot = Spot(numbers[0] if len(numbers) > 1 else 0, numbers[-1])
+    return spot, RecordKey(tenant, family.decode(), pcs_id.hex())
 
 
 def _rows(key: RecordKey, known: Known) -> tuple[bytes, bytes, bytes]:
@@ -229,10 +252,12 @@ def _rows(key: RecordKey, known: Known) -> tuple[bytes, bytes, bytes]:
     return _tenant(key.tenant) + seq, by_stream, value
 
 
+@lru_cache(maxsize=_TENANTS_CACHED)
 def _tenant(tenant: str) -> bytes:
     return tenant.encode() + _NUL
 
 
+@lru_cache(maxsize=_STREAMS_CACHED)
 def _stream(tenant: str, shard_id: str) -> bytes:
     # Hashed: of one length, whatever a version allows in a stream's name.
     return _tenant(tenant) + hashlib.sha256(shard_id.encode()).digest()

@@ -8,6 +8,9 @@ and bytes. ``floors``: ``tenant`` → a msgpack integer. Each value stands behin
 value: LMDB has no checksums, and a flipped bit must not turn a repeat into a conflict.
 """
 
+import struct
+from functools import lru_cache
+
 import msgspec
 from crc32c import crc32c
 
@@ -18,8 +21,10 @@ from fractal_lba.server.core.listing import Summary
 from fractal_lba.server.core.usage import Usage
 
 _KEY_TENANT_END = b"\x00"
-_SEAL_BYTES = 4
+_SEAL = struct.Struct("<I")
 _DAY_BYTES = 4
+_PREFIXES_CACHED = 1_024
+"""For each tenant that sends at a time there are one or two."""
 
 
 class _ConflictValue(msgspec.Struct, frozen=True, array_like=True):
@@ -55,9 +60,13 @@ _ENCODER = msgspec.msgpack.Encoder()
 
 def record_key_bytes(key: RecordKey) -> bytes:
     """Return the key of what is remembered."""
-    return _KEY_TENANT_END.join(
-        (key.tenant.encode(), key.family.encode(), bytes.fromhex(key.pcs_id))
-    )
+    tenant, family, pcs_id = key
+    return _prefix(tenant, family) + bytes.fromhex(pcs_id)
+
+
+@lru_cache(maxsize=_PREFIXES_CACHED)
+def _prefix(tenant: str, family: str) -> bytes:
+    return _KEY_TENANT_END.join((tenant.encode(), family.encode(), b""))
 
 
 def record_key_of(key: bytes) -> RecordKey:
@@ -68,7 +77,7 @@ def record_key_of(key: bytes) -> RecordKey:
 
 def sealed(key: bytes, data: bytes) -> bytes:
     """Return a value that holds data."""
-    return crc32c(data, crc32c(key)).to_bytes(_SEAL_BYTES, "little") + data
+    return _SEAL.pack(crc32c(key + data)) + data
 
 
 def unsealed(key: bytes, value: bytes) -> bytes:
@@ -77,7 +86,7 @@ def unsealed(key: bytes, value: bytes) -> bytes:
     Raises:
         CorruptionError: It does not verify.
     """
-    data = value[_SEAL_BYTES:]
+    data = value[_SEAL.size :]
     if sealed(key, data) != value:
         raise CorruptionError("index: expected a value that verifies, got another")
     return data
@@ -85,37 +94,33 @@ def unsealed(key: bytes, value: bytes) -> bytes:
 
 def known_bytes(key: bytes, known: Known) -> bytes:
     """Return the value of what is remembered under a key."""
+    place, summary = known.place, known.summary
     data = _ENCODER.encode(
-        _Value(
-            seq=known.place.seq,
-            segment=known.place.segment,
-            offset=known.place.offset,
-            received_ns=known.received_ns,
-            content_digest=bytes.fromhex(known.content_digest),
-            conflicts=tuple(
-                _ConflictValue(
-                    bytes.fromhex(conflict.content_digest),
-                    conflict.received_ns,
-                    conflict.place.seq,
-                    conflict.place.segment,
-                    conflict.place.offset,
-                )
-                for conflict in known.conflicts
-            ),
-            status=known.status,
-            version=known.summary.version,
-            shard_id=known.summary.shard_id,
-            epoch=known.summary.epoch,
-            regime=known.summary.regime,
-            resolutions=tuple(
-                (each.received_ns, each.place.seq, each.place.segment, each.place.offset)
-                for each in known.resolutions
-            ),
-            size=known.size,
-            kept=known.kept,
+        (  # as ``_Value`` is read, without making one for each record
+            place.seq,
+            place.segment,
+            place.offset,
+            known.received_ns,
+            bytes.fromhex(known.content_digest),
+            [
+                (bytes.fromhex(each.content_digest), each.received_ns, *_numbers(each.place))
+                for each in known.conflicts
+            ],
+            known.status,
+            summary.version,
+            summary.shard_id,
+            summary.epoch,
+            summary.regime,
+            [(each.received_ns, *_numbers(each.place)) for each in known.resolutions],
+            known.size,
+            known.kept,
         )
     )
     return sealed(key, data)
+
+
+def _numbers(place: Place) -> tuple[int, int, int]:
+    return place.seq, place.segment, place.offset
 
 
 def known_of(key: bytes, value: bytes) -> Known:

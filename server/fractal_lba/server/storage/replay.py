@@ -7,10 +7,11 @@ before the first that the ledger keeps were all forgotten before it let them go.
 
 import logging
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from crc32c import crc32c
+from msgspec.structs import replace
 
 from fractal_lba.protocol.errors import CorruptionError, DurabilityError
 from fractal_lba.server.core import entry as entries

@@ -1,5 +1,4 @@
-from dataclasses import replace
-
+from msgspec.structs import replace
 from tests.support.verified import authenticated
 
 from fractal_lba.server.core.known import (

@@ -5,12 +5,12 @@ import os
 import shutil
 import struct
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import lmdb
 import msgspec
 import pytest
+from msgspec.structs import replace
 from tests.support.failing_disk import FailingDisk
 from tests.support.server_disk import flip
 from tests.support.signed import ACME, body

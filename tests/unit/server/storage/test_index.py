@@ -1,16 +1,15 @@
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self, cast
 
 import lmdb
 import pytest
 from tests.support.index_values import at, key, known
 
 from fractal_lba.protocol.errors import DurabilityError
-from fractal_lba.server.core.known import Known
 from fractal_lba.server.storage.index import LmdbIndex
-from fractal_lba.server.storage.index_values import known_of
 
 MAP_BYTES = 1_048_576
 
@@ -33,7 +32,30 @@ def test_a_full_map_is_doubled_until_a_commit_fits(tmp_path: Path) -> None:
     index.close()
 
 
-def test_the_map_grows_under_no_lookup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+class Watched:
+    """What reads LMDB, with something to happen in the middle of a transaction."""
+
+    def __init__(self, inner: Any, before_reading: Callable[[], None]) -> None:  # noqa: ANN401 - three types
+        self._inner = inner
+        self._before_reading = before_reading
+
+    def __getattr__(self, name: str) -> object:
+        found = getattr(self._inner, name)
+        if name in {"begin", "cursor"}:
+            return lambda *given, **named: Watched(found(*given, **named), self._before_reading)
+        if name == "getmulti":
+            self._before_reading()
+        return found
+
+    def __enter__(self) -> Self:
+        self._inner = self._inner.__enter__()
+        return self
+
+    def __exit__(self, *ended: object) -> None:
+        self._inner.__exit__(*ended)
+
+
+def test_the_map_grows_under_no_lookup(tmp_path: Path) -> None:
     index = opened(tmp_path / "index")
     for n in range(2):
         index.put(key(n), known(n), at(n))
@@ -47,16 +69,16 @@ def test_the_map_grows_under_no_lookup(tmp_path: Path, monkeypatch: pytest.Monke
     grower = threading.Thread(target=grow)
     was_grown = []
 
-    def known_late(name: bytes, value: bytes) -> Known:
-        if grower.ident is None:
-            grower.start()
+    def begin_to_grow() -> None:
+        grower.start()
         was_grown.append(grown.wait(0.2))
-        return known_of(name, value)
 
-    monkeypatch.setattr("fractal_lba.server.storage.index.known_of", known_late)
+    env = index._env
+    index._env = cast("Any", Watched(env, begin_to_grow))
     assert index.lookup_all([key(0), key(1)]) == [known(0), known(1)]
+    index._env = env
     grower.join()
-    assert was_grown == [False, False]
+    assert was_grown == [False]
     assert index.lookup(key(1)) == known(1)
     index.close()
 
