@@ -33,6 +33,7 @@ from fractal_lba.protocol.strict_base64 import encode_base64
 
 pytestmark = needs_native
 
+SAFE = 2**53 - 1
 KEYS = [HMAC_KEY, ED25519_KEY]
 MEMBERS = {**valid_members(), "delivery": DELIVERY}
 BEHIND_SIG = b'"v_star":'
@@ -106,6 +107,85 @@ def test_what_native_code_says_of_bent_bytes_python_says(data: st.DataObject) ->
     end = data.draw(st.integers(start, min(len(UNSIGNED), start + 4)))
     piece = data.draw(st.binary(max_size=4) | st.sampled_from(PIECES))
     agree([spelled(UNSIGNED[:start] + piece + UNSIGNED[end:], HMAC_KEY)])
+
+
+INTEGERS = [-SAFE - 1, -SAFE, -3, -1, 0, 1, 2, 3, 4, 7, 8, 9, 999, 1000, 1001, 1024, 1025, 4096]
+INTEGERS += [4097, 65_536, 65_537, SAFE, SAFE + 1, 10**16, 10**21]
+DECIMALS = "0.05 0.04999999999999999 0.049 1.000000001 1.5 -1.000000001 16.1 15.9 -16.1 0.999999999"
+DECIMALS += (
+    " 1e-6 1e-7 0.000001 0.0000001 0.0000012 1.2e-7 0.000099 9.9e-5 0.1 0.10 0.100000000000001"
+)
+DECIMALS += (
+    " 0.1000000000000001 0.3000000000000000444 5e-324 1e21 1e+21 1e400 1.0 0.0 -0 -0.0 01 1. .5 +1"
+)
+DECIMALS += " 1e0 1E0 1e5 100000 -0.5 -0.50 0.6 0.6000000000000001 true null NaN - 1-1 1e 1.e1"
+LITERALS = [*map(str, INTEGERS), *DECIMALS.split()]
+NUMBERS = (
+    "D_hat r budget coh_star v_star.0 v_star.1 n d epoch seed scales.0 scales.1 scales.4 N_j.2"
+)
+NUMBERS += " N_j.32 ft.clock_skew_ms meta.run"
+
+
+def written(path: str, literal: str, members: dict[str, Any]) -> bytes:
+    """Return a body of which one value is written so, signed as it stands."""
+    body = canonical(removed(removed(changed(members, path, "\x7f"), "sig"), "delivery"))
+    return spelled(body.replace(b'"\x7f"', literal.encode()), HMAC_KEY)
+
+
+@pytest.mark.parametrize("path", NUMBERS.split())
+def test_a_number_at_any_border_and_in_any_spelling_is_taken_as_python_takes_it(path: str) -> None:
+    bodies = []
+    for literal in LITERALS:
+        members = MEMBERS
+        if path == "epoch" and literal.isdecimal():
+            members = with_id({**MEMBERS, "epoch": int(literal)})
+        bodies.append(written(path, literal, members))
+    assert any(agree(bodies)) or path.startswith(("v_star", "scales"))
+
+
+def test_a_text_in_any_spelling_is_taken_as_python_takes_it() -> None:
+    escapes = [f"\\u00{code:02x}" for code in range(0x30)]
+    escapes += [f"\\u00{code:02X}" for code in range(0x30)]
+    escapes += [f"\\{character}" for character in 'bfnrt"\\/auxv']
+    escapes += ["\\u007f", "\\u00e9", "\\ud83d\\ude00", "\\ud83d", "\x01", "\x1f", "\x20", "é"]
+    texts = [f'"{escape}"' for escape in escapes]
+    texts += [f'"{"a" * length}"' for length in (63, 64, 65, 255, 256, 257)]
+    texts += [f'"{"é" * length}"' for length in (32, 33, 128, 129)]
+    for path in ("ft.fallbacks.0", "meta.model"):
+        assert sum(agree([written(path, text, MEMBERS) for text in texts])) > len(texts) // 4
+    for path in ("kid", "shard_id", "profile", "regime", "created_at", "schema", "version"):
+        agree([written(path, text, MEMBERS) for text in texts])
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b'"meta":{"model":"demo","run":3,', b'"meta":{"run":3,"model":"demo",'),
+        (b'"run":3,', b'"run":3,"run":3,'),
+        (b'"16":400,"2":8,', b'"2":8,"16":400,'),
+        (b'"2":8,', b'"2":8,"2":8,'),
+        (b'"2":8,', b'"02":8,'),
+        (b'"coh_star":0.12,"created_at":"2026-11-21T06:00:00.123Z",', b'"coh_star":0.12,'),
+        (b'"version":"1.0"}', b'"version":"1.0","x":1}'),
+        (b'"version":"1.0"}', b'"version":"1.0"}}'),
+    ],
+)
+def test_members_in_another_order_or_twice_are_left_to_python(old: bytes, new: bytes) -> None:
+    assert old in UNSIGNED
+    assert agree([spelled(UNSIGNED.replace(old, new), HMAC_KEY)]) == [False]
+
+
+@pytest.mark.parametrize("count", range(19))
+def test_so_many_items_are_taken_as_python_takes_them(count: int) -> None:
+    scales = [2 ** (place + 1) for place in range(count)]
+    many = {
+        "ft": {**MEMBERS["ft"], "fallbacks": ["x"] * count},
+        "meta": {f"a{place}": place for place in range(count)},
+        "scales": scales,
+        "N_j": {str(scale): 8 for scale in scales},
+    }
+    agree([signed_anyway({**MEMBERS, name: many[name]}, HMAC_KEY) for name in ("ft", "meta")])
+    agree([signed_anyway({**MEMBERS, **many, "ft": MEMBERS["ft"], "meta": {}}, HMAC_KEY)])
 
 
 def test_the_signature_of_other_bytes_stands_where_a_records_own_would() -> None:
