@@ -106,6 +106,48 @@ def test_a_wrong_setting_is_refused_by_its_name(tmp_path: Path, text: str, name:
 
 
 @pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('horizon_days = "many"', "horizon_days: expected a whole number, got text"),
+        ("horizon_days = true", "horizon_days: expected a whole number, got true"),
+        ("horizon_days = 0", "horizon_days: expected a whole number >= 1, got 0"),
+        ("body_timeout_s = -1.5", "body_timeout_s: expected a number > 0.0, got -1.5"),
+        ("body_timeout_s = []", "body_timeout_s: expected a number, got a list"),
+        ("tls_client_required = 1", "tls_client_required: expected true or false, got 1"),
+        ("region = 7", "region: expected text, got 7"),
+        ("[region]\na = 1", "region: expected text, got a table"),
+        ('shards = "a"', "shards: expected a list, got text"),
+        ('shards = ["a", 3]', "shards[1]: expected text, got 3"),
+        ("tenants = 1", "tenants: expected a table, got 1"),
+        ("tenants.acme = 'x'", "tenants.acme: expected a table, got text"),
+        ("[tenants.acme]\nburst = 'x'", "tenants.acme.burst: expected a whole number, got text"),
+        ("[tenants.acme]\ncolour = 1", "expected a known setting, got 'tenants.acme.colour'"),
+        ("unknown_setting = 1", "expected a known setting, got 'unknown_setting'"),
+    ],
+)
+def test_a_setting_of_a_wrong_type_is_told_with_what_was_expected_and_what_came(
+    tmp_path: Path, text: str, said: str
+) -> None:
+    path = _file(tmp_path, text)
+    with pytest.raises(ContractError) as caught:
+        load_settings(path, {}, {})
+    assert str(caught.value) == f"{path}: {said}"
+
+
+def test_a_text_in_place_of_a_number_is_not_shown(tmp_path: Path) -> None:
+    mistaken = "hunter2"
+    for text, environment in (
+        (f"horizon_days = '{mistaken}'", {}),
+        ("", {"FLBA_TENANT_BURST": mistaken}),
+        ("", {"FLBA_TENANTS": f'{{"acme": {{"burst": "{mistaken}"}}}}'}),
+    ):
+        with pytest.raises(ContractError) as caught:
+            load_settings(_file(tmp_path, text), environment, {})
+        assert "got text" in str(caught.value)
+        assert mistaken not in str(caught.value)
+
+
+@pytest.mark.parametrize(
     ("environment", "flags", "name"),
     [
         ({"FLBA_NOTHING": "1"}, {}, "nothing"),

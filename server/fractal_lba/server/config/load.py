@@ -19,6 +19,7 @@ from fractal_lba.protocol.keyring import TENANT
 from fractal_lba.protocol.undecodable import UNDECODABLE
 from fractal_lba.server.config.settings import Settings
 from fractal_lba.server.config.tenant_table import TenantTable
+from fractal_lba.server.config.wrong_type import wrong_setting
 from fractal_lba.server.core.ring import SHARDS_MAX, WEIGHT_MAX, ShardSpec, read_shard
 
 ENVIRONMENT_PREFIX = "FLBA_"
@@ -214,7 +215,7 @@ def _from_text(name: str, text: str, source: str) -> Any:  # noqa: ANN401 - chec
     try:
         return msgspec.convert(text, _FIELDS[name].type, strict=False)
     except msgspec.ValidationError as error:
-        raise ContractError(f"{source}: {name}: {_clipped(error)}") from error
+        raise ContractError(f"{source}: {_clipped(wrong_setting(error, text, name))}") from error
 
 
 def _convert(values: Mapping[str, Any], source: str) -> Settings:
@@ -227,11 +228,12 @@ def _convert(values: Mapping[str, Any], source: str) -> Settings:
         try:
             msgspec.convert(table, TenantTable)
         except msgspec.ValidationError as error:
-            raise ContractError(f"{source}: tenants.{tenant}: {_clipped(error)}") from error
+            what = wrong_setting(error, table, f"tenants.{tenant}")
+            raise ContractError(f"{source}: {_clipped(what)}") from error
     try:
         return msgspec.convert(values, Settings)
     except msgspec.ValidationError as error:
-        raise ContractError(f"{source}: {_clipped(error)}") from error
+        raise ContractError(f"{source}: {_clipped(wrong_setting(error, values))}") from error
 
 
 def _clipped(what: object) -> str:

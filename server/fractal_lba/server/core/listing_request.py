@@ -24,6 +24,8 @@ PAGE_MAX = 1_000
 SHARD_ID_BYTES_MAX = 128
 
 _T = TypeVar("_T")
+_SHOWN_MAX = 40
+"""Of a wrong value: enough to find it by."""
 _NS_PER_MS = 1_000_000
 _EPOCH_DIGITS_MAX = 16
 
@@ -100,7 +102,8 @@ def _taken(given: dict[str, str], name: str, read: Callable[[str], _T]) -> _T | 
     try:
         return read(value)
     except ValueError as error:
-        raise ContractError(f"{name}: expected {error}, got something else") from error
+        came = value if len(value) <= _SHOWN_MAX else f"{value[:_SHOWN_MAX]}…"
+        raise ContractError(f"{name}: expected {error}, got {came!a}") from error
 
 
 def _shard_id(value: str) -> str:

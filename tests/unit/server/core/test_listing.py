@@ -112,6 +112,22 @@ def test_a_wrong_parameter_is_refused_by_its_name(name: str, value: str) -> None
         parse_listing([(name, value)])
 
 
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("Accepted", "'Accepted'"),
+        ("é\n", r"'\xe9\n'"),
+        ("x" * 40, f"'{'x' * 40}'"),
+        ("x" * 41, f"'{'x' * 40}" + r"\u2026'"),
+    ],
+)
+def test_a_wrong_parameter_is_shown_cut_to_what_a_line_can_show(value: str, shown: str) -> None:
+    with pytest.raises(ContractError) as caught:
+        parse_listing([("outcome", value)])
+    expected = "outcome: expected one of accepted, escalated, not_accepted, got "
+    assert str(caught.value) == expected + shown
+
+
 def test_a_parameter_given_twice_and_epochs_the_wrong_way_round_are_refused() -> None:
     with pytest.raises(ContractError, match=r"^limit: expected it once"):
         parse_listing([("limit", "1"), ("limit", "1")])
