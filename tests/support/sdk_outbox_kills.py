@@ -40,7 +40,13 @@ Request = dict[str, Any]
 
 
 class Run:
-    """One folder, and the drivers that are killed over it."""
+    """One folder, and the drivers that are killed over it.
+
+    Attributes:
+        ended: In which request each was killed, or that it was through.
+        answers: How many each kind of request got.
+        turns: How often each SDK worked.
+    """
 
     def __init__(self, folder: Path, seed: int, *, appends: int) -> None:
         self._folder = folder
@@ -50,6 +56,17 @@ class Run:
         self._epoch = 0
         self.ended: Counter[str] = Counter()
         self.answers: Counter[str] = Counter()
+        self.turns: Counter[str] = Counter()
+
+    @property
+    def kills(self) -> int:
+        """How many were killed before they were through."""
+        return self.ended.total() - self.ended["through"]
+
+    @property
+    def waiting(self) -> int:
+        """How many windows must wait."""
+        return len(self._truth.waiting)
 
     @property
     def given(self) -> int:
@@ -58,6 +75,7 @@ class Run:
 
     def turn(self, name: str) -> None:
         """Let one driver work until it is killed, or is through."""
+        self.turns[name] += 1
         script = self._script()
         lines = [json.dumps(each).encode() for each in script]
         after = self._chance.randrange(len(lines))
@@ -170,8 +188,8 @@ def _killed(name: str, lines: Sequence[bytes], after: int, delay_s: float) -> li
 
 def run(
     folder: Path, *, kills: int, seed: int, appends: int = 20, say: Callable[[str], None]
-) -> Counter[str]:
-    """Kill so many drivers over one folder; return in which request each ended.
+) -> Run:
+    """Kill so many drivers over one folder, and return what became of it.
 
     Raises:
         AssertionError: Something acknowledged is missing, a number or a window is there twice.
@@ -180,22 +198,19 @@ def run(
     going = Run(folder, seed, appends=appends)
     weights = [WEIGHTS[name] for name in names]
     chance = random.Random(seed)  # noqa: S311 - as above
-    turns: Counter[str] = Counter()
-    for name in names:
-        going.turn(name)
-    while going.ended.total() - going.ended["through"] < kills:
-        (name,) = chance.choices(names, weights)
-        turns[name] += 1
+    first = iter(names)
+    while going.kills < kills or not going.turns.keys() >= set(names):
+        name = next(first, None) or chance.choices(names, weights)[0]
         try:
             going.turn(name)
         except AssertionError as error:
-            error.add_note(f"seed {seed}, turn {turns.total()}: {dict(turns)}")
+            error.add_note(f"seed {seed}, turn {going.turns.total()}: {dict(going.turns)}")
             raise
     say(
-        f"{kills} kills of {dict(turns)}, seed {seed}, in {dict(going.ended)}: {going.given}"
-        f" windows, {going.answers['outbox.pending']} openings, nothing lost, no number given twice"
+        f"{going.kills} kills of {dict(going.turns)}, seed {seed}, in {dict(going.ended)}:"
+        f" {going.given} windows, {going.answers['outbox.pending']} openings, nothing lost, no number given twice"
     )
-    return going.ended
+    return going
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ import math
 import random
 import struct
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
@@ -30,8 +31,30 @@ class SignalsDifferError(AssertionError):
     """SDKs summarise a window differently."""
 
 
-def run(names: Sequence[str], *, count: int = COUNT, seed: int = SEED) -> str:
-    """Hold the SDKs to each other on random windows; return what was run, in a line.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """What was run, by each SDK.
+
+    Attributes:
+        sdks: Their names.
+        windows: Given to each.
+        summarised: Of these, by all to the same bits; the others were refused by all alike.
+    """
+
+    sdks: Sequence[str]
+    windows: int
+    summarised: int
+
+    @property
+    def line(self) -> str:
+        """Say it."""
+        names = ", ".join(self.sdks)
+        taken = f"{self.summarised:,} summarised to the same bits"
+        return f"{self.windows:,} windows to each of {names}: {taken}"
+
+
+def run(names: Sequence[str], *, count: int = COUNT, seed: int = SEED) -> Figures:
+    """Hold the SDKs to each other on random windows.
 
     Raises:
         SignalsDifferError: With the first window that differs.
@@ -47,7 +70,7 @@ def run(names: Sequence[str], *, count: int = COUNT, seed: int = SEED) -> str:
         if not all(_is_alike(expected, one) for one in said.values()):
             raise SignalsDifferError(f"{each.file} {orjson.dumps(each.given).decode()}\n{said}")
         taken += expected["result"] == "valid"
-    return f"{count:,} windows to each of {', '.join(names)}: {taken:,} summarised to the same bits"
+    return Figures(sdks=names, windows=count, summarised=taken)
 
 
 def _is_alike(expected: Mapping[str, Any], said: Mapping[str, Any]) -> bool:
