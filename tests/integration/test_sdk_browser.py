@@ -9,16 +9,23 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from tests.support import chromium
 from tests.support.chromium import Chromium
 from tests.support.page_server import PageServer
-from tests.support.sdk_drivers import SDK, lacking
+from tests.support.sdk_drivers import SDK
+from tests.support.sdk_pages import (
+    BUILD_TIMEOUT_S,
+    NONE_WAITS,
+    READY,
+    ROWS,
+    built_page,
+    keep_shots,
+    served,
+    statuses,
+)
 from tests.support.server_process import Folder, ServerProcess, until_ready
 from tests.support.signed import ACME_NEXT, Signer, body
 
 PACKAGE: Final = SDK / "typescript"
-BUILD_TIMEOUT_S: Final = 120.0
-PNG: Final = b"\x89PNG\r\n\x1a\n"
 RECORDS: Final = 2
 
 SIGN: Final = f"""(() => {{
@@ -28,47 +35,21 @@ SIGN: Final = f"""(() => {{
 }})()"""
 PRESS: Final = """[...document.querySelectorAll("td button")].find(
   (button) => button.textContent === "{}").click()"""
-ROWS: Final = '[...document.querySelectorAll("#records tr")]'
-READY: Final = 'document.body.dataset.ready === "true"'
-NONE_WAITS: Final = 'document.getElementById("waiting").textContent === "0"'
 AWAY: Final = 'document.getElementById("server").textContent === "away"'
-
-
-def statuses(count: int, status: str) -> str:
-    return f'{ROWS}.filter((row) => row.dataset.status === "{status}").length === {count}'
 
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with the bundled example page."""
-    if not PACKAGE.is_dir():
-        pytest.skip("sdk/typescript: not in this checkout")
-    if (reason := lacking("typescript")) is not None:
-        pytest.skip(reason)
-    folder = tmp_path_factory.mktemp("page")
-    subprocess.run(
-        ["node", "example/browser/build.mjs", str(folder)],  # noqa: S607 - as PATH has it
-        cwd=PACKAGE,
-        check=True,
-        timeout=BUILD_TIMEOUT_S,
-    )
-    return folder
+    return built_page("typescript", tmp_path_factory.mktemp("page"))
 
 
 @pytest.mark.timeout(600)
 def test_a_page_signs_while_the_server_is_away_and_shows_the_answer_when_it_is_back(
     page: Path, folder: Folder, tmp_path: Path
 ) -> None:
-    if chromium.program() is None:
-        pytest.skip("chromium is not installed")
-    with ServerProcess(folder) as server:
-        host, port = server.address
-        server.stop()
-    with PageServer(page, (host, port)) as site:
-        shots = asyncio.run(scene(site, folder, f"{host}:{port}"))
-    for name, shot in shots.items():
-        assert shot.startswith(PNG)
-        (tmp_path / name).write_bytes(shot)
+    with served(page, folder) as (site, listen):
+        keep_shots(asyncio.run(scene(site, folder, listen)), tmp_path)
 
 
 LIBRARY: Final = """
@@ -83,8 +64,6 @@ export const name = (error) => error.name;
 def test_an_outbox_in_a_page_keeps_its_bounds_its_numbers_and_what_nobody_took(
     page: Path, folder: Folder
 ) -> None:
-    if chromium.program() is None:
-        pytest.skip("chromium is not installed")
     subprocess.run(
         [
             str(PACKAGE / "node_modules/.bin/esbuild"),
@@ -97,11 +76,8 @@ def test_an_outbox_in_a_page_keeps_its_bounds_its_numbers_and_what_nobody_took(
         check=True,
         timeout=BUILD_TIMEOUT_S,
     )
-    with ServerProcess(folder) as server:
-        host, port = server.address
-        server.stop()
-    with PageServer(page, (host, port)) as site:
-        asyncio.run(outbox_in_a_page(site, folder, f"{host}:{port}"))
+    with served(page, folder) as (site, listen):
+        asyncio.run(outbox_in_a_page(site, folder, listen))
 
 
 async def outbox_in_a_page(site: PageServer, folder: Folder, listen: str) -> None:
@@ -220,21 +196,21 @@ async def scene(site: PageServer, folder: Folder, listen: str) -> dict[str, byte
         await browser.until(f"{READY} && {AWAY}")
         for count in range(1, RECORDS + 1):
             await browser.run(SIGN)
-            await browser.until(statuses(count, "waiting"))
+            await browser.until(statuses(*["waiting"] * count))
         signed = await browser.run(f"{ROWS}.map((row) => row.dataset.pcsId)")
         assert len(set(signed)) == RECORDS
 
         # The page is gone, and comes back while the server is still away.
         await browser.open("about:blank")
         await browser.open(site.url)
-        await browser.until(f"{READY} && {AWAY} && {statuses(RECORDS, 'waiting')}")
+        await browser.until(f"{READY} && {AWAY} && {statuses(*['waiting'] * RECORDS)}")
         assert await browser.run(f"{ROWS}.map((row) => row.dataset.pcsId)") == signed
         shots["away.png"] = await browser.screenshot()
         assert await browser.run("indexedDB.databases().then((all) => all.length)") == 1
 
         with ServerProcess(folder, "--listen", listen) as server:
             until_ready(server)
-            await browser.until(statuses(RECORDS, "200"))
+            await browser.until(statuses(*["200"] * RECORDS))
             await browser.until(NONE_WAITS)
             await browser.until('document.getElementById("server").textContent === "ready"')
             shots["answered.png"] = await browser.screenshot()
@@ -254,14 +230,14 @@ async def scene(site: PageServer, folder: Folder, listen: str) -> dict[str, byte
 
             # What is not accepted stays, over a reload too, until it is dropped.
             await browser.run(SIGN.replace(ACME_NEXT.kid, "nobody-1"))
-            await browser.until(statuses(1, "401"))
+            await browser.until(statuses("401"))
             await browser.open(site.url)
             # Where the page was left before its record, it is sent once more first.
-            await browser.until(f"{READY} && {statuses(1, '401')} && {NONE_WAITS}")
+            await browser.until(f"{READY} && {statuses('401')} && {NONE_WAITS}")
             shots["refused.png"] = await browser.screenshot()
             await browser.run(PRESS.format("Send again"))
             await browser.until(f"{ROWS}.some((row) => row.firstChild.textContent === '4')")
-            await browser.until(statuses(1, "401"))
+            await browser.until(statuses("401"))
             await browser.run(PRESS.format("Drop"))
             await browser.until(f"{ROWS}.length === 0")
             server.stop()

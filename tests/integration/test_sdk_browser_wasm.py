@@ -3,23 +3,23 @@
 import asyncio
 import base64
 import re
-import subprocess
 from pathlib import Path
-from typing import Final
 
 import pytest
-from tests.support import chromium
 from tests.support.chromium import Chromium
 from tests.support.page_server import PageServer
-from tests.support.sdk_drivers import SDK, lacking
+from tests.support.sdk_drivers import SDK
+from tests.support.sdk_pages import (
+    NONE_WAITS,
+    READY,
+    ROWS,
+    built_page,
+    keep_shots,
+    served,
+    statuses,
+)
 from tests.support.server_process import Folder, ServerProcess, until_ready
 from tests.support.signed import ACME, ACME_NEXT, Signer
-
-BUILD_TIMEOUT_S: Final = 120.0
-PNG: Final = b"\x89PNG\r\n\x1a\n"
-READY: Final = 'document.body.dataset.ready === "true"'
-ROWS: Final = '[...document.querySelectorAll("#records tr")]'
-NONE_WAITS: Final = 'document.getElementById("waiting").textContent === "0"'
 
 
 def sign(signer: Signer) -> str:
@@ -31,24 +31,10 @@ def sign(signer: Signer) -> str:
     return f'{filled}; document.querySelector("button").click()'
 
 
-def statuses(*expected: str) -> str:
-    shown = f'{ROWS}.map((row) => row.dataset.status).join(" ")'
-    return f'{shown} === "{" ".join(expected)}"'
-
-
 @pytest.fixture
 def page(tmp_path: Path) -> Path:
     """Return a folder with the page: the module and its loader as they are published."""
-    for name in ("typescript", "wasm"):
-        if (reason := lacking(name)) is not None:
-            pytest.skip(reason)
-    folder = tmp_path / "page"
-    subprocess.run(
-        ["node", "example/browser/build.mjs", str(folder)],  # noqa: S607 - as PATH has it
-        cwd=SDK / "wasm",
-        check=True,
-        timeout=BUILD_TIMEOUT_S,
-    )
+    folder = built_page("wasm", tmp_path / "page")
     for name in ("index.js", "dist/fractal_lba.wasm"):
         assert (folder / "wasm" / name).read_bytes() == (SDK / "wasm" / name).read_bytes()
     return folder
@@ -58,16 +44,8 @@ def page(tmp_path: Path) -> Path:
 def test_a_page_signs_with_the_module_while_the_server_is_away_and_shows_the_answers(
     page: Path, folder: Folder, tmp_path: Path
 ) -> None:
-    if chromium.program() is None:
-        pytest.skip("chromium is not installed")
-    with ServerProcess(folder) as server:
-        host, port = server.address
-        server.stop()
-    with PageServer(page, (host, port)) as site:
-        shots = asyncio.run(scene(site, folder, f"{host}:{port}"))
-    for name, shot in shots.items():
-        assert shot.startswith(PNG)
-        (tmp_path / name).write_bytes(shot)
+    with served(page, folder) as (site, listen):
+        keep_shots(asyncio.run(scene(site, folder, listen)), tmp_path)
 
 
 async def scene(site: PageServer, folder: Folder, listen: str) -> dict[str, bytes]:
