@@ -47,7 +47,11 @@ async function besideThis() {
   const url = new URL("./dist/fractal_lba.wasm", import.meta.url);
   if (url.protocol === "file:") {
     const { readFile } = await import("node:fs/promises");
-    return readFile(url);
+    return readFile(url).catch((error) => {
+      if (error.code !== "ENOENT") throw error;
+      const said = "dist/fractal_lba.wasm: expected the module beside index.js, got none: `make sdk-wasm` builds it";
+      throw new Error(said, { cause: error });
+    });
   }
   const response = await fetch(url);
   if (!response.ok) throw new Error(`fractal_lba.wasm: expected status 200, got ${response.status}`);

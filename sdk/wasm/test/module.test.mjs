@@ -3,9 +3,11 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
-import { readFile } from "node:fs/promises";
+import { copyFile, mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test } from "node:test";
-import { fileURLToPath } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { promisify } from "node:util";
 import { gzipSync } from "node:zlib";
 
@@ -44,6 +46,18 @@ test("the module and its loader are at most 150 kB of gzip", async () => {
   const lengths = files.map((file) => gzipSync(file, { level: 9 }).length);
   console.log(`wasm: ${lengths.join(" + ")} bytes of gzip`);
   assert.ok(lengths[0] + lengths[1] <= GZIP_BYTES_MAX, `${lengths}`);
+});
+
+test("a module that is not built is told, and what builds it", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "fractal-lba-unbuilt-"));
+  try {
+    const copy = join(folder, "index.mjs");
+    await copyFile(LOADER, copy);
+    const unbuilt = await import(pathToFileURL(copy).href);
+    await assert.rejects(unbuilt.load(), /expected the module beside index\.js, got none: `make sdk-wasm` builds it/);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
 });
 
 test("a module that a caller fetched is taken as it is", async () => {
