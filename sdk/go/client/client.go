@@ -5,8 +5,9 @@
 // refusal as a *Problem with the server's code, no final answer as an
 // *UnavailableError: the same bytes may then be sent again. A URL with the other
 // scheme than its server's is a *SchemeError, and a server that is not trusted an
-// *UntrustedError, both at once. Nothing here logs, and no error holds a body, a record or a token. A redirect is not followed,
-// and the size of an answer is bounded.
+// *UntrustedError, both at once. Nothing here logs, and no error holds a body, a
+// record or a token. A redirect is not followed, and the size of an answer is
+// bounded.
 package client
 
 import (

@@ -88,7 +88,8 @@ var realPause = pause{
 type attempt func(ctx context.Context, number int) (*Answer, *UnavailableError)
 
 // untilFinal calls attempt until its answer is final, its attempts are used up,
-// the context ends or another attempt would be of no use. It does not begin a wait that the deadline would end.
+// the context ends or another attempt would be of no use. It does not begin a
+// wait that the deadline would end.
 func (c *Client) untilFinal(ctx context.Context, try attempt) (*Answer, error) {
 	for number := 1; ; number++ {
 		answer, failure := try(ctx, number)

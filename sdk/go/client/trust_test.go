@@ -18,7 +18,8 @@ func TestAServerThatRefusesTheClientsCertificateEndsACall(t *testing.T) {
 	server.StartTLS()
 	defer server.Close()
 	trusting := server.Client().Transport.(*http.Transport).TLSClientConfig
-	// The server's own certificate is no client's. Below TLS 1.3 the handshake waits for what is said of it.
+	// The server's own certificate is no client's. Below TLS 1.3 the handshake
+	// waits for what is said of it.
 	config := &tls.Config{RootCAs: trusting.RootCAs, Certificates: server.TLS.Certificates, MaxVersion: tls.VersionTLS12}
 	c, waits := opened(t, Config{URL: server.URL, TLS: config})
 	_, err := c.Get(t.Context(), strings.Repeat("a", 64))
