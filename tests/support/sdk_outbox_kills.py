@@ -208,7 +208,8 @@ def run(
             raise
     say(
         f"{going.kills} kills of {dict(going.turns)}, seed {seed}, in {dict(going.ended)}:"
-        f" {going.given} windows, {going.answers['outbox.pending']} openings, nothing lost, no number given twice"
+        f" {going.given} windows, {going.answers['outbox.pending']} openings, nothing lost, no"
+        " number given twice"
     )
     return going
 
