@@ -16,7 +16,7 @@ import { signed } from "./signed.js";
 const samples = [...readFileSync(new URL("README.md", PACKAGE), "utf8").matchAll(/```js\n(.*?)```/gs)].map(([, code]) => code ?? "");
 
 test("the sample that ships an outbox prints each answer", async (t) => {
-  const sample = samples.find((code) => code.includes("Outbox.open"));
+  const sample = samples.find((code) => code.includes("outbox.appendAll"));
   assert.ok(sample);
   const server = await scripted(t, ({ body }) => ({ status: 200, body: decision(body) }));
   const bodies = [1, 2].map((epoch) => Buffer.from(signed(epoch)).toString());
