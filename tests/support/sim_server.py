@@ -31,7 +31,7 @@ from fractal_lba.server.core.tenant_policy import Policies
 from fractal_lba.wal import lock_folder
 
 if TYPE_CHECKING:
-    from fractal_lba.server.pipeline.intake import Settled
+    from fractal_lba.server.pipeline.settled import Settled
 
 START_NS: Final = 1_793_534_400_000_000_000
 WAKES_S_MAX: Final = 5.0

@@ -78,12 +78,23 @@ class WatchedInbox(InboxLog):
         return bool(self._open)
 
     @override
-    async def append(self, body: bytes, received: Received, *, received_ns: int) -> InboxFrame:
+    def give(
+        self,
+        body: bytes,
+        received: Received,
+        *,
+        received_ns: int,
+        told: Callable[[InboxFrame | Exception], None],
+    ) -> None:
         bodies = _bodies(body, received)
+
+        def logged(end: InboxFrame | Exception) -> None:
+            if isinstance(end, InboxFrame):
+                self._truth.logged(bodies, body, received_ns)
+            told(end)
+
         self._truth.arriving(bodies, received_ns)
-        frame = await super().append(body, received, received_ns=received_ns)
-        self._truth.logged(bodies, body, received_ns)
-        return frame
+        super().give(body, received, received_ns=received_ns, told=logged)
 
     @override
     async def take(self, seq: int) -> InboxFrame:

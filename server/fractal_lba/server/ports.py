@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+import msgspec
+
 from fractal_lba.protocol.errors import DurabilityError
 from fractal_lba.server.core.disk_budget import Forecast
 from fractal_lba.server.core.entry import Entry
@@ -35,8 +37,7 @@ class Loss(NamedTuple):
     last: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InboxFrame:
+class InboxFrame(msgspec.Struct, frozen=True, kw_only=True):
     """One logged body and how it came."""
 
     seq: int
@@ -51,6 +52,28 @@ class Inbox(Protocol):
     @property
     def fenced_by(self) -> str | None:
         """The failure that nothing can be appended after until ``reopen``, or ``None``."""
+        ...
+
+    def give(
+        self,
+        body: bytes,
+        received: Received,
+        *,
+        received_ns: int,
+        told: Callable[[InboxFrame | Exception], None],
+    ) -> None:
+        """Log a body.
+
+        Args:
+            body: As it came.
+            received: How.
+            received_ns: When.
+            told: Takes its frame once it is on disk, or the failure ``append`` raises; raises
+                nothing. All that went to the disk together are told in one turn of the loop.
+
+        Raises:
+            UnavailableError: The queue is full; nothing was logged, nothing is told.
+        """
         ...
 
     async def append(self, body: bytes, received: Received, *, received_ns: int) -> InboxFrame:

@@ -17,7 +17,7 @@ from fractal_lba.server.http.limits import Addresses, ByteCount
 from fractal_lba.server.http.refusals import Refusals
 from fractal_lba.server.http.respond import response
 from fractal_lba.server.http.shares import Shares
-from fractal_lba.server.pipeline.intake import RETRY_AFTER_S
+from fractal_lba.server.pipeline.settled import RETRY_AFTER_S
 from fractal_lba.server.ports import Decisions, Inbox, Meter, Room
 
 RETRY_AFTER_FULL_S = 30.0

@@ -21,7 +21,7 @@ from fractal_lba.server.http.respond import response
 from fractal_lba.server.http.settled_log import SettledLog
 from fractal_lba.server.http.submit import closing, content_encoding, tenant_header
 from fractal_lba.server.pipeline.batch import Batches
-from fractal_lba.server.pipeline.intake import Settled
+from fractal_lba.server.pipeline.settled import Settled
 from fractal_lba.server.ports import Meter
 
 MEDIA_TYPE = "application/x-ndjson"

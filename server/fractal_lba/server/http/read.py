@@ -14,7 +14,7 @@ from fractal_lba.server.http.caller import Caller
 from fractal_lba.server.http.identity import identified
 from fractal_lba.server.http.respond import response
 from fractal_lba.server.http.stored import stored_document
-from fractal_lba.server.pipeline.intake import RETRY_AFTER_S
+from fractal_lba.server.pipeline.settled import RETRY_AFTER_S
 from fractal_lba.server.ports import Decisions
 
 

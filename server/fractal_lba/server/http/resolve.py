@@ -18,7 +18,7 @@ from fractal_lba.server.http.caller import Caller
 from fractal_lba.server.http.identity import identified
 from fractal_lba.server.http.limits import read_body
 from fractal_lba.server.http.respond import response
-from fractal_lba.server.pipeline.intake import RETRY_AFTER_S
+from fractal_lba.server.pipeline.settled import RETRY_AFTER_S
 from fractal_lba.server.ports import Decisions
 
 NOTE_BYTES_MAX = 1_024

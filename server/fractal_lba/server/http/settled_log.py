@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from fractal_lba.server.http.caller import Caller
 from fractal_lba.server.http.lanes import UNIDENTIFIED
-from fractal_lba.server.pipeline.intake import Settled
+from fractal_lba.server.pipeline.settled import Settled
 
 INTERVAL_S = 10.0
 """What was not written in an interval is told at its end, as a count for each code."""

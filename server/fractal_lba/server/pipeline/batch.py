@@ -23,9 +23,10 @@ from fractal_lba.server.core.ndjson import (
     lines_of,
 )
 from fractal_lba.server.core.poison import SET_ASIDE
-from fractal_lba.server.pipeline.intake import Intake, Settled
+from fractal_lba.server.pipeline.intake import Intake
+from fractal_lba.server.pipeline.settled import Settled
 from fractal_lba.server.pipeline.turns import Turns
-from fractal_lba.server.pipeline.verify import VerifiedOrNot
+from fractal_lba.server.pipeline.verify import Piece, VerifiedOrNot
 from fractal_lba.server.ports import Inbox, InboxFrame, Meter
 
 LINES_AT_ONCE_MAX = 256
@@ -155,7 +156,7 @@ class Batches:
         """Return each line's record, why it was refused, or the problem of a line that is none."""
         faults = [line_fault(line) for line in lines]
         sound = [line for line, fault in zip(lines, faults, strict=True) if fault is None]
-        verified = await self._intake.verify(sound, frame, is_recovered=is_recovered)
+        verified = await self._intake.verify([Piece(sound, frame, is_recovered)])
         if len(sound) == len(lines):
             return verified
         ends = iter(verified)
@@ -166,7 +167,7 @@ class Batches:
     ) -> list[Settled]:
         ends: Sequence[Settled | Exception]
         try:
-            ends = await self._intake.conclude(verified, frame)
+            ends = await self._intake.conclude(verified, [frame] * len(verified))
         except Exception as error:  # noqa: BLE001 - answered on each of these lines, and logged
             ends = [error] * len(verified)
         return [each if isinstance(each, Settled) else _bug(each) for each in ends]

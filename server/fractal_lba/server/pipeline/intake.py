@@ -1,15 +1,12 @@
-"""Take a body in: inbox, verify, tenant, decide, finish.
+"""Take bodies in: inbox, verify, tenant, decide, finish.
 
-One written order for live bodies and for those a crash left.
+One written order for live bodies and for those a crash left; all that come together go it together.
 """
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from fractal_lba.protocol.errors import (
-    CorruptionError,
     DurabilityError,
     Refusal,
     RefusalCode,
@@ -17,35 +14,19 @@ from fractal_lba.protocol.errors import (
 )
 from fractal_lba.protocol.judge import Params
 from fractal_lba.protocol.keyring import Keyring
-from fractal_lba.server.core.answer import Answer, ServerCode, problem, refused
+from fractal_lba.server.core.answer import Answer
 from fractal_lba.server.core.inbox_frame import Received
 from fractal_lba.server.core.poison import SET_ASIDE, PoisonError
 from fractal_lba.server.core.run import End, Verified
 from fractal_lba.server.core.tenant_policy import Policies
+from fractal_lba.server.pipeline.arrivals import Arrivals
 from fractal_lba.server.pipeline.pace import Pace
-from fractal_lba.server.pipeline.verify import VerifiedOrNot, Verifier
+from fractal_lba.server.pipeline.settled import Settled, not_logged, settled
+from fractal_lba.server.pipeline.verify import Piece, VerifiedOrNot, Verifier
 from fractal_lba.server.ports import Clock, Decisions, Inbox, InboxFrame, Judging, Meter
 from fractal_lba.wal.group_commit import Bounds
 
 ResultT = TypeVar("ResultT")
-
-RETRY_AFTER_S = 1.0
-"""What a 503 asks for: a fenced log is tried again every second."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settled:
-    """How a body ended, for the answer and for the log line.
-
-    ``is_over`` where trying it again by itself is of no use, ``is_refused`` where nothing in a
-    ledger came of it.
-    """
-
-    answer: Answer
-    is_over: bool
-    is_refused: bool = False
-    tenant: str | None = None
-    pcs_id: str | None = None
 
 
 class Intake:
@@ -90,14 +71,19 @@ class Intake:
         self._verifier = Verifier(
             keyring=keyring, params=params, policies=policies, bounds=bounds, pace=pace
         )
+        self._arrivals = Arrivals(inbox, meter=meter, settle=self._settle_new)
 
     async def receive(self, body: bytes, received: Received) -> Settled:
-        """Log a body that has just arrived, then settle it."""
-        frame = await self.log(body, received)
-        if isinstance(frame, Settled):
-            return frame
-        self._meter.ingested()
-        return await self.settle(frame)
+        """Log a body that has just arrived, then settle it, with those that came with it.
+
+        It is settled whether anyone still waits or not.
+        """
+        if self.is_poison(body):
+            return Settled(answer=SET_ASIDE, is_over=True, is_refused=True)
+        try:
+            return await self._arrivals.receive(body, received, received_ns=self._clock())
+        except (DurabilityError, UnavailableError) as error:
+            return not_logged(error)
 
     async def log(self, body: bytes, received: Received) -> InboxFrame | Settled:
         """Return the frame of a body that has just arrived, or how it ended without one."""
@@ -105,33 +91,50 @@ class Intake:
             return Settled(answer=SET_ASIDE, is_over=True, is_refused=True)
         try:
             return await self._inbox.append(body, received, received_ns=self._clock())
-        except UnavailableError as error:
-            overloaded = problem(ServerCode.OVERLOADED, str(error), retry_after_s=RETRY_AFTER_S)
-            return Settled(answer=overloaded, is_over=False)
-        except DurabilityError as error:
-            return Settled(answer=_unavailable(error), is_over=False)
+        except (DurabilityError, UnavailableError) as error:
+            return not_logged(error)
 
     def is_poison(self, body: bytes) -> bool:
         """Tell whether a body is set aside: it is not looked at again."""
         return self._judging.is_poison(body)
 
-    async def settle(self, frame: InboxFrame, *, is_recovered: bool = False) -> Settled:
-        """Answer a logged body, and finish it in the inbox unless it has to be tried again.
+    async def settle(self, frames: Sequence[InboxFrame]) -> list[Settled | Exception]:
+        """Settle logged bodies again that were left open (see ``Quotas``); nobody waits for them.
 
-        ``is_recovered`` says that it was left open before (see ``Quotas``).
-
-        Refusals and storage failures are answers. Anything else that is raised is a bug: the body
-        then stays open on disk, and is not tried again before the next start.
+        They are of one lane (see ``Verifier.verify``). Of each the end is returned; an exception
+        is a bug: that body stays open on disk, and is not tried again before the next start.
         """
-        (verified,) = await self.verify([frame.body], frame, is_recovered=is_recovered)
-        (settled,) = await self.conclude([verified], frame)
-        if isinstance(settled, Exception):
-            raise settled
-        if settled.is_over:
-            self._inbox.finish(frame.seq, is_refused=settled.is_refused)
-        else:
-            self.put_back(frame, is_recovered=is_recovered)
-        return settled
+        return await self._settle(frames, is_recovered=True)
+
+    async def _settle_new(
+        self, frames: Sequence[InboxFrame], verified: Callable[[], None]
+    ) -> list[Settled | Exception]:
+        return await self._settle(frames, is_recovered=False, verified=verified)
+
+    async def _settle(
+        self,
+        frames: Sequence[InboxFrame],
+        *,
+        is_recovered: bool,
+        verified: Callable[[], None] = lambda: None,
+    ) -> list[Settled | Exception]:
+        """Answer logged bodies, and finish each in the inbox unless it has to be tried again.
+
+        Refusals and storage failures are answers; ``verified`` is called once they are verified.
+        """
+        try:
+            run = await self.verify([Piece([each.body], each, is_recovered) for each in frames])
+        finally:
+            verified()
+        ends = await self.conclude(run, frames)
+        for frame, end in zip(frames, ends, strict=True):
+            if isinstance(end, Exception):
+                continue
+            if end.is_over:
+                self._inbox.finish(frame.seq, is_refused=end.is_refused)
+            else:
+                self.put_back(frame, is_recovered=is_recovered)
+        return ends
 
     def put_back(self, frame: InboxFrame, *, is_recovered: bool) -> None:
         """Leave a body open, to be tried again; or end it where too many wait for fenced shards.
@@ -149,29 +152,33 @@ class Intake:
         else:
             self._inbox.leave_open(frame.seq)
 
-    async def verify(
-        self, bodies: Sequence[bytes], frame: InboxFrame, *, is_recovered: bool
-    ) -> list[VerifiedOrNot]:
-        """Verify parts of a logged body that are no poison (see ``Verifier.verify``)."""
-        poison = [self.is_poison(body) for body in bodies]  # asked once: more may be known later
-        if True not in poison:
-            return await self._verifier.verify(bodies, frame, is_recovered=is_recovered)
-        sound = [body for body, is_poison in zip(bodies, poison, strict=True) if not is_poison]
-        ends = iter(await self._verifier.verify(sound, frame, is_recovered=is_recovered))
-        return [_poison() if is_poison else next(ends) for is_poison in poison]
+    async def verify(self, pieces: Sequence[Piece]) -> list[VerifiedOrNot]:
+        """Verify parts of logged bodies that are no poison (see ``Verifier.verify``)."""
+        # Asked once: more may be known later.
+        poison = [[self.is_poison(body) for body in piece.bodies] for piece in pieces]
+        if not any(map(any, poison)):
+            return await self._verifier.verify(pieces)
+        sound = [
+            piece._replace(
+                bodies=[body for body, bad in zip(piece.bodies, known, strict=True) if not bad]
+            )
+            for piece, known in zip(pieces, poison, strict=True)
+        ]
+        ends = iter(await self._verifier.verify(sound))
+        return [_poison() if bad else next(ends) for known in poison for bad in known]
 
     async def run(self, work: Callable[[], ResultT], frame: InboxFrame) -> ResultT:
         """Run what a logged body needs to be read, at the cost of its lane."""
         return await self._verifier.run(work, frame)
 
     async def conclude(
-        self, run: Sequence[VerifiedOrNot | Answer], frame: InboxFrame
+        self, run: Sequence[VerifiedOrNot | Answer], frames: Sequence[InboxFrame]
     ) -> list[Settled | Exception]:
-        """Answer records of a logged body, and count how they ended.
+        """Answer records of logged bodies, and count how they ended.
 
         Args:
             run: Each record, why it was refused, or the answer to what is none.
-            frame: The body; it is neither finished nor left open here.
+            frames: The body of each; it is neither finished nor left open here.
 
         Returns:
             How each ended; an exception is a bug that it met.
@@ -179,70 +186,51 @@ class Intake:
         ends: list[Settled | Exception | None] = [None] * len(run)
         places: list[int] = []
         agreed: list[Verified] = []
-        for place, each in enumerate(run):
+        for place, (each, frame) in enumerate(zip(run, frames, strict=True)):
             if isinstance(each, Verified):
                 refusal = _disagreement(each, frame.received)
                 if refusal is None:
                     places.append(place)
                     agreed.append(each)
                 else:
-                    ends[place] = _settled(refusal, each)
+                    ends[place] = settled(refusal, each)
             elif isinstance(each, Answer):
                 ends[place] = Settled(answer=each, is_over=True, is_refused=True)
             else:
-                ends[place] = _settled(each, None)
+                ends[place] = settled(each, None)
         # Verified before it is remembered: a forged record must not occupy the pcs_id of an
         # honest one.
         if agreed:
-            decided = await self._decisions.decide(agreed)
+            decided = await self._decide(agreed)
             for place, verified, end in zip(places, agreed, decided, strict=True):
-                ends[place] = _settled(end, verified)
-        return self._counted(ends)
+                ends[place] = settled(end, verified)
+        self._count(ends)
+        return cast("list[Settled | Exception]", ends)  # each place was given one
 
     async def close(self) -> None:
-        """Verify what was taken, then end the threads."""
+        """End what is under way, verify what was taken, then end the threads."""
+        await self._arrivals.close()
         await self._verifier.close()
 
-    def _counted(self, ends: Sequence[Settled | Exception | None]) -> list[Settled | Exception]:
-        counts: Counter[tuple[str | None, int, str | None, bool]] = Counter()
-        told: list[Settled | Exception] = []
+    async def _decide(self, run: Sequence[Verified]) -> list[End]:
+        try:
+            return await self._decisions.decide(run)
+        except Exception as error:  # noqa: BLE001 - a bug that one of them met: the end of that one alone
+            if len(run) == 1:
+                return [error]
+        return [end for each in run for end in await self._decide([each])]
+
+    def _count(self, ends: Sequence[Settled | Exception | None]) -> None:
+        counts: dict[tuple[str | None, int, str | None, bool], int] = {}
         for end in ends:
-            assert end is not None  # noqa: S101 - each place was given one
-            told.append(end)
             if isinstance(end, Settled):
                 answer = end.answer
-                counts[end.tenant, answer.status, answer.code, answer.is_replayed] += 1
+                how = (end.tenant, answer.status, answer.code, answer.is_replayed)
+                counts[how] = counts.get(how, 0) + 1
         for (tenant, status, code, is_replayed), records in counts.items():
             self._meter.answered(
                 tenant=tenant, status=status, code=code, is_replayed=is_replayed, records=records
             )
-        return told
-
-
-def _settled(end: End, verified: Verified | None) -> Settled | Exception:
-    """Return how a record ended, or the bug that it met."""
-    tenant = pcs_id = None
-    if verified is not None:
-        tenant, pcs_id = verified.tenant, verified.pcs_id
-    is_over, is_refused = True, False
-    match end:
-        case Answer():
-            answer = end
-        case Refusal():
-            answer, is_refused = refused(end), True
-        case PoisonError():
-            answer, is_refused = SET_ASIDE, True
-        case CorruptionError():
-            # Only a person brings damaged bytes back. Left open, this body and each repeat of it
-            # would be tried again for ever, and the inbox would take nothing more in the end.
-            answer, is_refused = _unavailable(end), True
-        case DurabilityError() | UnavailableError():
-            answer, is_over = _unavailable(end), False
-        case _:
-            return end
-    return Settled(
-        answer=answer, is_over=is_over, is_refused=is_refused, tenant=tenant, pcs_id=pcs_id
-    )
 
 
 def _poison() -> PoisonError:
@@ -251,18 +239,15 @@ def _poison() -> PoisonError:
 
 def _disagreement(verified: Verified, received: Received) -> Refusal | None:
     """Return the refusal of a record that is not of the tenant that its sender claims."""
-    for where, claimed in (
-        ("identity", received.identified_tenant),
-        ("X-Tenant-Id", received.tenant_header),
-    ):
-        if claimed is not None and claimed != verified.tenant:
-            return Refusal(
-                RefusalCode.TENANT_MISMATCH,
-                reason="tenant_mismatch",
-                message=f"{where}: expected the tenant of the signing key, got another",
-            )
-    return None
-
-
-def _unavailable(error: DurabilityError | UnavailableError) -> Answer:
-    return problem(ServerCode.STORAGE_UNAVAILABLE, str(error), retry_after_s=RETRY_AFTER_S)
+    tenant, identified, named = verified.tenant, received.identified_tenant, received.tenant_header
+    if identified is not None and identified != tenant:
+        where = "identity"
+    elif named is not None and named != tenant:
+        where = "X-Tenant-Id"
+    else:
+        return None
+    return Refusal(
+        RefusalCode.TENANT_MISMATCH,
+        reason="tenant_mismatch",
+        message=f"{where}: expected the tenant of the signing key, got another",
+    )

@@ -2,12 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from fractal_lba.protocol.errors import CorruptionError, DurabilityError
 from fractal_lba.server.core.inbox_frame import BATCH
-from fractal_lba.server.pipeline.batch import Batches
+from fractal_lba.server.pipeline.batch import Batches, BatchSettled
 from fractal_lba.server.pipeline.intake import Intake
+from fractal_lba.server.pipeline.settled import Settled
 from fractal_lba.server.ports import (
     Decisions,
     Inbox,
@@ -137,7 +138,7 @@ class Mender:
                 for frame in frames:
                     self._inbox.leave_open(frame.seq)
                 raise
-            return sum(await asyncio.gather(*(self._settle(frame) for frame in frames)))
+            return sum(await asyncio.gather(*map(self._settle, _together(frames))))
         finally:
             for frame in frames:
                 self._inbox.give_back(frame.seq)
@@ -186,12 +187,32 @@ class Mender:
                 self._inbox.leave_open(seq)
             return None
 
-    async def _settle(self, frame: InboxFrame) -> bool:
-        way = self._batches if frame.received.route == BATCH else self._intake
+    async def _settle(self, frames: Sequence[InboxFrame]) -> int:
+        """Settle bodies that go together; return how many ended."""
         try:
-            settled = await way.settle(frame, is_recovered=True)
-        except Exception:  # noqa: BLE001 - logged and left on disk
+            ends = await self._ends_of(frames)
+        except Exception as error:  # noqa: BLE001 - logged and left on disk
+            ends = [error] * len(frames)
+        for frame, end in zip(frames, ends, strict=True):
             # One body that meets a bug must not keep every other one from being served.
-            _log.exception("open body could not be settled", extra={"seq": frame.seq})
-            return False
-        return settled.is_over
+            if isinstance(end, Exception):
+                extra = {"seq": frame.seq}
+                _log.error("open body could not be settled", extra=extra, exc_info=end)
+        return sum(not isinstance(end, Exception) and end.is_over for end in ends)
+
+    async def _ends_of(
+        self, frames: Sequence[InboxFrame]
+    ) -> Sequence[Settled | BatchSettled | Exception]:
+        if frames[0].received.route == BATCH:
+            return [await self._batches.settle(frame) for frame in frames]
+        return await self._intake.settle(frames)
+
+
+def _together(frames: Sequence[InboxFrame]) -> list[list[InboxFrame]]:
+    """Return the bodies in groups of those that go together: records of one tenant."""
+    groups: dict[str | int, list[InboxFrame]] = {}
+    for frame in frames:
+        tenant = frame.received.identified_tenant
+        alone = tenant is None or frame.received.route == BATCH
+        groups.setdefault(frame.seq if alone or tenant is None else tenant, []).append(frame)
+    return list(groups.values())

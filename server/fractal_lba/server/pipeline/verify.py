@@ -24,15 +24,15 @@ ResultT = TypeVar("ResultT")
 VerifiedOrNot: TypeAlias = Verified | Exception
 
 
-class _Piece(NamedTuple):
-    """Parts of a logged body, and how that came."""
+class Piece(NamedTuple):
+    """Parts of a logged body, and how that came; a body may be its only part."""
 
     bodies: Sequence[bytes]
     frame: InboxFrame
     is_recovered: bool
 
 
-_Lane = GroupCommit[_Piece, list[VerifiedOrNot]]
+_Lane = GroupCommit[Sequence[Piece], list[VerifiedOrNot]]
 
 
 class Verifier:
@@ -67,44 +67,38 @@ class Verifier:
         self._pace = pace
         self._lane_unidentified: _Lane = GroupCommit(
             "verify-unidentified",
-            lambda pieces: self._pace.run(lambda: self._verify_all(pieces)),
+            lambda runs: self._pace.run(lambda: self._verify_all(runs)),
             bounds=bounds,
             is_for_its_submitter=True,
         )
 
-    async def verify(
-        self, bodies: Sequence[bytes], frame: InboxFrame, *, is_recovered: bool
-    ) -> list[VerifiedOrNot]:
-        """Verify and judge parts of a logged body; others have their turns meanwhile.
+    async def verify(self, pieces: Sequence[Piece]) -> list[VerifiedOrNot]:
+        """Verify and judge parts of logged bodies; others have their turns meanwhile.
+
+        Args:
+            pieces: At least one; all of one identified tenant, or of one body of nobody known.
 
         Returns:
-            For each its record, or why there is none: its refusal, an ``UnavailableError`` where
-            too much waits, or a bug that it met.
+            For each part its record, or why there is none: its refusal, an ``UnavailableError``
+            where too much waits, or a bug that it met.
         """
+        frame = pieces[0].frame
         tenant = frame.received.identified_tenant
         lane = self._lane_unidentified if tenant is None else self._lane
         # Of senders nobody knows each body has its own turn: the lines of a batch must not keep
         # a single record waiting for all of them.
         turn = str(frame.seq) if tenant is None else tenant
-        pieces = list(_pieces(bodies, self._bounds))
+        runs = list(_runs(pieces, self._bounds))
         ends = await asyncio.gather(
-            *(
-                lane.submit(
-                    _Piece(piece, frame, is_recovered),
-                    count=len(piece),
-                    size=sum(map(len, piece)),
-                    turn=turn,
-                )
-                for piece in pieces
-            ),
+            *(lane.submit(run, count=count, size=size, turn=turn) for run, count, size in runs),
             return_exceptions=True,
         )
         results: list[VerifiedOrNot] = []
-        for piece, end in zip(pieces, ends, strict=True):
+        for (_, count, _), end in zip(runs, ends, strict=True):
             if isinstance(end, list):
                 results += end
             elif isinstance(end, Exception):
-                results += [end] * len(piece)
+                results += [end] * count
             else:
                 raise end
         return results
@@ -120,15 +114,19 @@ class Verifier:
         await self._lane.close()
         await self._lane_unidentified.close()
 
-    def _verify_all(self, pieces: Sequence[_Piece]) -> list[list[VerifiedOrNot]]:
+    def _verify_all(self, runs: Sequence[Sequence[Piece]]) -> list[list[VerifiedOrNot]]:
         keyring = self._keyring()
         checked = iter(
-            self._quick.check([body for piece in pieces for body in piece.bodies], keyring)
+            self._quick.check(
+                [body for run in runs for piece in run for body in piece.bodies], keyring
+            )
         )
-        return [self._verify(piece, keyring, checked) for piece in pieces]
+        return [
+            [end for piece in run for end in self._verify(piece, keyring, checked)] for run in runs
+        ]
 
     def _verify(
-        self, piece: _Piece, keyring: Keyring, checked: "Iterator[Fields | None]"
+        self, piece: Piece, keyring: Keyring, checked: "Iterator[Fields | None]"
     ) -> list[VerifiedOrNot]:
         bodies, frame, is_recovered = piece
         tenant = frame.received.tenant_header or LEGACY_TENANT
@@ -156,16 +154,24 @@ class Verifier:
         return results
 
 
-def _pieces(bodies: Sequence[bytes], bounds: Bounds) -> Iterator[Sequence[bytes]]:
-    """Yield runs of bodies, each of which fits into one batch, but for a body that does not."""
-    start, size = 0, 0
-    for at, body in enumerate(bodies):
-        if at > start and (at - start >= bounds.items_max or size + len(body) > bounds.bytes_max):
-            yield bodies[start:at]
-            start, size = at, 0
-        size += len(body)
-    if bodies:
-        yield bodies[start:]
+def _runs(pieces: Sequence[Piece], bounds: Bounds) -> Iterator[tuple[list[Piece], int, int]]:
+    """Yield what fits into one batch, but for a body that does not: how many parts, their bytes."""
+    run: list[Piece] = []
+    count, size = 0, 0
+    for piece in pieces:
+        bodies, start = piece.bodies, 0
+        for at, body in enumerate(bodies):
+            if count and (count >= bounds.items_max or size + len(body) > bounds.bytes_max):
+                if at > start:
+                    run.append(piece._replace(bodies=bodies[start:at]))
+                yield run, count, size
+                run, count, size, start = [], 0, 0, at
+            count += 1
+            size += len(body)
+        if len(bodies) > start:
+            run.append(piece._replace(bodies=bodies[start:]) if start else piece)
+    if run:
+        yield run, count, size
 
 
 def _without_frames(error: FractalError) -> FractalError:

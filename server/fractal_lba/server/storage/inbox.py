@@ -6,11 +6,12 @@ answers as a repeat. Segments are removed below the first body that no durable m
 what is kept as evidence.
 """
 
+import asyncio
 import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from fractal_lba.protocol.errors import CorruptionError, DurabilityError
 from fractal_lba.server.core import inbox_frame
@@ -24,17 +25,16 @@ from fractal_lba.wal.group_commit import Bounds, GroupCommit
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class _Finished:
+class _Finished(NamedTuple):
     seq: int
     is_refused: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Arrived:
+class _Arrived(NamedTuple):
     body: bytes
-    meta: bytes
+    received: Received
     received_ns: int
+    told: Callable[[InboxFrame | Exception], None]
 
 
 class InboxLog:
@@ -77,6 +77,7 @@ class InboxLog:
             stream.name,
             self._commit,
             bounds=bounds,
+            done=self._tell,
             idle=self._idle,
             idle_failed=self._fence.put_up,
         )
@@ -91,25 +92,34 @@ class InboxLog:
         """The failure that nothing can be appended after until ``reopen``, or ``None``."""
         return self._fence.reason
 
-    async def append(self, body: bytes, received: Received, *, received_ns: int) -> InboxFrame:
-        """Log a body; it is on disk when this returns.
-
-        Raises:
-            UnavailableError: The queue is full; nothing was logged.
-            DurabilityError: The log failed and is fenced; the body may or may not be on disk.
-        """
-        arrived = _Arrived(
-            body=body, meta=inbox_frame.encode_received(received), received_ns=received_ns
+    def give(
+        self,
+        body: bytes,
+        received: Received,
+        *,
+        received_ns: int,
+        told: Callable[[InboxFrame | Exception], None],
+    ) -> None:
+        """See ``ports.Inbox.give``."""
+        self._commits.give(
+            _Arrived(body, received, received_ns, told),
+            size=len(body),
+            turn=received.identified_tenant or "",
         )
-        try:
-            seq, position = await self._commits.submit(
-                arrived, size=len(body), turn=received.identified_tenant or ""
-            )
-        except DurabilityError as error:
-            self._fence.put_up(error)
-            raise
-        self._open[seq] = position
-        return InboxFrame(seq=seq, received_ns=received_ns, received=received, body=body)
+
+    async def append(self, body: bytes, received: Received, *, received_ns: int) -> InboxFrame:
+        """See ``ports.Inbox.append``."""
+        logged: asyncio.Future[InboxFrame | Exception] = asyncio.get_running_loop().create_future()
+
+        def told(end: InboxFrame | Exception) -> None:
+            if not logged.done():
+                logged.set_result(end)
+
+        self.give(body, received, received_ns=received_ns, told=told)
+        end = await logged
+        if isinstance(end, Exception):
+            raise end
+        return end
 
     def finish(self, seq: int, *, is_refused: bool = False) -> None:
         """Note that a body was decided or refused. The mark is written with the next batch."""
@@ -197,7 +207,11 @@ class InboxLog:
     def _commit(self, batch: Sequence[_Arrived]) -> list[tuple[int, Position] | Exception]:
         finished, marks = self._take_marks()
         frames = [
-            NewFrame(received_ns=arrived.received_ns, meta=arrived.meta, payload=arrived.body)
+            NewFrame(
+                received_ns=arrived.received_ns,
+                meta=inbox_frame.encode_received(arrived.received),
+                payload=arrived.body,
+            )
             for arrived in batch
         ]
         started = time.perf_counter()
@@ -213,6 +227,19 @@ class InboxLog:
         bodies = placed[len(marks) :]
         self._unmarked.update((each.seq, each.position) for each in bodies)
         return [(each.seq, each.position) for each in bodies]
+
+    def _tell(
+        self, batch: Sequence[_Arrived], ends: Sequence[tuple[int, Position] | Exception]
+    ) -> None:
+        for (body, received, received_ns, told), end in zip(batch, ends, strict=True):
+            if isinstance(end, Exception):
+                if isinstance(end, DurabilityError):
+                    self._fence.put_up(end)
+                told(end)
+                continue
+            seq, position = end
+            self._open[seq] = position
+            told(InboxFrame(seq=seq, received_ns=received_ns, received=received, body=body))
 
     def _idle(self) -> None:
         finished, marks = self._take_marks()

@@ -14,6 +14,7 @@ from fractal_lba.server.core.inbox_frame import Received
 from fractal_lba.server.core.tenant_policy import Policies
 from fractal_lba.server.pipeline.intake import Intake
 from fractal_lba.server.pipeline.pace import Pace
+from fractal_lba.server.pipeline.verify import Piece
 from fractal_lba.server.ports import InboxFrame
 from fractal_lba.wal.group_commit import Bounds
 
@@ -55,7 +56,7 @@ async def refusals() -> list[object]:
     )
     frame = InboxFrame(seq=1, received_ns=0, body=b"", received=Received())
     try:
-        return list(await intake.verify(REFUSED, frame, is_recovered=False))
+        return list(await intake.verify([Piece(REFUSED, frame, is_recovered=False)]))
     finally:
         await intake.close()
 
