@@ -23,7 +23,8 @@ from fractal_lba.server.pipeline.arrivals import Arrivals
 from fractal_lba.server.pipeline.pace import Pace
 from fractal_lba.server.pipeline.settled import Settled, not_logged, settled
 from fractal_lba.server.pipeline.verify import Piece, VerifiedOrNot, Verifier
-from fractal_lba.server.ports import Clock, Decisions, Inbox, InboxFrame, Judging, Meter
+from fractal_lba.server.ports import Clock, Decisions, Inbox, InboxFrame, Meter
+from fractal_lba.server.suspects import Judging
 from fractal_lba.wal.group_commit import Bounds
 
 ResultT = TypeVar("ResultT")

@@ -9,15 +9,8 @@ from fractal_lba.server.core.inbox_frame import BATCH
 from fractal_lba.server.pipeline.batch import Batches, BatchSettled
 from fractal_lba.server.pipeline.intake import Intake
 from fractal_lba.server.pipeline.settled import Settled
-from fractal_lba.server.ports import (
-    Decisions,
-    Inbox,
-    InboxFrame,
-    Judging,
-    Meter,
-    Shard,
-    Trial,
-)
+from fractal_lba.server.ports import Decisions, Inbox, InboxFrame, Meter, Shard
+from fractal_lba.server.suspects import Judging, Trial
 
 RECOVERED_AT_ONCE_MAX = 256
 """Open bodies read back and settled together: they share commits."""

@@ -10,7 +10,8 @@ from fractal_lba.server.pipeline.batch import Batches
 from fractal_lba.server.pipeline.intake import Intake
 from fractal_lba.server.pipeline.pace import Pace
 from fractal_lba.server.pipeline.recover import Mender
-from fractal_lba.server.ports import Clock, Decisions, Inbox, Judging, Meter, Shard, Trial
+from fractal_lba.server.ports import Clock, Decisions, Inbox, Meter, Shard
+from fractal_lba.server.suspects import Judging, Trial
 from fractal_lba.wal.group_commit import Bounds
 
 

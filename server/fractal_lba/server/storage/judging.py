@@ -47,7 +47,7 @@ def read_note(disk: Disk, path: Path) -> Note:
 
 
 class Judging:
-    """What is being judged and what is poison; see ``ports.Judging``.
+    """What is being judged and what is poison; see ``suspects.Judging``.
 
     Args:
         disk: Where the note is.
@@ -90,7 +90,7 @@ class Judging:
         self._know()
 
     def is_poison(self, body: bytes) -> bool:
-        """See ``ports.Judging``."""
+        """See ``suspects.Judging``."""
         if not self._digests and not self._of_others:
             return False
         digest = digest_of(body)
@@ -111,16 +111,16 @@ class Judging:
             await self.look_around()
 
     async def begin(self, seqs: Sequence[int]) -> None:
-        """See ``ports.Judging``."""
+        """See ``suspects.Judging``."""
         await self._write(Note(run=tuple(seqs), poison=self._note.poison))
 
     async def end(self) -> None:
-        """See ``ports.Judging``."""
+        """See ``suspects.Judging``."""
         if self._note.run:
             await self._write(Note(poison=self._note.poison))
 
     async def clear(self, bodies: Sequence[bytes]) -> None:
-        """See ``ports.Judging``."""
+        """See ``suspects.Judging``."""
         noted_at = timestamp(self._clock())
         new = [
             Poison(sha256=digest_of(body), bytes=len(body), noted_at=noted_at)

@@ -18,7 +18,7 @@ _log = logging.getLogger(__name__)
 
 
 class TrialProcess:
-    """Try bodies; see ``ports.Trial``.
+    """Try bodies; see ``suspects.Trial``.
 
     Args:
         command: Of the process, with all its words.
@@ -28,7 +28,7 @@ class TrialProcess:
         self._command = list(command)
 
     async def __call__(self, frames: Sequence[InboxFrame]) -> list[bytes]:
-        """See ``ports.Trial``."""
+        """See ``suspects.Trial``."""
         bodies = tuple(Tried(frame.received, frame.body) for frame in frames)
         return await asyncio.to_thread(self._try, bodies)
 
