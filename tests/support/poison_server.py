@@ -24,6 +24,7 @@ from fractal_lba.wal import NewFrame, RealDisk, Stream
 STREAM: Final = "poison"
 COMMAND: Final = (sys.executable, "-m", "tests.support.poison_server")
 _AUTHENTICATE: Final = import_module("fractal_lba.protocol.authenticate")
+_QUICK: Final = import_module("fractal_lba.server.pipeline.quick")
 _RECEIVED_NS: Final = 1_793_534_400_000_000_000
 
 
@@ -42,6 +43,7 @@ def plant() -> None:
     """Put the bug into a process that is going to be a server."""
     patch = pytest.MonkeyPatch()  # for as long as the process lives
     patch.setattr(_AUTHENTICATE, "parse_any_record", _parse)
+    patch.setattr(_QUICK, "NATIVE", None)  # the bug is one of Python's
     assert Server.__init__.__kwdefaults__ is not None
     patch.setitem(Server.__init__.__kwdefaults__, "trial", COMMAND)
 
