@@ -13,7 +13,7 @@ import { PACKAGE } from "./places.js";
 const HERE = fileURLToPath(PACKAGE);
 const TSC = join(HERE, "node_modules/.bin/tsc");
 /** What a program for Node needs that one for browsers does not. */
-const NODE = ["build.mjs", "outbox.ts"];
+const NODE = ["build.mjs", "sign-and-ship.ts", "outbox.ts"];
 const BROWSER = ["page.js", "sign-and-check.ts"];
 
 /** Make a project that has the package as npm would install it, and return its folder. */
@@ -34,8 +34,9 @@ function project(path: string): string {
   const readme = readFileSync(join(HERE, "README.md"), "utf8");
   const samples = [...readme.matchAll(/```(?:js|ts)\n(.*?)```/gs)].map(([, code]) => code ?? "");
   // The first is the example, as another test holds it to.
-  assert.deepEqual(samples.map((code) => code.includes("Outbox.open")), [false, true]);
-  writeFileSync(join(path, "outbox.ts"), samples[1] ?? "");
+  assert.deepEqual(samples.map((code) => code.includes("Outbox.open")), [false, true, true]);
+  writeFileSync(join(path, "sign-and-ship.ts"), samples[1] ?? "");
+  writeFileSync(join(path, "outbox.ts"), samples[2] ?? "");
   writeFileSync(join(path, "wrong.ts"), 'import { signRecord } from "fractal-lba";\nsignRecord({}, "no key");\n');
   return path;
 }
