@@ -178,6 +178,17 @@ def test_the_sdk_alone_brings_no_more_than_its_three_dependencies(sdk_alone: Sdk
     assert {"msgspec", "orjson", "pynacl"} <= sdk_alone.distributions
 
 
+def test_native_code_that_was_built_is_in_a_wheel_of_this_platform(
+    wheel: Path, installed: Installed
+) -> None:
+    built = ROOT / "sdk/python/fractal_lba/native/_core.abi3.so"
+    names = zipfile.ZipFile(wheel).namelist()
+    assert ("fractal_lba/native/_core.abi3.so" in names) == built.is_file()
+    assert wheel.name.endswith("-none-any.whl") != built.is_file()
+    asked = "import fractal_lba.native as found; print(found.NATIVE is not None)"
+    assert installed.run("python", "-c", asked).stdout == f"{built.is_file()}\n"
+
+
 def test_the_sdk_alone_imports_from_the_wheel(sdk_alone: SdkAlone, installed: Installed) -> None:
     assert sdk_alone.protocol_file.is_relative_to(installed.binaries.parent)
     assert sdk_alone.imports["protocol"] == "imported"
