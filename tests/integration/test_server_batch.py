@@ -185,7 +185,7 @@ def test_a_batch_of_a_thousand_costs_a_handful_of_syncs(
     after = [metric(server, name) for name in names]
     syncs, frames, ingested = (now - was for now, was in zip(after, before, strict=True))
     assert {line["status"] for line in answer.lines} == {200}
-    assert syncs <= 6  # one of the inbox, and one of the ledger for each 256 lines
+    assert syncs <= 6  # one of the inbox, and one of the ledger for each 512 lines
     assert frames in {1_001, 1_002}  # the batch, its decisions, a mark of the one before
     assert ingested == 1_000
 

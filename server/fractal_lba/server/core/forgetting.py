@@ -8,6 +8,7 @@ that nobody has resolved by then. So what is remembered follows from the ledger 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 import msgspec
@@ -16,6 +17,9 @@ _NS_PER_MS: Final = 1_000_000
 _MS_PER_DAY: Final = 86_400_000
 _NEVER_MS: Final = 1 << 62
 """Beyond every date there is: what a horizon of millions of years comes to."""
+
+_SPANS_CACHED: Final = 256
+"""The records of a batch were received together, and are kept as long."""
 
 LATE_MS: Final = 3_600_000
 """So long after its deadline a record is forgotten at the earliest: a body that was received before
@@ -102,7 +106,11 @@ def kept(*, created_ms: int | None, received_ns: int, horizon_days: int) -> Kept
     """Return how long a new record is kept; ``None`` for ever, where it signs no time."""
     if created_ms is None:
         return None
-    from_ms = max(created_ms, received_ns // _NS_PER_MS)
+    return _span(max(created_ms, received_ns // _NS_PER_MS), horizon_days)
+
+
+@lru_cache(maxsize=_SPANS_CACHED)
+def _span(from_ms: int, horizon_days: int) -> Kept:
     return Kept(from_ms, min(from_ms + horizon_days * _MS_PER_DAY, _NEVER_MS))
 
 
