@@ -5,6 +5,7 @@ One spelling, so that equal times are equal bytes: UTC, three decimals, no leap 
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 from fractal_lba.protocol.errors import ContractError
@@ -16,7 +17,7 @@ _TEXT: Final = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{3}Z"
 )
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_ZONE_AT: Final = len("YYYY-MM-DDTHH:MM:SS.mmm")
+_POINT_AT: Final = len("YYYY-MM-DDTHH:MM:SS")
 _MILLISECOND: Final = timedelta(milliseconds=1)
 
 
@@ -45,5 +46,11 @@ def format_timestamp(ms: int) -> str:
     """
     if not 0 <= ms <= TIMESTAMP_MS_MAX:
         raise ContractError("timestamp: expected a time in 1970 … 9999, got one outside")
-    time = _EPOCH + timedelta(milliseconds=ms)
-    return time.isoformat(timespec="milliseconds")[:_ZONE_AT] + "Z"
+    seconds, left = divmod(ms, 1000)
+    return f"{_text_of(seconds)}.{left:03d}Z"
+
+
+@lru_cache(maxsize=64)
+def _text_of(seconds: int) -> str:
+    # Most of what is written at one time is of the same second.
+    return (_EPOCH + timedelta(seconds=seconds)).isoformat()[:_POINT_AT]

@@ -20,6 +20,7 @@ from fractal_lba.server.http.request_id import request_id_of
 from fractal_lba.server.http.respond import response
 from fractal_lba.server.http.settled_log import SettledLog
 from fractal_lba.server.http.submit import closing, content_encoding, tenant_header
+from fractal_lba.server.http.whole import Whole
 from fractal_lba.server.pipeline.batch import Batches
 from fractal_lba.server.pipeline.settled import Settled
 from fractal_lba.server.ports import Meter
@@ -80,7 +81,7 @@ class Batch:
             self.settled_log.note(refused, seconds, caller)
             return response(settled.refusal)
         self.settled_log.note_batch(answers.outcomes, seconds, caller)
-        return web.Response(body=bytes(answers.lines), content_type=MEDIA_TYPE)
+        return Whole(body=bytes(answers.lines), headers={"Content-Type": MEDIA_TYPE})
 
 
 @dataclass(slots=True)

@@ -14,6 +14,7 @@ from fractal_lba.server.core.answer import (
     whole_seconds,
 )
 from fractal_lba.server.http.request_id import HEADER, follow, request_id_of
+from fractal_lba.server.http.whole import Whole
 
 _log = logging.getLogger(__name__)
 
@@ -22,7 +23,7 @@ _PROBLEM = "application/problem+json"
 
 def response(answer: Answer) -> web.Response:
     """Return the response of an answer; the body is exactly the answer's."""
-    headers: dict[str, str] = {}
+    headers = {"Content-Type": "application/json" if answer.code is None else _PROBLEM}
     if answer.is_replayed:
         headers["Idempotent-Replayed"] = "true"
     if answer.received_ns is not None:
@@ -31,10 +32,7 @@ def response(answer: Answer) -> web.Response:
         headers["Retry-After"] = str(whole_seconds(answer.retry_after_s))
     if answer.code == ServerCode.UNAUTHENTICATED:
         headers["WWW-Authenticate"] = "Bearer"
-    content_type = "application/json" if answer.code is None else _PROBLEM
-    return web.Response(
-        status=answer.status, body=answer.body, content_type=content_type, headers=headers
-    )
+    return Whole(status=answer.status, body=answer.body, headers=headers)
 
 
 def name_request(request: web.BaseRequest, answered: web.StreamResponse) -> None:
