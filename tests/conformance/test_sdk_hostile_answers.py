@@ -3,23 +3,21 @@
 Between a client and its server stands what an operator put there, and at a wrong address anyone.
 """
 
-import base64
 import gzip
 import json
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from tests.support.sdk_drivers import SDKS, Driver, require
+from tests.support.raw_server import serving
+from tests.support.sdk_drivers import CLIENTS, Driver, require
 from tests.support.signed import body
 
-CLIENTS: Final = [name for name in SDKS if name != "wasm"]
 RECORD: Final = body(1)
-SENT: Final = base64.b64encode(RECORD).decode()
 OWN: Final[str] = json.loads(RECORD)["pcs_id"]
 OTHER: Final = "0" * 64
 HANDSHAKE: Final = 22
@@ -137,40 +135,23 @@ class Answering:
 
 @contextmanager
 def answering() -> Iterator[tuple[Answering, str]]:
-    """Run a server that answers connections one after the other or side by side; its URL."""
+    """Run such a server; yield it and its URL. Whoever is connected hangs up before it ends."""
     server = Answering()
-
-    def take(connection: socket.socket) -> None:
-        with connection, suppress(OSError):  # whoever asked may have heard enough
-            server.take(connection)
-
-    def accept(listening: socket.socket) -> None:
-        while True:
-            try:
-                connection, _ = listening.accept()
-            except OSError:
-                return
-            threading.Thread(target=take, args=(connection,), daemon=True).start()
-
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        accepting = threading.Thread(target=accept, args=(listening,), daemon=True)
-        accepting.start()
-        yield server, f"http://127.0.0.1:{listening.getsockname()[1]}"
-        listening.shutdown(socket.SHUT_RDWR)
-        accepting.join()
+    with serving(server.take) as place:
+        yield server, f"http://{place}"
 
 
 def submitted(driver: Driver, server: Answering, url: str, answer: bytes) -> dict[str, Any]:
     """Return what a client says to one answer."""
     server.answers = [answer]
-    assert driver.ask("client.open", url=url, token=None, retries=0, deadline_s=30) == {"ok": True}
-    return driver.ask("client.submit", body=SENT)
+    driver.open_client(url, retries=0, deadline_s=30)
+    return driver.submit(RECORD)
 
 
 @pytest.mark.parametrize("name", CLIENTS)
 def test_a_client_takes_no_answer_that_is_not_whole_and_plain(name: str) -> None:
     require(name)
-    with Driver(name) as driver, answering() as (server, url):
+    with answering() as (server, url), Driver(name) as driver:
         said = {what: submitted(driver, server, url, each) for what, each in REFUSED.items()}
         assert {what: each.get("error") for what, each in said.items()} == dict.fromkeys(
             REFUSED, NONE
@@ -181,7 +162,7 @@ def test_a_client_takes_no_answer_that_is_not_whole_and_plain(name: str) -> None
 @pytest.mark.parametrize("name", CLIENTS)
 def test_a_client_tells_the_code_that_is_one(name: str) -> None:
     require(name)
-    with Driver(name) as driver, answering() as (server, url):
+    with answering() as (server, url), Driver(name) as driver:
         for what, (answer, code) in TAKEN.items():
             assert submitted(driver, server, url, answer).get("code", "") == code, what
 
@@ -189,18 +170,18 @@ def test_a_client_tells_the_code_that_is_one(name: str) -> None:
 @pytest.mark.parametrize("name", CLIENTS)
 def test_an_outbox_keeps_its_window_until_an_answer_is_about_it(name: str, tmp_path: Path) -> None:
     require(name)
-    with Driver(name) as driver, answering() as (server, url):
+    with answering() as (server, url), Driver(name) as driver:
         assert driver.open_outbox(tmp_path / "data") == 0
-        driver.ask("client.open", url=url, token=None, retries=0, deadline_s=60)
+        driver.open_client(url, retries=0)
         for status in (200, 422):
             for what, said in NOT_ABOUT.items():
-                driver.ask("outbox.append", source="said", bodies=[SENT])
+                driver.append(RECORD)
                 server.answers, server.requests = [http(said, status=status), SOUND], 0
                 (shipped,) = driver.ask("outbox.ship")["answers"]
                 # The first answer ended nothing: the window was sent again, and then taken.
                 assert (shipped["status"], server.requests) == (200, 2), (status, what)
-        assert driver.ask("outbox.pending") == {"windows": []}
-        assert driver.ask("outbox.close") == {"ok": True}
+        assert driver.pending() == {}
+        driver.close_outbox()
 
 
 @pytest.mark.parametrize("name", CLIENTS)
@@ -209,9 +190,9 @@ def test_a_server_that_is_asked_for_tls_and_says_nothing_does_not_take_all_the_t
 ) -> None:
     require(name)
     is_over = threading.Event()
-    with Driver(name) as driver, answering() as (server, url):
+    with answering() as (server, url), Driver(name) as driver:
         server.answers, server.asked_for_tls = [b"", SOUND], is_over.wait
-        driver.ask("client.open", url=url, token=None, retries=1, deadline_s=5)
-        said = driver.ask("client.submit", body=SENT)
+        driver.open_client(url, retries=1, deadline_s=5)
+        said = driver.submit(RECORD)
         is_over.set()
         assert (said.get("status"), server.requests) == (200, 2), said
