@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from tests.support.outboxes import (
     record,
     windows,
 )
-from tests.support.sdk_drivers import CLIENTS, Driver, require
+from tests.support.sdk_drivers import Driver
 from tests.support.virtual_time import run_virtual
 from tests.support.wal_streams import snapshot
 
@@ -45,14 +45,6 @@ def virtual(test: Callable[..., Coroutine[object, object, None]]) -> Callable[..
         run_virtual(test(**given))
 
     return run
-
-
-@pytest.fixture(params=[name for name in CLIENTS if name != "python"])
-def sdk(request: pytest.FixtureRequest) -> Iterator[Driver]:
-    """Return a driver of each SDK whose outbox is not the agent's own."""
-    require(request.param)
-    with Driver(request.param) as driver:
-        yield driver
 
 
 def stored(epoch: int) -> bytes:

@@ -19,7 +19,7 @@ from tests.support.outboxes import (
     record,
     windows,
 )
-from tests.support.sdk_drivers import CLIENTS, Driver, require
+from tests.support.sdk_drivers import Driver
 from tests.support.virtual_time import run_virtual
 
 from fractal_lba.agent.opening import FOLDER
@@ -50,14 +50,6 @@ class Found(NamedTuple):
     pending: dict[int, bytes]
     damage: list[tuple[str, ...]]
     lost: int
-
-
-@pytest.fixture(params=[name for name in CLIENTS if name != "python"])
-def sdk(request: pytest.FixtureRequest) -> Iterator[Driver]:
-    """Return a driver of each SDK whose outbox is not the agent's own."""
-    require(request.param)
-    with Driver(request.param) as driver:
-        yield driver
 
 
 def stored(epoch: int) -> bytes:

@@ -1,9 +1,10 @@
-"""The server that tests share: each takes ids of its own from ``fresh_epoch``."""
+"""The server that tests share, each with ids of its own from ``fresh_epoch``; and the SDKs."""
 
 import itertools
 from collections.abc import Iterator
 
 import pytest
+from tests.support.sdk_drivers import OUTBOXES, Driver, driving
 from tests.support.server_process import Folder, ServerProcess
 
 _EPOCHS = itertools.count(1)
@@ -25,3 +26,10 @@ def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerPr
     folder = Folder(tmp_path_factory.mktemp("shared-server") / "folder")
     with ServerProcess(folder) as server:
         yield server
+
+
+@pytest.fixture(params=OUTBOXES)
+def sdk(request: pytest.FixtureRequest) -> Iterator[Driver]:
+    """Return a driver of each SDK whose outbox is not the agent's own."""
+    with driving(request.param) as driver:
+        yield driver

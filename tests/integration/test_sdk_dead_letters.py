@@ -10,9 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final
 
-import pytest
 from tests.support.forked import run_command
-from tests.support.sdk_drivers import CLIENTS, Driver, require
+from tests.support.sdk_drivers import Driver
 from tests.support.signed import body
 from typing_extensions import override
 
@@ -20,9 +19,6 @@ from fractal_lba.agent.contents import Contents
 from fractal_lba.agent.deadletters import FILE, DeadLetters
 from fractal_lba.agent.opening import FOLDER, STREAM
 from fractal_lba.wal import RealDisk, scan_folder
-
-KEEPERS: Final = [name for name in CLIENTS if name != "python"]
-"""Python's keeper of dead letters is the agent."""
 
 CUT: Final = f"{FILE}.cut"
 IMAGES: Final = 12
@@ -68,6 +64,14 @@ def refused(driver: Driver, *epochs: int) -> list[int]:
     return seqs
 
 
+def refused_and_closed(sdk: Driver, data: Path, *epochs: int) -> list[int]:
+    """Do so with a fresh outbox, and close it."""
+    assert sdk.open_outbox(data) == 0
+    seqs = refused(sdk, *epochs)
+    sdk.close_outbox()
+    return seqs
+
+
 def letters(command: str, data: Path, *arguments: str) -> Any:  # noqa: ANN401 - any JSON
     words = ("--data", str(data), *arguments)
     done = run_command("fractal-agent", "dead-letters", command, *words)
@@ -75,16 +79,11 @@ def letters(command: str, data: Path, *arguments: str) -> Any:  # noqa: ANN401 -
     return json.loads(done.stdout)
 
 
-@pytest.mark.parametrize("name", KEEPERS)
 def test_the_agents_tool_lists_shows_repeats_and_drops_what_an_sdk_was_refused(
-    name: str, tmp_path: Path
+    sdk: Driver, tmp_path: Path
 ) -> None:
-    require(name)
     data = tmp_path / "data"
-    with Driver(name) as driver:
-        assert driver.open_outbox(data) == 0
-        seqs = refused(driver, 1, 2)
-        driver.close_outbox()
+    seqs = refused_and_closed(sdk, data, 1, 2)
     listed = letters("list", data, "--json")["letters"]
     assert [(each["outbox_seq"], each["status"], each["epoch"]) for each in listed] == [
         (seqs[0], 422, 1),
@@ -96,64 +95,55 @@ def test_the_agents_tool_lists_shows_repeats_and_drops_what_an_sdk_was_refused(
     letters("drop", data, str(seqs[1]), "--yes", "--json")
     letters("retry", data, str(seqs[0]), "--json")
     assert letters("list", data, "--json")["letters"] == []
-    with Driver(name) as driver:
-        assert driver.open_outbox(data) == 1
-        ((seq, sent),) = driver.pending().items()
-        assert sent == body(1)
-        assert seq > seqs[1]
-        driver.close_outbox()
+    assert sdk.open_outbox(data) == 1
+    ((seq, sent),) = sdk.pending().items()
+    assert sent == body(1)
+    assert seq > seqs[1]
+    sdk.close_outbox()
 
 
-@pytest.mark.parametrize("name", KEEPERS)
 def test_a_number_of_a_dead_letter_is_not_given_again_where_the_outbox_was_removed(
-    name: str, tmp_path: Path
+    sdk: Driver, tmp_path: Path
 ) -> None:
-    require(name)
     data = tmp_path / "data"
-    with Driver(name) as driver:
-        driver.open_outbox(data)
-        (*_, last) = refused(driver, 1, 2, 3)
-        driver.close_outbox()
-        shutil.rmtree(data / FOLDER)
-        assert driver.open_outbox(data) == 0
-        (seq,) = driver.append(body(4))
-        assert seq > last
-        driver.close_outbox()
+    (*_, last) = refused_and_closed(sdk, data, 1, 2, 3)
+    shutil.rmtree(data / FOLDER)
+    assert sdk.open_outbox(data) == 0
+    (seq,) = sdk.append(body(4))
+    assert seq > last
+    sdk.close_outbox()
 
 
-@pytest.mark.parametrize("name", KEEPERS)
-def test_an_sdk_mends_dead_letters_as_the_agent_does(name: str, tmp_path: Path) -> None:
-    require(name)
+def test_an_sdk_mends_dead_letters_as_the_agent_does(sdk: Driver, tmp_path: Path) -> None:
     rng = random.Random(20261122)  # noqa: S311 - to be replayed
     made = tmp_path / "made"
-    with Driver(name) as driver:
-        driver.open_outbox(made)
-        refused(driver, 1, 2, 3)
-        # One that waits: the last letter may be its.
-        driver.append(body(4))
-        driver.close_outbox()
-        whole = (made / FILE).read_bytes()
-        for at in range(IMAGES):
-            given = bytearray(whole)
-            if at % 2:
-                given[rng.randrange(len(given))] ^= 1 << rng.randrange(8)
-            if at % 3:
-                del given[rng.randrange(len(given)) :]
-            if at % 7 == 0:
-                given[:0] = HUGE
-            if at % 5 == 0:
-                given += b'{"outbox_seq":7,"pcs_id"'
-            theirs, ours = (tmp_path / f"{at}-{who}" for who in (name, "agent"))
-            for folder in (theirs, ours):
-                shutil.copytree(made, folder)
-                (folder / FILE).write_bytes(given)
-            assert driver.open_outbox(theirs) == 1
-            driver.close_outbox()
-            pending = Contents.read(scan_folder(RealDisk(), ours / FOLDER, STREAM)).pending
-            DeadLetters.open(RealDisk(), ours, pending=pending).close()
-            for file in (FILE, CUT):
-                found = [
-                    (each / file).read_bytes() if (each / file).exists() else None
-                    for each in (theirs, ours)
-                ]
-                assert found[0] == found[1], (at, file)
+    refused_and_closed(sdk, made, 1, 2, 3)
+    # One that waits: the last letter may be its.
+    assert sdk.open_outbox(made) == 0
+    sdk.append(body(4))
+    sdk.close_outbox()
+    whole = (made / FILE).read_bytes()
+    for at in range(IMAGES):
+        given = bytearray(whole)
+        if at % 2:
+            given[rng.randrange(len(given))] ^= 1 << rng.randrange(8)
+        if at % 3:
+            del given[rng.randrange(len(given)) :]
+        if at % 7 == 0:
+            given[:0] = HUGE
+        if at % 5 == 0:
+            given += b'{"outbox_seq":7,"pcs_id"'
+        theirs, ours = (tmp_path / f"{at}-{who}" for who in (sdk.name, "agent"))
+        for folder in (theirs, ours):
+            shutil.copytree(made, folder)
+            (folder / FILE).write_bytes(given)
+        assert sdk.open_outbox(theirs) == 1
+        sdk.close_outbox()
+        pending = Contents.read(scan_folder(RealDisk(), ours / FOLDER, STREAM)).pending
+        DeadLetters.open(RealDisk(), ours, pending=pending).close()
+        for file in (FILE, CUT):
+            found = [
+                (each / file).read_bytes() if (each / file).exists() else None
+                for each in (theirs, ours)
+            ]
+            assert found[0] == found[1], (at, file)

@@ -8,16 +8,13 @@ from typing import Any, Final
 
 import pytest
 from tests.support.forked import run_command
-from tests.support.sdk_drivers import CLIENTS, Driver, require
+from tests.support.sdk_drivers import Driver
 from tests.support.server_process import ServerProcess
 from tests.support.signed import body
 from tests.support.small_disk import fill, small_disk
 
 from fractal_lba.agent.opening import open_log
 from fractal_lba.wal import RealDisk
-
-REFUSING: Final = [name for name in CLIENTS if name != "python"]
-"""Those whose append does not wait for room."""
 
 FULL: Final = {"error": {"kind": "full", "code": None}}
 REFUSALS: Final = 5
@@ -31,14 +28,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
         yield mount
 
 
-@pytest.fixture(params=REFUSING)
-def driver(request: pytest.FixtureRequest) -> Iterator[Driver]:
-    require(request.param)
-    with Driver(request.param) as driver:
-        yield driver
-
-
-def recovered(driver: Driver, data: Path, kept: dict[int, bytes]) -> None:
+def recovered(sdk: Driver, data: Path, kept: dict[int, bytes]) -> None:
     """Open what a process left, by the agent and by an SDK: what was kept, and nothing torn."""
     verified = run_command("fractal-lba", "wal", "verify", data / "outbox")
     assert verified.returncode == 0, verified.stdout
@@ -49,28 +39,28 @@ def recovered(driver: Driver, data: Path, kept: dict[int, bytes]) -> None:
         assert (found, contents.lost, contents.damage) == (kept, 0, [])
     finally:
         stream.close()
-    assert driver.open_outbox(data) == len(kept)
-    assert driver.pending() == kept
-    driver.close_outbox()
+    assert sdk.open_outbox(data) == len(kept)
+    assert sdk.pending() == kept
+    sdk.close_outbox()
     assert list(data.glob("outbox/*.cut")) == []
 
 
 @pytest.mark.parametrize("together", [1, 32])
 def test_an_append_without_room_is_refused_and_the_next_one_with_room_is_kept(
-    together: int, driver: Driver, disk: Path, tmp_path: Path
+    together: int, sdk: Driver, disk: Path, tmp_path: Path
 ) -> None:
     data = disk / "data"
     kept: dict[int, bytes] = {}
 
     def keep(first: int) -> bool:
         epochs = range(first, first + together)
-        said = driver.try_append(map(body, epochs))
+        said = sdk.try_append(map(body, epochs))
         if said == FULL:
             return False
         kept.update(zip(said["seqs"], map(body, epochs), strict=True))
         return True
 
-    assert driver.open_outbox(data) == 0
+    assert sdk.open_outbox(data) == 0
     assert keep(0)
     ballast = fill(disk)
     # Of what is written into the last of it a part fits: that is taken back.
@@ -84,48 +74,48 @@ def test_an_append_without_room_is_refused_and_the_next_one_with_room_is_kept(
     before = dict(kept)
     for _ in range(REFUSALS):
         assert not keep(epoch)
-    assert driver.pending() == kept
+    assert sdk.pending() == kept
     ballast.unlink()
     assert keep(epoch + together)
     assert list(kept) == sorted(kept)
-    assert driver.pending() == kept
+    assert sdk.pending() == kept
     killed = shutil.copytree(data, tmp_path / "killed")
-    driver.close_outbox()
-    recovered(driver, data, kept)
-    recovered(driver, killed, kept)
-    recovered(driver, image, before)
+    sdk.close_outbox()
+    recovered(sdk, data, kept)
+    recovered(sdk, killed, kept)
+    recovered(sdk, image, before)
 
 
-def test_an_outbox_is_not_opened_without_room_and_is_with_it(driver: Driver, disk: Path) -> None:
+def test_an_outbox_is_not_opened_without_room_and_is_with_it(sdk: Driver, disk: Path) -> None:
     data = disk / "data"
-    driver.open_outbox(data)
-    (seq,) = driver.append(body(1))
-    driver.close_outbox()
+    sdk.open_outbox(data)
+    (seq,) = sdk.append(body(1))
+    sdk.close_outbox()
     ballast = fill(disk)
     before = sorted(path.name for path in (data / "outbox").iterdir())
-    assert driver.open_outbox(data) == "disk"
+    assert sdk.open_outbox(data) == "disk"
     assert sorted(path.name for path in (data / "outbox").iterdir()) == before
     ballast.unlink()
-    assert driver.open_outbox(data) == 1
-    assert driver.pending() == {seq: body(1)}
+    assert sdk.open_outbox(data) == 1
+    assert sdk.pending() == {seq: body(1)}
 
 
 def test_a_dead_letter_without_room_keeps_its_window_until_there_is(
-    driver: Driver, disk: Path, shared_server: ServerProcess, fresh_epoch: int
+    sdk: Driver, disk: Path, shared_server: ServerProcess, fresh_epoch: int
 ) -> None:
     data = disk / "data"
-    driver.open_outbox(data)
+    sdk.open_outbox(data)
     sent = body(fresh_epoch, **NOT_ACCEPTED)
-    (seq,) = driver.append(sent)
-    driver.open_client(shared_server.url)
+    (seq,) = sdk.append(sent)
+    sdk.open_client(shared_server.url)
     ballast = fill(disk)
-    assert driver.ask("outbox.ship") == FULL
-    assert driver.pending() == {seq: sent}
+    assert sdk.ask("outbox.ship") == FULL
+    assert sdk.pending() == {seq: sent}
     ballast.unlink()
-    (answer,) = driver.ask("outbox.ship")["answers"]
+    (answer,) = sdk.ask("outbox.ship")["answers"]
     assert (answer["seq"], answer["status"], answer["replayed"]) == (seq, 422, True)
-    assert driver.pending() == {}
-    driver.close_outbox()
+    assert sdk.pending() == {}
+    sdk.close_outbox()
     listed = run_command("fractal-agent", "dead-letters", "list", "--data", data, "--json")
     (letter,) = json.loads(listed.stdout)["letters"]
     assert letter["outbox_seq"] == seq

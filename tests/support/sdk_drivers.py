@@ -7,7 +7,8 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -42,6 +43,9 @@ SDKS: Final = tuple(name for name in COMMANDS if (SDK / name).is_dir())
 CLIENTS: Final = tuple(name for name in SDKS if name != "wasm")
 """Those with a client and an outbox."""
 
+OUTBOXES: Final = tuple(name for name in CLIENTS if name != "python")
+"""Those whose outbox is not the agent's own."""
+
 ANSWER_TIMEOUT_S: Final = 60.0
 """For one answer: far more than any takes, so that a driver that hangs is a failure with a name."""
 
@@ -69,6 +73,14 @@ def require(*names: str) -> None:
     for name in names:
         if (reason := lacking(name)) is not None:
             pytest.skip(reason)
+
+
+@contextmanager
+def driving(name: str) -> Iterator["Driver"]:
+    """Run the driver of an SDK; skip the test where its toolchain is absent."""
+    require(name)
+    with Driver(name) as driver:
+        yield driver
 
 
 def available() -> list[str]:
