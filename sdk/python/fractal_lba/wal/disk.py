@@ -9,7 +9,6 @@ import ctypes
 import errno
 import fcntl
 import os
-import secrets
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -259,4 +258,4 @@ class RealDisk:
 
     def stamp(self) -> tuple[int, bytes]:
         """See ``Disk``."""
-        return time.time_ns(), secrets.token_bytes(16)
+        return time.time_ns(), os.urandom(16)

@@ -268,11 +268,11 @@ class GroupCommit(Generic[ItemT, ResultT]):
             raise
 
     async def _serve(self) -> None:
-        is_idle_due = True
+        has_idle = is_idle_due = self._idle is not None
         while True:
             if self._queue:
                 await self._commit(self._wanted(self._take()))
-                is_idle_due = True
+                is_idle_due = has_idle
                 continue
             if self._is_closing:
                 await self._run_idle()
