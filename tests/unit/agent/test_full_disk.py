@@ -13,7 +13,7 @@ from tests.support.agent_world import (
 )
 from tests.support.failing_disk import FailingDisk
 from tests.support.full_disks import fill_up, filled, make_small_and_spare, measure, unclosed
-from tests.support.outboxes import accept, contents_of, observe, opened
+from tests.support.outboxes import accept, contents_of, observe, opened, windows
 from tests.support.quota_disk import QuotaDisk
 from tests.support.virtual_time import run_virtual
 from typing_extensions import override
@@ -104,6 +104,9 @@ def test_on_a_full_disk_an_outbox_that_refuses_takes_no_epoch(tmp_path: Path) ->
             epoch = outbox.contents.next_epoch("s", is_live=False)
             with pytest.raises(OutboxFullError, match="expected room on the disk"):
                 await observe(outbox)
+            with pytest.raises(OutboxFullError, match="expected room on the disk"):
+                async with asyncio.timeout(1.0):
+                    await outbox.append_all(windows(epoch, 1))
             assert outbox.contents.next_epoch("s", is_live=False) == epoch
             # What it took before it knew is kept as soon as there is room.
             for seq in kept:
