@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.mutants import PATCHES, SEEDS_MAX, Mutant, broken_in, lived_with, plant
-from tests.support.sim_truth import LAWS
+from tests.support.sim_law import LAWS
 from tests.support.sim_world import replayed_by
 
 MUTANTS = [Mutant.of(path) for path in PATCHES]

@@ -18,7 +18,7 @@ from functools import lru_cache
 from typing import Final
 
 from tests.support.server_process import Reply, ServerProcess
-from tests.support.signed import body, members
+from tests.support.signed import CREATED_AT, body, members
 
 _DECIDED: Final = frozenset({200, 202, 422})
 _BROKEN: Final = (http.client.HTTPException, OSError)
@@ -28,15 +28,15 @@ LINES_MAX: Final = 1_000
 
 
 @lru_cache(maxsize=8_192)
-def record_of(epoch: int) -> bytes:
+def record_of(epoch: int, created_at: str = CREATED_AT) -> bytes:
     """Return the record of an epoch: most are accepted, some escalated, some not accepted."""
     match epoch % 10:
         case 3:
-            return body(epoch, regime="sticky")
+            return body(epoch, created_at=created_at, regime="sticky")
         case 7:
-            return body(epoch, D_hat=3.0)
+            return body(epoch, created_at=created_at, D_hat=3.0)
         case _:
-            return body(epoch)
+            return body(epoch, created_at=created_at)
 
 
 def conflict_of(epoch: int) -> bytes:

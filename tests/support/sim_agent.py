@@ -14,9 +14,10 @@ import numpy as np
 from tests.support.memory_disk import MemoryDisk
 from tests.support.power_cut import cut_power
 from tests.support.power_runs import Strike
+from tests.support.sim_law import Law
 from tests.support.sim_process import Process
 from tests.support.sim_server import START_NS
-from tests.support.sim_truth import Law, Truth
+from tests.support.sim_truth import Truth
 from tests.support.sim_watch import ProcessDisk
 from typing_extensions import override
 

@@ -133,6 +133,21 @@ class Fate:
         self._count("server's clock jumped")
         self._server.offset_ns += int(self._chance.uniform(-DAY_S, DAY_S) * 1e9)
 
+    def pass_a_day(self) -> None:
+        """Let more than a day go by: mostly while the server is down and a body is left open."""
+        days = self._chance.uniform(1.1, 1.3)
+        if self._chance.random() < 0.3:
+            self._count("a day passed")
+            self._server.pass_days(days)
+            return
+
+        def end() -> None:
+            self._count("a day passed over an open body")
+            self._server.kill()
+            self._server.pass_days(days)
+
+        self._server.at_next_record(end)
+
     def _turn_the_clock_of(self, agent: AgentMachine) -> None:
         self._count("agent's clock jumped")
         agent.clock.offset_ns += int(self._chance.uniform(-1e5, 1e5) * 1e9)

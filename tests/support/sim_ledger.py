@@ -11,8 +11,10 @@ from tests.support.memory_nodes import Directory, Inode
 from tests.support.power_runs import Invariant, hold
 
 from fractal_lba.server.core import names
-from fractal_lba.server.core.entry import Conflict, Decision, decode_entry
+from fractal_lba.server.core.entry import Conflict, Decision, Entry, decode_written
+from fractal_lba.server.core.forgetting import Forgotten, Kept
 from fractal_lba.server.core.known import Place, RecordKey
+from fractal_lba.server.core.listing import ESCALATED_STATUS
 from fractal_lba.server.core.usage import NO_USAGE, Usage, day_of, usage_of
 from fractal_lba.wal import Damage, scan_folder
 
@@ -33,13 +35,15 @@ class Found(NamedTuple):
     kid: str
     record: bytes
     place: Place
+    kept: Kept | None
 
 
 @dataclass(slots=True)
 class Ledger:
-    """What one ledger holds."""
+    """What one ledger holds: of what its marks forget only ``forgotten`` and ``numbers`` tell."""
 
     decisions: dict[RecordKey, Found] = field(default_factory=dict)
+    forgotten: list[tuple[RecordKey, Found]] = field(default_factory=list)
     conflicts: dict[RecordKey, set[str]] = field(default_factory=dict)
     numbers: dict[int, tuple[str, str]] = field(default_factory=dict)
     usage: dict[tuple[str, int], Usage] = field(default_factory=dict)
@@ -116,18 +120,40 @@ def _ledger_of(files: Mapping[str, bytearray], name: str) -> Ledger:
             hold(not item.is_loss, Invariant.NOTHING_LOST, item)
             continue
         position, frame = item
-        entry = decode_entry(frame.meta, frame.payload)
-        key = RecordKey(entry.tenant, entry.family, entry.pcs_id)
-        if isinstance(entry, Decision):
-            place = Place(seq=frame.seq, segment=position.segment, offset=position.offset)
-            said = Said(entry.content_digest, entry.status, entry.answer, frame.received_ns)
-            if key in ledger.decisions:
-                ledger.is_twice.append(key)
-            else:
-                ledger.decisions[key] = Found(said, entry.kid, entry.record, place)
-                day = key.tenant, day_of(frame.received_ns)
-                ledger.usage[day] = ledger.usage.get(day, NO_USAGE) + usage_of(entry)
-            ledger.numbers[frame.seq] = key.pcs_id, entry.content_digest
-        elif isinstance(entry, Conflict):
-            ledger.conflicts.setdefault(key, set()).add(entry.content_digest)
+        entry = decode_written(frame.meta, frame.payload)
+        if isinstance(entry, Forgotten):
+            _forget(ledger, entry)
+            continue
+        place = Place(seq=frame.seq, segment=position.segment, offset=position.offset)
+        _read(ledger, entry, place, frame.received_ns)
     return ledger
+
+
+def _read(ledger: Ledger, entry: Entry, place: Place, received_ns: int) -> None:
+    key = RecordKey(entry.tenant, entry.family, entry.pcs_id)
+    if isinstance(entry, Decision):
+        said = Said(entry.content_digest, entry.status, entry.answer, received_ns)
+        if key in ledger.decisions:
+            ledger.is_twice.append(key)
+        else:
+            ledger.decisions[key] = Found(said, entry.kid, entry.record, place, entry.kept)
+            day = key.tenant, day_of(received_ns)
+            ledger.usage[day] = ledger.usage.get(day, NO_USAGE) + usage_of(entry)
+        ledger.numbers[place.seq] = key.pcs_id, entry.content_digest
+    elif isinstance(entry, Conflict) and key in ledger.decisions:
+        ledger.conflicts.setdefault(key, set()).add(entry.content_digest)
+
+
+def _forget(ledger: Ledger, mark: Forgotten) -> None:
+    """Forget what a mark says: what is not behind it in the order of deadlines, and looked at."""
+    if not mark.count:
+        return
+    for key, found in list(ledger.decisions.items()):
+        if found.kept is None or found.said.status == ESCALATED_STATUS:
+            continue
+        if (found.kept.until_ms, found.place.seq) <= (mark.until_ms, mark.until_seq):
+            del ledger.decisions[key]
+            ledger.conflicts.pop(key, None)
+            ledger.forgotten.append((key, found))
+            day = key.tenant, day_of(found.said.received_ns)
+            ledger.usage[day] -= Usage(records=1, bytes=len(found.record))

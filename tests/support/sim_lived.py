@@ -44,6 +44,10 @@ OFTEN: Final = (
     "key rotated",
     "tenant over its day",
     "parameters changed",
+    "a day passed over an open body",
+    "record forgotten",
+    "ledger let go of a segment",
+    "sent: again, days later",
     "write lost",
     "write torn at a byte",
     "write torn by sectors",
@@ -55,6 +59,7 @@ OFTEN: Final = (
 
 KINDS: Final = (
     *OFTEN,
+    "a day passed",
     *DISK_KINDS,
     "request doubled",
     "request late",

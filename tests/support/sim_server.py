@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Callable, Coroutine, Sequence
+from contextvars import Context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,6 +27,7 @@ from fractal_lba.protocol.judge import CURRENT_PARAMS
 from fractal_lba.protocol.keyring import Keyring
 from fractal_lba.server.core.answer import Answer, ServerCode, problem
 from fractal_lba.server.core.inbox_frame import BATCH, Received
+from fractal_lba.server.core.known import RecordKey
 from fractal_lba.server.core.ndjson import encode_line
 from fractal_lba.server.core.tenant_policy import Policies
 from fractal_lba.wal import lock_folder
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 
 START_NS: Final = 1_793_534_400_000_000_000
 WAKES_S_MAX: Final = 5.0
+_NS_PER_DAY: Final = 86_400_000_000_000
 _LINGERS_S_MAX: Final = 0.2
 """Workers whose supervisor is gone are ended by the kernel, at its pace."""
 
@@ -48,12 +51,15 @@ class ServerMachine:
         ring: Every key there ever is.
         shards: How many.
         policies: What is asked of each tenant.
+        expire_s: How often is looked for what is kept no longer; ``None`` for never.
         faults: Returns what befalls the next process, and the turn that it does not live to see.
         note: Takes each event.
 
     Attributes:
         happened: Faults by kind.
         offset_ns: By which its clock is wrong.
+        days_passed: How often ``pass_days`` was called.
+        is_forgetful: Whether what is kept no longer is forgotten.
         params: What the next process judges by.
         unknown_kids: Keys that are not in its ring yet.
         room: Requests at once; see ``troubled_network``.
@@ -69,12 +75,15 @@ class ServerMachine:
         *,
         shards: int,
         policies: Policies,
+        expire_s: float | None,
         faults: Callable[[], tuple[list[Strike], int | None]],
         note: Callable[[str], None],
     ) -> None:
         self.disk: Final = MemoryDisk(Path("/m"), chance)
         self.happened: Final = self.disk.happened
         self.offset_ns = 0
+        self.days_passed = 0
+        self.is_forgetful: Final = expire_s is not None
         self.params = CURRENT_PARAMS
         self.unknown_kids: set[str] = set()
         self.room = 1_000
@@ -96,6 +105,8 @@ class ServerMachine:
             params=lambda: self.params,
             policies=policies,
             note=note,
+            expire_s=expire_s,
+            happened=self.happened,
         )
         self.disk.put(data / "shards.json", b"")
         self._ring = ring
@@ -137,7 +148,30 @@ class ServerMachine:
 
     def now_ns(self) -> int:
         """Return the machine's time."""
-        return START_NS + self.offset_ns + int(asyncio.get_running_loop().time() * 1e9)
+        now_ns = START_NS + self.offset_ns + int(asyncio.get_running_loop().time() * 1e9)
+        self.truth.past.latest_ns = max(self.truth.past.latest_ns, now_ns)
+        return now_ns
+
+    def pass_days(self, days: float) -> None:
+        """Let time pass that the other machines do not notice."""
+        self.offset_ns += int(days * _NS_PER_DAY)
+        self.days_passed += 1
+
+    def at_next_record(self, happen: Callable[[], None]) -> None:
+        """Let something happen when a new record of a tenant that forgets was just logged."""
+
+        def logged(key: RecordKey) -> None:
+            is_new = not self.truth.past.contents(key)
+            if is_new and self._machine.policies.of(key.tenant).horizon_days == 1:
+                self.truth.on_logged = lambda _: None
+                asyncio.get_running_loop().call_soon(happen, context=Context())
+
+        self.truth.on_logged = logged
+
+    def calm(self) -> None:
+        """Let nothing more happen to it."""
+        self.sockets.calm()
+        self.truth.on_logged = lambda _: None
 
     def start(self) -> None:
         """Start a server, beside one that is still ending or not."""
@@ -210,8 +244,9 @@ class ServerMachine:
         """See ``agent.ports.Server``."""
 
         async def handle(run: Run) -> Answer:
+            asked_s = asyncio.get_running_loop().time()
             settled = await run.way.intake.receive(body, Received())
-            self._answered(body, settled.answer)
+            self._answered(body, settled.answer, asked_s)
             return settled.answer
 
         return client_answer(await self._handled(handle))
@@ -222,13 +257,14 @@ class ServerMachine:
 
         async def handle(run: Run) -> Answer | bytes:
             ends: list[Settled] = []
+            asked_s = asyncio.get_running_loop().time()
             settled = await run.way.batches.receive(
                 whole, Received(route=BATCH), ends.extend, whose="somebody"
             )
             if settled.refusal is not None:
                 return settled.refusal
             for body, end in zip(bodies, ends, strict=True):
-                self._answered(body, end.answer)
+                self._answered(body, end.answer, asked_s)
             return b"".join(encode_line(end.answer, "a-request") for end in ends)
 
         answer = await self._handled(handle)
@@ -264,8 +300,8 @@ class ServerMachine:
         run.process.start(work())
         return await asyncio.shield(answer)
 
-    def _answered(self, body: bytes, answer: Answer) -> None:
-        self.truth.answered(body, answer)
+    def _answered(self, body: bytes, answer: Answer, asked_s: float) -> None:
+        self.truth.answered(body, answer, asked_s=asked_s)
         if answer.code == "quota_exceeded":
             self.happened["tenant over its day"] += 1
 

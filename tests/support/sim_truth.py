@@ -5,7 +5,8 @@ disk at every call that changes it. That is read from the platter: what a power 
 that very moment.
 """
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -14,14 +15,17 @@ from typing import Final
 import msgspec
 from tests.support.memory_disk import MemoryDisk
 from tests.support.memory_index import MemoryIndex
-from tests.support.power_runs import Invariant, InvariantError
+from tests.support.power_runs import InvariantError
+from tests.support.sim_law import Law
 from tests.support.sim_ledger import NOBODY, NOTHING, Found, Ledger, Ledgers, Said
+from tests.support.sim_past import Past
 from tests.support.sim_process import Process
 
 from fractal_lba.protocol.authenticate import authenticate
 from fractal_lba.protocol.errors import Refusal
 from fractal_lba.protocol.keyring import Keyring
-from fractal_lba.protocol.versions import stored_bytes_of
+from fractal_lba.protocol.timestamps import parse_timestamp
+from fractal_lba.protocol.versions import created_at_ms, stored_bytes_of
 from fractal_lba.server.core.answer import Answer
 from fractal_lba.server.core.known import CONFLICTS_KEPT_MAX, RecordKey, key_of
 from fractal_lba.server.core.tenant_policy import Policies
@@ -33,29 +37,12 @@ _NS_PER_MS: Final = 1_000_000
 
 
 class _Window(msgspec.Struct, frozen=True):
+    created_at: str
     epoch: int
     shard_id: str
 
 
 _WINDOWS: Final = msgspec.json.Decoder(_Window)
-
-
-class Law(Invariant):
-    """The names of what must hold in a world, beside those of one disk."""
-
-    DURABLE_FIRST: Final = "what is acknowledged is on disk"
-    ONE_OUTCOME: Final = "an id has one outcome, and every repeat gets its first answer"
-    VERIFIED_FIRST: Final = "nothing unverified is looked up, remembered or answered"
-    LOG_FIRST: Final = "a body is on disk before anything is done with it"
-    INDEX_FOLLOWS: Final = "the index holds what the ledger says"
-    CONFLICTS_REPORTED: Final = "a conflict is answered as one, and its evidence kept"
-    AS_OF_RECEIPT: Final = "what was logged is decided as of its receipt"
-    HONEST_ANSWERED: Final = "an honest record is not refused"
-    EMPTY_IN_THE_END: Final = "outboxes are empty once faults stop"
-    NOTED_IS_DECIDED: Final = "what an agent notes was decided"
-    WITHIN_QUOTA: Final = "no tenant gets more than its day holds"
-    NO_BUG: Final = "nothing meets a bug"
-    ONE_OWNER: Final = "a shard has one owner"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +53,17 @@ class Meaning:
     content: str
     kid: str
     stored: bytes
+    created_ms: int
+
+
+@dataclass(slots=True)
+class _Receipt:
+    """A body that was logged, by which process if that is known, and whether it came in time."""
+
+    created_ms: int
+    inbox: str
+    by: Process | None
+    is_owed: bool
 
 
 class Truth:
@@ -99,12 +97,19 @@ class Truth:
         self._signed: dict[tuple[RecordKey, str], set[bytes]] = {}
         self._signed_keys: set[RecordKey] = set()
         self._receipts: dict[tuple[RecordKey, str], set[int]] = {}
-        self._logged: dict[tuple[RecordKey, str], dict[int, str]] = {}
+        self._logged: dict[tuple[RecordKey, str], dict[tuple[int, bytes], _Receipt]] = {}
         self._logged_keys: set[RecordKey] = set()
         self._ledgers = Ledgers(disk, data)
         self._held: dict[str, Ledger] = {}
         self._owners: dict[str, Process] = {}
+        self._of_inboxes: dict[str, Process] = {}
+        self.past: Final = Past(
+            policies,
+            created_ms=lambda record: parse_timestamp(_WINDOWS.decode(record).created_at),
+            now_s=lambda: asyncio.get_running_loop().time(),
+        )
         self.broken: InvariantError | None = None
+        self.on_logged: Callable[[RecordKey], None] = lambda _: None
         self.meaning = lru_cache(maxsize=None)(self._meaning)
 
     @property
@@ -138,56 +143,87 @@ class Truth:
             self._signed_keys.add(meaning.key)
             self._receipts.setdefault(what, set()).add(received_ns)
 
-    def logged(self, bodies: Sequence[bytes], whole: bytes, received_ns: int) -> None:
-        """Note bodies that the server says are logged, and hold it to that."""
+    def logged(
+        self,
+        bodies: Sequence[bytes],
+        whole: bytes,
+        received_ns: int,
+        *,
+        inbox: str,
+        by: Process | None,
+    ) -> None:
+        """Note bodies that the server says are logged, and hold it to that.
+
+        ``by`` is the process that logged them, ``None`` where they were found in an inbox.
+        """
         self.hold(
             self._ledgers.is_logged(whole), Law.LOG_FIRST, "a body was taken that is not on disk"
         )
         for meaning in filter(None, map(self.meaning, bodies)):
             what = meaning.key, meaning.content
-            self._logged.setdefault(what, {})[received_ns] = meaning.kid
             self._logged_keys.add(meaning.key)
+            receipts = self._logged.setdefault(what, {})
+            if (at := (received_ns, meaning.stored)) not in receipts:
+                is_owed = self._is_valid(meaning.kid, received_ns) and self.past.is_in_time(
+                    meaning.key, meaning.created_ms, received_ns=received_ns
+                )
+                receipts[at] = _Receipt(meaning.created_ms, inbox, by, is_owed)
+            self.on_logged(meaning.key)
 
     def looked_up(self, key: RecordKey) -> None:
         """Hold a lookup to what came before it."""
         self.hold(key in self._signed_keys, Law.VERIFIED_FIRST, f"{key.pcs_id} was looked up")
         self.hold(key in self._logged_keys, Law.LOG_FIRST, f"{key.pcs_id} was looked up")
 
-    def answered(self, body: bytes, answer: Answer) -> None:
-        """Hold an answer that leaves the server to what is known."""
+    def answered(self, body: bytes, answer: Answer, *, asked_s: float) -> None:
+        """Hold an answer that leaves the server, asked for at a time, to what is known."""
         meaning = self.meaning(body)
         if answer.status in _NOT_FINAL:
             return
         if meaning is None:
             self.hold(answer.status in {400, 401}, Law.VERIFIED_FIRST, answer)
             return
-        found = self.decision(meaning.key)
-        if answer.status == 409:
-            evidence = self.ledger_of(meaning.key).conflicts.get(meaning.key, set())
-            is_kept = meaning.content in evidence or len(evidence) >= CONFLICTS_KEPT_MAX
+        key, content = meaning.key, meaning.content
+        found = self.decision(key)
+        if answer.code == "beyond_horizon":
+            is_late = self.past.is_ever_late(key, meaning.created_ms)
+            self.hold(is_late, Law.HONEST_ANSWERED, answer)
+            is_known = self.past.is_remembered_since(key, asked_s)
+            self.hold(not is_known, Law.ONE_OUTCOME, answer)
+        elif answer.status == 409:
+            if self.past.was_another(key, content, asked_s):
+                return  # forgotten while it was answered
+            evidence = self.ledger_of(key).conflicts.get(key, set())
+            is_kept = content in evidence or len(evidence) >= CONFLICTS_KEPT_MAX
             self.hold(found is not None and is_kept, Law.CONFLICTS_REPORTED, answer)
-            self.hold(found and found.said.content != meaning.content, Law.ONE_OUTCOME, answer)
-            self._home[meaning.key] = self.shard_of(meaning.key)
-            self._conflicts.add((meaning.key, meaning.content))
+            self.hold(found and found.said.content != content, Law.ONE_OUTCOME, answer)
+            self._home[key] = self.shard_of(key)
+            self._conflicts.add((key, content))
         elif answer.code == "key_not_valid_now":
-            key = self._ring.keys[meaning.kid]
-            self.hold(key.not_after_ms is not None, Law.HONEST_ANSWERED, answer)
+            signer = self._ring.keys[meaning.kid]
+            self.hold(signer.not_after_ms is not None, Law.HONEST_ANSWERED, answer)
         else:
             self.hold(answer.status in _DECIDED, Law.HONEST_ANSWERED, answer)
-            said = Said(meaning.content, answer.status, answer.body, answer.received_ns or 0)
+            said = Said(content, answer.status, answer.body, answer.received_ns or 0)
+            if said in self.past.was(key, content, asked_s):
+                return  # forgotten while it was answered
             self.hold(found is not None, Law.DURABLE_FIRST, answer)
-            first = self._first.setdefault(meaning.key, said)
+            first = self._first.setdefault(key, said)
             self.hold(first.content == said.content, Law.CONFLICTS_REPORTED, answer)
             self.hold(first == said and found and found.said == said, Law.ONE_OUTCOME, answer)
             if found is not None:
-                home = self._home[meaning.key] = self.shard_of(meaning.key)
-                self._numbers[home, found.place.seq] = meaning.key.pcs_id, said.content
+                home = self._home[key] = self.shard_of(key)
+                self._numbers[home, found.place.seq] = key.pcs_id, said.content
 
     def owned(self, shard: str, process: Process) -> None:
         """Hold a process that opened a shard to being the only one."""
         owner = self._owners.get(shard)
         self.hold(owner is None, Law.ONE_OWNER, (shard, process.name, owner and owner.name))
         self._owners[shard] = process
+
+    def took(self, inbox: str, process: Process) -> None:
+        """Note which process opened an inbox."""
+        self._of_inboxes[inbox] = process
 
     def disowned(self, process: Process) -> None:
         """Note that a process has ended."""
@@ -214,16 +250,17 @@ class Truth:
 
     def hold_index(self, shard: str, index: MemoryIndex, *, is_whole: bool) -> None:
         """Hold an index to its ledger: nothing else in it, and where ``is_whole`` nothing less."""
+        self.changed()
         ledger = self._ledger(shard)
         held = index.everything if is_whole else index.committed.records
         for key, known in held.items():
-            found = ledger.decisions.get(key)
+            # What is behind may not have heard of a mark yet.
+            found = ledger.decisions.get(key) if is_whole else self.past.at(key, known.place.seq)
             self.hold(
                 found is not None
                 and (known.content_digest, known.status, known.received_ns, known.place.seq)
                 == (found.said.content, found.said.status, found.said.received_ns, found.place.seq)
-                and {each.content_digest for each in known.conflicts}
-                <= ledger.conflicts.get(key, set()),
+                and {each.content_digest for each in known.conflicts} <= self.past.evidence(key),
                 Law.INDEX_FOLLOWS,
                 (key, known, found),
             )
@@ -241,14 +278,14 @@ class Truth:
     def hold_settled(self) -> None:
         """Hold everything that was ever logged to have been decided; nothing is under way."""
         for (key, content), receipts in self._logged.items():
-            if not any(self._is_valid(kid, at_ns) for at_ns, kid in receipts.items()):
+            if not any(each.is_owed for each in receipts.values()):
                 continue
             if self._policies.of(key.tenant).records_per_day:
                 continue  # it may have been over that
-            found = self.decision(key)
-            self.hold(found is not None, Law.AS_OF_RECEIPT, (key, receipts))
-            if found is not None and found.said.content != content:
-                kept = self.ledger_of(key).conflicts.get(key, set())
+            decided = self.past.contents(key)
+            self.hold(decided, Law.AS_OF_RECEIPT, (key, receipts))
+            if content not in decided:
+                kept = self.past.evidence(key)
                 is_kept = content in kept or len(kept) >= CONFLICTS_KEPT_MAX
                 self.hold(is_kept, Law.CONFLICTS_REPORTED, (key, content))
 
@@ -281,6 +318,9 @@ class Truth:
     def _hold_ledger(self, shard: str, ledger: Ledger, before: Ledger) -> None:
         """Hold a ledger to what was answered, and what it did not hold before to what was sent."""
         self.hold(not ledger.is_twice, Law.NOTHING_TWICE, ledger.is_twice)
+        for key, found in self.past.note(ledger):
+            self.hold(self.past.is_due(key, found), Law.KEPT_UNTIL_DUE, (key, found))
+            self._forget(shard, key)
         for key, found in ledger.decisions.items():
             if before.decisions.get(key) != found:
                 is_alone = all(
@@ -304,7 +344,23 @@ class Truth:
                 self.hold(is_kept, Law.CONFLICTS_REPORTED, key)
         for (home, seq), what in self._numbers.items():
             if home == shard:
-                self.hold(ledger.numbers.get(seq) == what, Law.NO_NUMBER_TWICE, (seq, what))
+                # What was forgotten may be gone; what was not is held to be there above.
+                is_same = ledger.numbers.get(seq, what) == what
+                self.hold(is_same, Law.NO_NUMBER_TWICE, (seq, what))
+
+    def _forget(self, shard: str, key: RecordKey) -> None:
+        """Ask no more of an id, nor of what came too late for its tenant with its going.
+
+        A process settles what others left open in its inboxes before it forgets anything.
+        """
+        self._first.pop(key, None)
+        self._conflicts = {each for each in self._conflicts if each[0] != key}
+        floor_ms, owner = self.past.floor_ms(key.tenant), self._owners.get(shard)
+        for (other, _), receipts in self._logged.items():
+            for receipt in receipts.values():
+                is_left = receipt.by is not owner and owner is self._of_inboxes[receipt.inbox]
+                if other.tenant == key.tenant and receipt.created_ms <= floor_ms and not is_left:
+                    receipt.is_owed = False
 
     def _hold_usage(self, ledger: Ledger, before: Ledger) -> None:
         for (tenant, day), own in ledger.usage.items():
@@ -320,6 +376,7 @@ class Truth:
     def _hold_decision(self, key: RecordKey, found: Found) -> None:
         what = key, found.said.content
         self.hold(found.record in self._signed.get(what, set()), Law.VERIFIED_FIRST, (key, found))
+        self.hold(not self.past.is_again(key, found), Law.FORGOTTEN_FOR_GOOD, (key, found))
         is_receipt = found.said.received_ns in self._receipts.get(what, set())
         is_valid = self._is_valid(found.kid, found.said.received_ns)
         self.hold(is_receipt and is_valid, Law.AS_OF_RECEIPT, (key, found))
@@ -332,13 +389,9 @@ class Truth:
             found = authenticate(body, self._ring)
         except Refusal:
             return None
-        stored = stored_bytes_of(found.record)
-        return Meaning(key_of(found), found.content_digest, found.key.kid, stored)
+        stored, created_ms = stored_bytes_of(found.record), created_at_ms(found.record)
+        assert created_ms is not None
+        return Meaning(key_of(found), found.content_digest, found.key.kid, stored, created_ms)
 
     def _ledger(self, shard: str) -> Ledger:
         return self._ledgers.of(shard)
-
-
-LAWS: Final = frozenset(
-    value for kind in (Invariant, Law) for name, value in vars(kind).items() if name.isupper()
-)

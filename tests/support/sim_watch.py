@@ -68,9 +68,12 @@ class ProcessDisk(UnluckyDisk):
 class WatchedInbox(InboxLog):
     """Tells what it is given and what it says is logged."""
 
-    def __init__(self, *args: Any, truth: Truth, **named: Any) -> None:  # noqa: ANN401 - passed on
+    def __init__(self, *args: Any, name: str, by: "Process", truth: Truth, **named: Any) -> None:  # noqa: ANN401 - passed on
         super().__init__(*args, **named)
+        self._name = name
+        self._by = by
         self._truth = truth
+        truth.took(name, by)
 
     @property
     def has_open(self) -> bool:
@@ -90,7 +93,9 @@ class WatchedInbox(InboxLog):
 
         def logged(end: InboxFrame | Exception) -> None:
             if isinstance(end, InboxFrame):
-                self._truth.logged(bodies, body, received_ns)
+                self._truth.logged(
+                    bodies, body, received_ns, inbox=self._name, by=self._by
+                )
             told(end)
 
         self._truth.arriving(bodies, received_ns)
@@ -99,7 +104,8 @@ class WatchedInbox(InboxLog):
     @override
     async def take(self, seq: int) -> InboxFrame:
         frame = await super().take(seq)
-        self._truth.logged(_bodies(frame.body, frame.received), frame.body, frame.received_ns)
+        bodies = _bodies(frame.body, frame.received)
+        self._truth.logged(bodies, frame.body, frame.received_ns, inbox=self._name, by=None)
         return frame
 
 

@@ -6,6 +6,7 @@ with over the sockets of the machine.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -15,10 +16,11 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from tests.support.failing_disk import Call
 from tests.support.memory_index import IndexFile, MemoryIndex
+from tests.support.sim_law import Law
 from tests.support.sim_process import Process
 from tests.support.sim_run import Run, survived
 from tests.support.sim_sockets import LocalSockets
-from tests.support.sim_truth import Law, Truth
+from tests.support.sim_truth import Truth
 from tests.support.sim_watch import ProcessDisk, WatchedInbox, WatchedShard
 
 from fractal_lba.protocol.errors import DurabilityError, LockedError
@@ -30,6 +32,8 @@ from fractal_lba.server.core.inbox_retention import Evidence
 from fractal_lba.server.core.ring import Ring, ShardSpec
 from fractal_lba.server.core.tenant_policy import Policies
 from fractal_lba.server.core.workers import left_inboxes_of, shards_of
+from fractal_lba.server.jobs.expire import Expirer
+from fractal_lba.server.jobs.upkeep import is_settled
 from fractal_lba.server.peers.client import PeerBounds
 from fractal_lba.server.peers.crew import Crew
 from fractal_lba.server.peers.folder import socket_path
@@ -67,6 +71,7 @@ _MEND_S: Final = 2.0
 _TRIM_S: Final = 1.0
 _HOLDER_WAIT_S: Final = 10.0
 _LOCK_AGAIN_S: Final = 0.05
+_EXPIRE_RECORDS: Final = 4
 _METER: Final = Metrics()
 """One for every process: nobody reads it."""
 
@@ -85,6 +90,24 @@ class Machine:
     params: Callable[[], Params]
     policies: Policies
     note: Callable[[str], None]
+    expire_s: float | None
+    happened: Counter[str]
+
+
+class _Counted:
+    """Counts what is forgotten."""
+
+    def __init__(self, happened: Counter[str]) -> None:
+        self._happened = happened
+
+    def forgot(self, records: int) -> None:
+        self._happened["record forgotten"] += records
+
+    def forgetting_is_behind(self, seconds: float) -> None:
+        """Nobody reads it."""
+
+    def ledger_removed(self, size: int) -> None:
+        self._happened["ledger let go of a segment"] += size > 0
 
 
 @asynccontextmanager
@@ -98,7 +121,7 @@ async def opened(
             lock = await asyncio.to_thread(lock_folder, disk, machine.data)
             stack.callback(lock.release)
         numbers = [seat.worker, *_left_inboxes(machine, seat, disk)]
-        inboxes = [await _inbox(machine, seat, number, disk, stack) for number in numbers]
+        inboxes = [await _inbox(machine, seat, number, process, disk, stack) for number in numbers]
         indexes: dict[str, MemoryIndex] = {}
         crew = Crew(machine.data, DATA_ID, seat, shards, bounds=_PEER_BOUNDS)
         policies = machine.policies
@@ -154,6 +177,17 @@ async def opened(
                 listener: Any = machine.sockets.listen(path, process)
                 background.append(tasks.create_task(peers.run(listener)))
             background += [tasks.create_task(peer.run()) for peer in crew.peers.values()]
+            if machine.expire_s is not None:
+                expirer = Expirer(
+                    own.stores,
+                    may_forget=partial(is_settled, inboxes, decisions),
+                    clock=machine.now_ns,
+                    interval_s=machine.expire_s,
+                    records_max=_EXPIRE_RECORDS,
+                    meter=_Counted(machine.happened),
+                    monotonic=asyncio.get_running_loop().time,
+                )
+                background.append(tasks.create_task(expirer.run()))
             await crew.opened(peers, timeout_s=PEER_TIMEOUT_S)
             for way in ways:
                 await way.mender.settle_left_open()
@@ -183,8 +217,13 @@ def _left_inboxes(machine: Machine, seat: Seat, disk: ProcessDisk) -> list[int]:
     return left_inboxes_of(seat.worker, seat.workers, (at for at in found if at is not None))
 
 
-async def _inbox(
-    machine: Machine, seat: Seat, number: int, disk: ProcessDisk, stack: AsyncExitStack
+async def _inbox(  # noqa: PLR0913, PLR0917 - what is opened, by whom, and where it is noted
+    machine: Machine,
+    seat: Seat,
+    number: int,
+    process: Process,
+    disk: ProcessDisk,
+    stack: AsyncExitStack,
 ) -> WatchedInbox:
     name = names.inbox(number)
     stream = await _held(
@@ -204,6 +243,8 @@ async def _inbox(
         bounds=_BOUNDS,
         evidence=_EVIDENCE,
         clock=machine.now_ns,
+        name=name,
+        by=process,
         truth=machine.truth,
     )
     stack.push_async_callback(inbox.close)

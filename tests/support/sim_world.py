@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache
+from operator import itemgetter
 from typing import Final
 
 import pytest
@@ -25,33 +26,48 @@ from tests.support.power_runs import At, InvariantError, Strike
 from tests.support.signed import ACME, Signer, body
 from tests.support.sim_agent import AgentMachine
 from tests.support.sim_fate import DAY_S, WORKERS, Fate
+from tests.support.sim_law import Law
 from tests.support.sim_lived import ERRORS, Lived
 from tests.support.sim_process import run_processes
 from tests.support.sim_run import JUDGED_BY
 from tests.support.sim_server import START_NS, ServerMachine
-from tests.support.sim_truth import Law
 from tests.support.troubled_network import Network, episodes_of
 
 from fractal_lba.agent import observer
 from fractal_lba.client import UnavailableError
 from fractal_lba.protocol.keyring import Keyring
+from fractal_lba.protocol.timestamps import format_timestamp
+from fractal_lba.server.core import forgetting
 from fractal_lba.server.core.tenant_policy import Policies, TenantPolicy
 from fractal_lba.server.peers import serve
 
 SHARDS: Final = (2, 2, 2, 3)
+FORGETFUL_SHARDS: Final = (1, 1, 1, 2)
 AGENTS_MAX: Final = 2
 WINDOWS_MAX: Final = 5
 STRANGERS_MAX: Final = 10
+FORGOTTEN_STRANGERS: Final = 10
+"""More, where what they send is forgotten."""
+DAYS_MAX: Final = 3
 EPOCHS: Final = 8
 RECORDS_PER_DAY: Final = (0, 0, 3, 6)
 """Of the strangers' tenant; 0 is no limit."""
+EXPIRE_S: Final = (None, None, None, 0.01, 0.3)
+"""How often is looked for what is kept no longer. Where it is at all, days pass, and the strangers'
+records are kept for one."""
 CALM_S_MAX: Final = 3_600.0
 _LOOK_S: Final = 2.0
 _PEERS_LOOK_S: Final = 0.5
+_CATCH_UP: Final = 1_000_000
 _CALLS: Final = 150
 _TURNS: Final = 400
 _SHORT: Final = Signer("acme", "acme-short", b"s" * 32)
 _NEXT: Final = replace(KEY, kid="k-2", secret=b"2" * 32)
+_AGAIN: Final = 0.7
+_LATER: Final = tuple(
+    format_timestamp(START_NS // 1_000_000 + int(days * 1.2 * 86_400_000)) for days in (1, 2, 3, 4)
+)
+"""When records of a window are made again, by how often a day has passed."""
 _BODIES: Final[dict[str, Callable[[int], bytes]]] = {
     "new": cache(record_of),
     "conflict": cache(conflict_of),
@@ -71,12 +87,14 @@ class _World:
         self._is_calm = False
         keys = [KEY, _NEXT, ACME.key, replace(_SHORT.key, not_after_ms=self._end_of_short_ms())]
         ring = Keyring(keys={key.kid: key for key in keys}, tokens={})
+        expire_s = self.chance_of("forgetting").choice(EXPIRE_S)
         self._server = ServerMachine(
             self.chance_of("server's disk"),
             self.chance_of("workers"),
             ring,
-            shards=self._chance.choice(SHARDS),
-            policies=_policies(self._chance.choice(RECORDS_PER_DAY)),
+            shards=self._chance.choice(SHARDS if expire_s is None else FORGETFUL_SHARDS),
+            policies=_policies(self._chance.choice(RECORDS_PER_DAY), expire_s),
+            expire_s=expire_s,
             faults=self._faults,
             note=self._note,
         )
@@ -89,6 +107,8 @@ class _World:
         ]
         self._others: list[asyncio.Task[None]] = []
         self._strangers = self._chance.randint(4, STRANGERS_MAX)
+        if self._server.is_forgetful:
+            self._strangers += FORGOTTEN_STRANGERS
 
     async def live_in_time(self) -> None:
         """Live, and fail where that never ends."""
@@ -110,11 +130,16 @@ class _World:
             for work in (self._keep_up(), *(self._stranger() for _ in range(self._strangers)))
         ]
         fate = Fate(self._chance, self._server, self._agents, next_key=_NEXT, count=self._count)
-        for at_s in sorted(
-            self._chance.uniform(1.0, DAY_S) for _ in range(self._chance.randint(2, 8))
-        ):
+        happening = [
+            (self._chance.uniform(1.0, DAY_S), fate.befall)
+            for _ in range(self._chance.randint(2, 8))
+        ]
+        if self._server.is_forgetful:
+            days = self._chance.randint(1, DAYS_MAX)
+            happening += [(self._chance.uniform(4.0, DAY_S), fate.pass_a_day) for _ in range(days)]
+        for at_s, happen in sorted(happening, key=itemgetter(0)):
             await asyncio.sleep(max(0.0, at_s - loop.time()))
-            fate.befall()
+            happen()
             self._check()
         await asyncio.sleep(max(0.0, DAY_S - loop.time()))
         await self._calm()
@@ -218,12 +243,20 @@ class _World:
         chance = self._chance
         await asyncio.sleep(chance.uniform(0.0, DAY_S))
         kinds = [chance.choice(list(_BODIES)) for _ in range(chance.choice((1, 1, 1, 3)))]
-        sent = [_BODIES[kind](chance.randint(1, EPOCHS)) for kind in kinds]
+        sent = [self._made(kind, chance.randint(1, EPOCHS)) for kind in kinds]
         for kind in kinds:
             self.lived.happened[f"sent: {kind}"] += 1
         # Two at once now and then, as from two that watch the same.
         senders = chance.choice((1, 1, 2))
         await asyncio.gather(*(self._send(sent) for _ in range(senders)))
+
+    def _made(self, kind: str, epoch: int) -> bytes:
+        days = self._server.days_passed
+        if days and kind == "new" and self._chance.random() < _AGAIN:
+            # Of the same window, and not of the same time: new, where the first is forgotten.
+            self._count("sent: again, days later")
+            return record_of(epoch, _LATER[min(days, len(_LATER)) - 1])
+        return _BODIES[kind](epoch)
 
     async def _send(self, sent: list[bytes]) -> None:
         with contextlib.suppress(UnavailableError):
@@ -237,7 +270,7 @@ class _World:
         self._note("faults stop")
         self._is_calm = True
         self._network.episodes = ()
-        self._server.sockets.calm()
+        self._server.calm()
         # What still has faults before it is started again, without them.
         self._server.kill()
         for agent in self._agents:
@@ -273,13 +306,15 @@ class _World:
             await asyncio.sleep(0.1)
         for key in sorted(server.truth.first):
             found = server.truth.decision(key)
-            assert found is not None
+            if found is None:
+                continue  # forgotten meanwhile
             answer = await server.submit(found.record)
             while answer.status == 503:  # another worker may not be reached yet
                 self._look()
                 await asyncio.sleep(0.5)
                 answer = await server.submit(found.record)
-            server.truth.hold(answer.replayed, Law.ONE_OUTCOME, (key, answer))
+            is_kept = server.truth.decision(key) is not None
+            server.truth.hold(answer.replayed or not is_kept, Law.ONE_OUTCOME, (key, answer))
             self._look()
         until_s = asyncio.get_running_loop().time() + CALM_S_MAX
         while not server.is_settled:
@@ -306,8 +341,10 @@ class _World:
         self.lived.events = len(self.lived.trace)
 
 
-def _policies(records_per_day: int) -> Policies:
+def _policies(records_per_day: int, expire_s: float | None) -> Policies:
     """Return a limit for the strangers, and for the agents one that they do not meet."""
+    if expire_s is not None:
+        return Policies(named={ACME.tenant: TenantPolicy(horizon_days=1)})
     if not records_per_day:
         return Policies()
     limits = {ACME.tenant: records_per_day, KEY.tenant: 1_000}
@@ -324,6 +361,8 @@ def _silent() -> Iterator[None]:
             # Most looks find nothing, and a day of them is most of what a seed takes.
             monkeypatch.setattr(observer, "LOOK_INTERVAL_S", _LOOK_S)
             monkeypatch.setattr(serve, "_LOOK_S", _PEERS_LOOK_S)
+            # What a day brings is forgotten within the seconds that a world lasts.
+            monkeypatch.setattr(forgetting, "CATCH_UP", _CATCH_UP)
             # A process that ends has coroutines that were never begun.
             warnings.simplefilter("ignore", RuntimeWarning)
             yield
