@@ -136,17 +136,27 @@ class Fate:
     def pass_a_day(self) -> None:
         """Let more than a day go by: mostly while the server is down and a body is left open."""
         days = self._chance.uniform(1.1, 1.3)
+        back_s = self._chance.uniform(0.5, 6.0) if self._chance.random() < 0.4 else None
         if self._chance.random() < 0.3:
-            self._count("a day passed")
-            self._server.pass_days(days)
+            self._pass("a day passed", days, back_s)
             return
 
         def end() -> None:
-            self._count("a day passed over an open body")
             self._server.kill()
-            self._server.pass_days(days)
+            self._pass("a day passed over an open body", days, back_s)
 
         self._server.at_next_record(end)
+
+    def _pass(self, what: str, days: float, back_s: float | None) -> None:
+        self._count(what)
+        self._server.pass_days(days)
+
+        def put_right() -> None:
+            self._count("the day had not passed")
+            self._server.pass_days(-days)
+
+        if back_s is not None:
+            asyncio.get_running_loop().call_later(back_s, put_right)
 
     def _turn_the_clock_of(self, agent: AgentMachine) -> None:
         self._count("agent's clock jumped")

@@ -60,6 +60,7 @@ OFTEN: Final = (
 KINDS: Final = (
     *OFTEN,
     "a day passed",
+    "the day had not passed",
     *DISK_KINDS,
     "request doubled",
     "request late",

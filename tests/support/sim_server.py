@@ -58,7 +58,7 @@ class ServerMachine:
     Attributes:
         happened: Faults by kind.
         offset_ns: By which its clock is wrong.
-        days_passed: How often ``pass_days`` was called.
+        days_passed: How often days have passed.
         is_forgetful: Whether what is kept no longer is forgotten.
         params: What the next process judges by.
         unknown_kids: Keys that are not in its ring yet.
@@ -153,9 +153,9 @@ class ServerMachine:
         return now_ns
 
     def pass_days(self, days: float) -> None:
-        """Let time pass that the other machines do not notice."""
+        """Let time pass that the other machines do not notice; less than 0: set it back."""
         self.offset_ns += int(days * _NS_PER_DAY)
-        self.days_passed += 1
+        self.days_passed += days > 0
 
     def at_next_record(self, happen: Callable[[], None]) -> None:
         """Let something happen when a new record of a tenant that forgets was just logged."""
