@@ -93,9 +93,7 @@ class WatchedInbox(InboxLog):
 
         def logged(end: InboxFrame | Exception) -> None:
             if isinstance(end, InboxFrame):
-                self._truth.logged(
-                    bodies, body, received_ns, inbox=self._name, by=self._by
-                )
+                self._truth.logged(bodies, body, received_ns, inbox=self._name, by=self._by)
             told(end)
 
         self._truth.arriving(bodies, received_ns)
