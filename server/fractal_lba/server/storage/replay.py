@@ -77,8 +77,7 @@ def open_shard(  # noqa: PLR0913 - each is a setting of its own, named at the ca
         LockedError: Another process has it.
         DurabilityError: The disk or LMDB failed.
     """
-    index = open_index(folder / names.INDEX, map_bytes=map_bytes, data_id=data_id)
-    checkpoint = index.checkpoint
+    # The ledger's lock first: an index has none of its own, and its writer may still be there.
     stream = Stream.open(
         disk,
         folder / names.LEDGER,
@@ -89,6 +88,8 @@ def open_shard(  # noqa: PLR0913 - each is a setting of its own, named at the ca
         reserve_bytes=reserve_bytes,
     )
     try:
+        index = open_index(folder / names.INDEX, map_bytes=map_bytes, data_id=data_id)
+        checkpoint = index.checkpoint
         given_seq = max(checkpoint.seq if checkpoint else 0, index.accepted_seq)
         if stream.next_seq <= given_seq:
             # It lost its end: the numbers of what it lost must not go to other decisions.

@@ -3,11 +3,12 @@
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from fractal_lba.protocol.errors import CorruptionError
+from fractal_lba.protocol.errors import CorruptionError, LockedError
 from fractal_lba.server.core import entry as entries
 from fractal_lba.server.core.entry import Conflict, Decision, Entry
 from fractal_lba.server.core.known import RecordKey
@@ -221,3 +222,27 @@ def test_a_replay_tells_how_much_it_put(tmp_path: Path) -> None:
     assert index.unflushed == 0
     stream.close()
     index.close()
+
+
+def test_an_index_is_opened_only_under_its_ledgers_lock(tmp_path: Path) -> None:
+    opened: list[Path] = []
+
+    def open_index(folder: Path, *, map_bytes: int, data_id: str | None) -> Index:
+        opened.append(folder)
+        return LmdbIndex(folder, map_bytes=map_bytes, data_id=data_id)
+
+    shard = tmp_path / "shard-0"
+    opening = partial(
+        open_shard,
+        RealDisk(),
+        shard,
+        segment_bytes_max=SEGMENT_BYTES,
+        map_bytes=MAP_BYTES,
+        open_index=open_index,
+    )
+    first = opening()
+    with pytest.raises(LockedError):
+        opening()
+    assert opened == [shard / "index"]
+    first.index.close()
+    first.stream.close()
