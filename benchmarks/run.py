@@ -1,12 +1,15 @@
 """Every figure the README quotes: ``make bench``.
 
 Prints what was measured where, then one table. Exit code 0 when every figure was taken, whatever
-its verdict: a target that is not met is a result, not an error.
+its verdict: a target that is not met is a result, not an error. Where a module fails, the table
+holds what the others measured and names what it lacks, and the exit code is 1.
 """
 
 import argparse
 import sys
 import tempfile
+import traceback
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
@@ -19,14 +22,16 @@ from benchmarks import (
     index,
     outbox,
     replay,
+    rolling,
     sdks,
     shipping,
     siege,
     signals,
+    soak,
     submit,
     verify,
 )
-from benchmarks.figures import table
+from benchmarks.figures import Figure, table
 from benchmarks.machine import header
 
 from fractal_lba.server.config import Settings
@@ -48,6 +53,22 @@ def quote(document: Path, output: str, name: str) -> None:
     document.write_text(f"{before}{begin}{output}\n{end}{after}", encoding="utf-8")
 
 
+def taken(
+    modules: Iterable[tuple[str, Callable[[], list[Figure]]]],
+) -> tuple[list[Figure], list[str]]:
+    """Return what modules measured, and the names of those that failed, which stderr tells of."""
+    figures: list[Figure] = []
+    failed = []
+    for module, measure in modules:
+        print(f"measuring {module} …", file=sys.stderr, flush=True)
+        try:
+            figures += measure()
+        except Exception:  # noqa: BLE001 - what the others measured is worth its minutes
+            traceback.print_exc()
+            failed.append(module)
+    return figures, failed
+
+
 def main() -> int:
     """Measure everything and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, prog="python -m benchmarks.run")
@@ -66,8 +87,7 @@ def main() -> int:
         folder = Path(name)
         facts = header(folder, batch_records_max=Settings().batch_records_max)
         print(facts, flush=True)
-        figures = []
-        for module, measure in (
+        modules: tuple[tuple[str, Callable[[], list[Figure]]], ...] = (
             ("verify", verify.measure),
             ("sdks", sdks.measure),
             ("signals", lambda: signals.measure(folder)),
@@ -82,10 +102,14 @@ def main() -> int:
             ("alternatives", lambda: alternatives.measure(folder)),
             ("siege", lambda: siege.measure(folder)),
             ("flood", lambda: flood.measure(folder)),
-        ):
-            print(f"measuring {module} …", file=sys.stderr, flush=True)
-            figures += measure()
+            ("rolling", lambda: rolling.measure(folder)),
+            ("soak", lambda: soak.measure(folder)),
+        )
+        figures, failed = taken(modules)
     print(f"\n{table(figures)}")
+    if failed:
+        print(f"\nNot measured, since they failed: {', '.join(failed)}.")
+        return 1
     if arguments.quote:
         quote(arguments.quote, f"{facts}\n\n{table(figures)}", QUOTED)
     return 0

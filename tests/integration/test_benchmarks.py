@@ -4,10 +4,10 @@ import time
 from pathlib import Path
 
 import pytest
-from benchmarks import append, batch, flood, idle, siege, signals, submit, verify
-from benchmarks.figures import SAMPLES_MIN
+from benchmarks import append, batch, flood, idle, rolling, siege, signals, submit, verify
+from benchmarks.figures import SAMPLES_MIN, Figure
 from benchmarks.machine import header
-from benchmarks.run import quote
+from benchmarks.run import quote, taken
 
 
 def test_checking_a_record_gives_its_figures(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,6 +109,26 @@ def test_a_load_of_refusals_or_repeats_is_no_figure(
         submit.load(pid, port, files[0], token)
         with pytest.raises(RuntimeError, match="expected distinct records, got 64 repeats"):
             submit.load(pid, port, files[0], token)
+
+
+def test_a_module_that_fails_takes_no_others_figures_with_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fail() -> list[Figure]:
+        raise RuntimeError("its server: expected to start, got none")
+
+    figure = Figure(name="x", unit="s", samples=(1.0,) * SAMPLES_MIN)
+    figures, failed = taken([("one", lambda: [figure]), ("two", fail), ("three", lambda: [figure])])
+    assert (figures, failed) == ([figure, figure], ["two"])
+    assert "its server: expected to start" in capsys.readouterr().err
+
+
+def test_replacing_workers_gives_its_figures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rolling, "ROLLS", 2)
+    (outage,) = rolling.measure(tmp_path)
+    assert all(0 < sample < 600_000 for sample in outage.samples)
 
 
 def test_the_header_tells_what_a_figure_depends_on(tmp_path: Path) -> None:

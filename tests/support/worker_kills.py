@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,7 +38,7 @@ _MEASURED_S: Final = 5.0
 _WARM: Final = 500
 _SHARE: Final = 0.7
 """Of the maximum, what a soak sends."""
-_GROWTH_MAX: Final = 1.25
+GROWTH_MAX: Final = 1.25
 """Each of its workers lives for seconds: what grows, grows with what is stored."""
 
 
@@ -192,11 +193,39 @@ def run(path: Path, *, workers: int, kills: int, seed: int) -> None:
     )
 
 
-def soak(path: Path, *, workers: int, seconds: float, seed: int) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Soaked:
+    """What a soak came to.
+
+    Attributes:
+        rate: Records a second at the maximum.
+        served: Records a second, between one kill and the next.
+        held: Bytes of their own that the largest worker held, before each kill.
+        acknowledged: Records.
+        lost: Of these those that are not there in the end.
+        twice: Decisions that are there twice.
+        broken: Requests that nobody answered, and that were sent again.
+    """
+
+    rate: float
+    served: Sequence[float]
+    held: Sequence[int]
+    acknowledged: int
+    lost: int
+    twice: int
+    broken: int
+
+    @property
+    def kills(self) -> int:
+        """How many workers were killed."""
+        return len(self.held)
+
+
+def soaked(path: Path, *, workers: int, seconds: float, seed: int) -> Soaked:
     """Serve at 70 % of the maximum for so long while a random worker is killed every 5 s.
 
     Raises:
-        AssertionError: As ``run``, or the memory of the workers grew.
+        AssertionError: As ``run``.
     """
     chance = random.Random(seed)  # noqa: S311 - as above
     folder = Folder(path)
@@ -207,29 +236,50 @@ def soak(path: Path, *, workers: int, seconds: float, seed: int) -> None:
             time.sleep(_MEASURED_S)
             rate = (len(siege.answers) - begun) / (time.monotonic() - begun_s)
             siege.pause_s = _CONNECTIONS / (_SHARE * rate)
-            begun, begun_s = len(siege.answers), time.monotonic()
+            begun_s = time.monotonic()
             held: list[int] = []
+            served: list[float] = []
             while time.monotonic() - begun_s < seconds:
+                before, before_s = len(siege.answers), time.monotonic()
                 time.sleep(_KILL_EVERY_S)
+                served.append((len(siege.answers) - before) / (time.monotonic() - before_s))
                 held.append(max(_anonymous_bytes(pid) for pid in pids(server).values()))
                 with suppress(ProcessLookupError):
                     os.kill(pids(server)[chance.randrange(workers)], signal.SIGKILL)
-            served = (len(siege.answers) - begun) / (time.monotonic() - begun_s)
         assert not siege.wrong, siege.wrong[:5]
         check(server, siege)
         assert server.stop() == 0, server.log.read_text()[-2_000:]
     code, report = folder.fsck()
-    assert (code, report["stored_twice"]) == (0, 0), report
-    assert report["records"] == len(siege.answers), (report, len(siege.answers))
-    part = max(1, len(held) // 3)
-    early, late = max(held[:part]), max(held[-part:])
-    _say(
-        f"soak of {seconds:g} s, {workers} workers, {len(held)} kills, seed {seed}: maximum"
-        f" {rate:.0f}/s, served {served:.0f}/s, {len(siege.answers)} acknowledged, 0 lost,"
-        f" 0 decided twice, {siege.broken} unanswered and sent again; most memory of a worker"
-        f" {early >> 20} MiB early, {late >> 20} MiB late"
+    assert code == 0, report
+    return Soaked(
+        rate=rate,
+        served=served,
+        held=held,
+        acknowledged=len(siege.answers),
+        lost=len(siege.answers) - int(report["records"]),
+        twice=int(report["stored_twice"]),
+        broken=siege.broken,
     )
-    assert late <= _GROWTH_MAX * early, (early, late)
+
+
+def soak(path: Path, *, workers: int, seconds: float, seed: int) -> None:
+    """Soak, and print what came of it.
+
+    Raises:
+        AssertionError: As ``run``, or the memory of the workers grew.
+    """
+    found = soaked(path, workers=workers, seconds=seconds, seed=seed)
+    part = max(1, found.kills // 3)
+    early, late = max(found.held[:part]), max(found.held[-part:])
+    served = sum(found.served) / len(found.served)
+    _say(
+        f"soak of {seconds:g} s, {workers} workers, {found.kills} kills, seed {seed}: maximum"
+        f" {found.rate:.0f}/s, served {served:.0f}/s, {found.acknowledged} acknowledged,"
+        f" {found.lost} lost, {found.twice} decided twice, {found.broken} unanswered and sent"
+        f" again; most memory of a worker {early >> 20} MiB early, {late >> 20} MiB late"
+    )
+    assert (found.lost, found.twice) == (0, 0), found
+    assert late <= GROWTH_MAX * early, (early, late)
 
 
 def _anonymous_bytes(pid: int) -> int:
