@@ -16,12 +16,15 @@ from tests.support.wal_streams import (
 )
 from typing_extensions import override
 
-from fractal_lba.protocol.errors import LockedError
+from fractal_lba.protocol.errors import DurabilityError, LockedError
 from fractal_lba.wal import RealDisk, Stream
 from fractal_lba.wal.disk import Lock
 
 
 class _Nothing:
+    def is_held(self) -> bool:
+        return True
+
     def release(self) -> None:
         """Give back what was never held."""
 
@@ -70,3 +73,41 @@ def test_what_a_late_writer_writes_is_never_found(
     assert labels_of(again) == {1: "a", 2: "b", 3: "c", 4: "d"}
     assert not damage_of(again.scan())
     again.close()
+
+
+@pytest.mark.parametrize("is_replaced", [False, True])
+def test_a_late_writer_whose_lock_was_removed_acknowledges_nothing(
+    tmp_path: Path,
+    is_replaced: bool,  # noqa: FBT001 - whether somebody else has the stream by then
+) -> None:
+    stopped = open_stream(tmp_path, RealDisk())
+    append(stopped, "a")
+    (tmp_path / ".lock").unlink()
+    successor = open_stream(tmp_path, RealDisk()) if is_replaced else None
+    before = sorted(path.name for path in tmp_path.iterdir())
+    for act in (
+        lambda: append(stopped, "late"),
+        stopped.mark,
+        stopped.reopen,
+        lambda: stopped.skip_to(100),
+    ):
+        with pytest.raises(DurabilityError):
+            act()
+    assert stopped.is_fenced
+    stopped.close()
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+    again = successor or open_stream(tmp_path, RealDisk())
+    append(again, "b")
+    assert labels_of(again) == {1: "a", 2: "b"}
+    again.close()
+
+
+def test_what_is_acknowledged_before_the_lock_is_removed_is_found(tmp_path: Path) -> None:
+    stopped = open_stream(tmp_path, RealDisk())
+    append(stopped, "a", "b")
+    (tmp_path / ".lock").unlink()
+    successor = open_stream(tmp_path, RealDisk())
+    assert labels_of(successor) == {1: "a", 2: "b"}
+    with pytest.raises(DurabilityError):
+        stopped.close()
+    successor.close()

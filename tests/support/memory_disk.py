@@ -325,6 +325,9 @@ class MemoryLock:
         self._path = path
         self._boot = disk.boot
 
+    def is_held(self) -> bool:
+        return True
+
     def release(self) -> None:
         self._disk.release(self._path, self._boot)
 

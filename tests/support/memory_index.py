@@ -223,8 +223,9 @@ class MemoryIndex:
         for (tenant, day), usage in sorted(self.committed.usage.items(), key=lambda each: each[0]):
             yield tenant, day, usage
 
-    def close(self) -> None:
-        self.flush()
+    def close(self, *, commits: bool = True) -> None:
+        if commits:
+            self.flush()
 
     def _rows(self) -> dict[tuple[str, int, int, str], RecordKey]:
         """Return every place a record was put for; a later one takes no earlier one away."""

@@ -80,6 +80,10 @@ class File(Protocol):
 class Lock(Protocol):
     """A lock that is held."""
 
+    def is_held(self) -> bool:
+        """Tell whether its name still leads to what is locked: nobody removed or replaced it."""
+        ...
+
     def release(self) -> None:
         """Let the next one have it."""
         ...
@@ -191,10 +195,20 @@ class RealFile:
 class RealLock:
     """An ``flock``, which ends with the process that holds it."""
 
-    __slots__ = ("_fd",)
+    __slots__ = ("_fd", "_locked", "_path")
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, path: Path) -> None:
         self._fd = fd
+        self._path = path
+        self._locked = os.fstat(fd)
+
+    def is_held(self) -> bool:
+        """See ``Lock``."""
+        try:
+            named = os.lstat(self._path)
+        except FileNotFoundError:
+            return False
+        return os.path.samestat(named, self._locked)
 
     def release(self) -> None:
         """See ``Lock``. The file stays: removing it would let two processes lock two files."""
@@ -254,7 +268,7 @@ class RealDisk:
         except BaseException:
             os.close(fd)
             raise
-        return RealLock(fd)
+        return RealLock(fd, path)
 
     def stamp(self) -> tuple[int, bytes]:
         """See ``Disk``."""

@@ -26,6 +26,18 @@ class FolderLock:
         self._lock: Lock | None = lock
         self.folder: Final = folder
 
+    def check(self) -> None:
+        """Check that no other process can have locked the folder since.
+
+        Raises:
+            DurabilityError: The lock's file was removed or replaced: whoever came then has the
+                folder. Or the disk failed.
+        """
+        name = self.folder.name
+        with io_errors(f"lock of {name}"):
+            if self._lock is None or not self._lock.is_held():
+                raise DurabilityError(f"lock of {name}: expected its file, got none or another")
+
     def release(self) -> None:
         """Let the next process have the folder. Idempotent.
 

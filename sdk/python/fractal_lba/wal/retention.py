@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from fractal_lba.protocol.errors import ContractError
 from fractal_lba.wal.disk import Disk
 from fractal_lba.wal.folder import BAD_SUFFIX, Segment
+from fractal_lba.wal.values import Sealed
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,21 @@ class Retained:
     removed: int
     removed_bytes: int
     set_aside: tuple[str, ...]
+
+
+def sealed(segments: Sequence[Segment]) -> tuple[Sealed, ...]:
+    """Return what is known of closed segments, but for those whose header is damaged."""
+    return tuple(
+        Sealed(
+            ordinal=segment.ordinal,
+            first_seq=segment.header.first_seq,
+            next_seq=segment.next_seq,
+            size=segment.size,
+            created_ns=segment.header.created_ns,
+        )
+        for segment in segments
+        if segment.header is not None and segment.next_seq is not None
+    )
 
 
 def check_cursor(stream: str, seq: int, *, cursor_seq: int, next_seq: int) -> None:

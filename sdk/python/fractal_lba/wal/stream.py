@@ -31,7 +31,7 @@ from fractal_lba.wal.framing import (
 from fractal_lba.wal.locks import FolderLock, lock_folder
 from fractal_lba.wal.one_frame import read_frame
 from fractal_lba.wal.recovery import Recovered, recover
-from fractal_lba.wal.retention import Retained, check_cursor, remove, split
+from fractal_lba.wal.retention import Retained, check_cursor, remove, sealed, split
 from fractal_lba.wal.scan import Scanned, scan_segments
 from fractal_lba.wal.segment import create_segment
 from fractal_lba.wal.values import Damage, PlacedFrames, Position, Recovery, Sealed
@@ -136,22 +136,21 @@ class Stream:
     @property
     def sealed(self) -> tuple[Sealed, ...]:
         """Return the segments before the active one, but for those whose header is damaged."""
-        return tuple(
-            Sealed(
-                ordinal=segment.ordinal,
-                first_seq=segment.header.first_seq,
-                next_seq=segment.next_seq,
-                size=segment.size,
-                created_ns=segment.header.created_ns,
-            )
-            for segment in self._older
-            if segment.header is not None and segment.next_seq is not None
-        )
+        return sealed(self._older)
 
     @property
     def is_fenced(self) -> bool:
         """Return whether a failure keeps the stream from writing until ``reopen``."""
         return self._state is _State.FENCED
+
+    def check_held(self) -> None:
+        """Check that no other process can have taken the stream, before anything is derived of it.
+
+        Raises:
+            DurabilityError: Its lock was removed or replaced; the stream is fenced. Or it was.
+        """
+        with self._writing():
+            pass
 
     def append(self, frames: Sequence[NewFrame]) -> PlacedFrames:
         """Write frames as one batch and return where each went, once all are durable.
@@ -191,8 +190,7 @@ class Stream:
     def mark(self) -> None:
         """Make it durable that what was appended is, unless that stands on disk already.
 
-        Damage to a marked batch is told from a torn tail. Call it when no batch followed the last
-        one for a while.
+        Damage to a marked batch is told from a torn tail. Call it when none followed for a while.
 
         Raises:
             FencedError: The stream is fenced or closed.
@@ -311,6 +309,7 @@ class Stream:
         self._state = _State.FENCED
         with io_errors(f"stream {self.name}"):
             self._active.close()
+            self._lock.check()
             if not any(map(is_segment_name, self._disk.names(self._folder))):
                 raise CorruptionError(f"stream {self.name}: expected its segments, got none")
         self._take(recover(self._disk, self._folder, self.name))
@@ -343,14 +342,16 @@ class Stream:
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """Fence the stream unless what is done inside succeeds."""
+        """Fence the stream unless what is done inside succeeds, and nobody has taken it by then."""
         if self._state is not _State.OPEN:
             raise FencedError(
                 f"stream {self.name}: expected an open stream, got a {self._state} one"
             )
         try:
             with io_errors(f"stream {self.name}"):
+                self._lock.check()
                 yield
+                self._lock.check()
         except FullError:
             raise  # nothing is in doubt
         except BaseException:

@@ -344,9 +344,9 @@ class LmdbIndex:
         for key, value in entries(self._env, self._usage, self.reading):
             yield *tenant_day_of(key), usage_of(key, value)
 
-    def close(self) -> None:
-        """Commit and close."""
-        if not self._is_read_only:
+    def close(self, *, commits: bool = True) -> None:
+        """Commit, unless told not to, and close."""
+        if commits and not self._is_read_only:
             self.flush()
         with self.reading:
             self._env.close()

@@ -121,8 +121,8 @@ class Index(Protocol):
         """Yield every committed tenant and day with what was sent, in that order."""
         ...
 
-    def close(self) -> None:
-        """Commit and close."""
+    def close(self, *, commits: bool = True) -> None:
+        """Commit, unless told not to, and close."""
         ...
 
 

@@ -259,10 +259,13 @@ class ShardStore:
         return await self._between_commits(self._forgetter.let_go)
 
     async def close(self) -> None:
-        """Commit what was taken, commit the index, write the durable offset, release the files."""
+        """Commit what was taken, commit the index, write the durable offset, release the files.
+
+        Of a fenced ledger the index is not committed: the next start replays what it lacks.
+        """
         await self._commits.close()
         try:
-            self._index.close()
+            self._index.close(commits=not self._stream.is_fenced)
         finally:
             self._stream.close()
 
@@ -360,6 +363,8 @@ class ShardStore:
         return known
 
     def _idle(self) -> None:
+        # The index has no lock of its own: whoever took the ledger by force has it, too.
+        self._stream.check_held()
         self._index.flush()
         self._stream.mark()
 
