@@ -41,6 +41,8 @@ def look() -> None:
         if each.name.endswith("__main__"):
             continue
         module = importlib.import_module(each.name)
+        if Path(module.__file__ or "").suffix != ".py":
+            continue  # native code, which decodes nothing
         for line, kind in decoded_to(module):
             found += 1
             if not described(kind):
