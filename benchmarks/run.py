@@ -8,6 +8,7 @@ holds what the others measured and names what it lacks, and the exit code is 1.
 import argparse
 import sys
 import tempfile
+import time
 import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -61,11 +62,16 @@ def taken(
     failed = []
     for module, measure in modules:
         print(f"measuring {module} …", file=sys.stderr, flush=True)
+        began = time.perf_counter()
         try:
-            figures += measure()
+            found = measure()
         except Exception:  # noqa: BLE001 - what the others measured is worth its minutes
             traceback.print_exc()
             failed.append(module)
+        else:
+            figures += found
+            told = f"{table(found)}\n{module}: {time.perf_counter() - began:.0f} s"
+            print(told, file=sys.stderr, flush=True)
     return figures, failed
 
 
