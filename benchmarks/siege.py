@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
+import psutil
 from benchmarks.figures import Figure
 from benchmarks.submit import prepare_server, real_command, serving, token_of
 
@@ -44,15 +45,21 @@ def resident(pid: int, name: str) -> int:
 def rounds(
     pid: int, port: int, siege: Callable[[int], None], count: int = ROUNDS
 ) -> tuple[float, ...]:
-    """Lay siege so many times; return MiB above the beginning, at the highest, of each."""
-    begin = resident(pid, "VmRSS")
+    """Lay siege so many times; return MiB above the beginning, at the highest, of each.
+
+    Of the server and its workers together: each at its highest, whenever that was.
+    """
+    # The workers take what comes; the process that was started only watches them.
+    pids = [pid, *(each.pid for each in psutil.Process(pid).children(recursive=True))]
+    begin = sum(resident(each, "VmRSS") for each in pids)
     samples = []
     for _ in range(count):
-        # 5: begin the high-water mark anew (proc_pid_clear_refs(5)).
-        Path(f"/proc/{pid}/clear_refs").write_text("5", encoding="ascii")
+        for each in pids:
+            # 5: begin the high-water mark anew (proc_pid_clear_refs(5)).
+            Path(f"/proc/{each}/clear_refs").write_text("5", encoding="ascii")
         siege(port)
         check_alive(port)
-        samples.append((resident(pid, "VmHWM") - begin) / MIB)
+        samples.append((sum(resident(each, "VmHWM") for each in pids) - begin) / MIB)
     return tuple(samples)
 
 
