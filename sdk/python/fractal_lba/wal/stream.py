@@ -309,9 +309,9 @@ class Stream:
         self._state = _State.FENCED
         with io_errors(f"stream {self.name}"):
             self._active.close()
-            self._lock.check()
             if not any(map(is_segment_name, self._disk.names(self._folder))):
                 raise CorruptionError(f"stream {self.name}: expected its segments, got none")
+            self._lock.check()
         self._take(recover(self._disk, self._folder, self.name))
         return self.recovery
 
